@@ -1,0 +1,74 @@
+//! What we know of each agent's streams and files: one file per format.
+//!
+//! To add a format: write `<name>.rs` beside this file with `pub(super) static FORMAT: <Type>` implementing
+//! [`Format`], add its word to the `formats!` list below (tried from top to bottom), and a folder
+//! `fixtures/transcripts/<name>/`. No agent's JSON key appears anywhere else in the program.
+//!
+//! A decoder turns frames into [`Record`]s. It decides *where* a failure may be read (which field, which
+//! line); *what* failure it is, the rules in `classify` decide.
+
+use crate::model::Record;
+
+/// Declares the formats: their modules, and the list in which they are tried.
+macro_rules! formats {
+    ($($name:ident)+) => {
+        $(mod $name;)+
+        /// Every format, in the order in which they are tried.
+        pub static FORMATS: &[&dyn Format] = &[$(&$name::FORMAT,)+];
+    };
+}
+
+formats! { qwen claude codex gemini generic plain }
+
+/// The format with this name.
+pub fn by_name(name: &str) -> Option<&'static dyn Format> {
+    FORMATS.iter().copied().find(|format| format.name() == name)
+}
+
+/// One whole line, or one whole JSON document that spans lines.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// The bytes without the final line end.
+    pub bytes: &'a [u8],
+    /// The number of its first line, counted from 1.
+    pub line: u64,
+    /// Where it begins in the stream, in bytes.
+    pub offset: u64,
+    /// Whether its end was cut off because it is longer than the limit.
+    pub truncated: bool,
+}
+
+/// Whether a decoder understood a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// It did (and may have had nothing to say about it).
+    Yes,
+    /// It is none of this format's.
+    No,
+}
+
+/// All we know of one agent's bytes.
+pub trait Format: Sync {
+    /// The name used for `--agent` and in events.
+    fn name(&self) -> &'static str;
+
+    /// Tells whether this frame is, beyond doubt, of this format. Asked of JSON frames and of plain lines
+    /// while the format of a stream is not known or its decoder does not understand a frame; must be cheap
+    /// and must not claim what another agent could have written.
+    fn recognise(&self, frame: Frame<'_>) -> bool;
+
+    /// Returns a decoder for one stream, with nothing seen yet.
+    fn decoder(&self) -> Box<dyn Decode + Send>;
+}
+
+/// Decodes one stream of a format.
+pub trait Decode {
+    /// Decodes a JSON frame (a line, or a document that spans lines, that is whole and begins with `{` or `[`).
+    fn json(&mut self, frame: Frame<'_>, out: &mut dyn FnMut(Record<'_>)) -> Decoded;
+
+    /// Decodes a line that is not JSON. The default leaves it to the rules for plain text.
+    fn text(&mut self, line: &str, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
+        let _ = (line, out);
+        Decoded::No
+    }
+}

@@ -1,0 +1,11 @@
+//! session-doctor as a library: the pure engine and the program around it.
+//!
+//! ```text
+//! bytes → frames → records → findings → alerts → decisions → events
+//! ```
+//!
+//! Read `model` for the words, `engine` for the pure core.
+
+pub mod model;
+
+pub mod engine;

@@ -1,0 +1,127 @@
+//! Points in time as the engine sees them: microseconds since the Unix epoch, UTC, never read from a clock.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// A point in time: whole microseconds since 1970-01-01T00:00:00Z.
+///
+/// Bounds: the years −9999 to 9999, which is what the wire format (RFC 3339) can say; values outside
+/// are clamped when they are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// Returns the time `micros` microseconds after the Unix epoch.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Returns the time `seconds` seconds after the Unix epoch (saturating).
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000_000))
+    }
+
+    /// Returns the time `millis` milliseconds after the Unix epoch (saturating).
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(1_000))
+    }
+
+    /// Reads an epoch number whose unit is told by its size, as log writers mix seconds, milliseconds
+    /// and microseconds. Returns `None` for numbers that are no plausible date (before 2001 or after 2286).
+    pub fn from_epoch_guess(number: f64) -> Option<Self> {
+        let seconds = match number {
+            n if !n.is_finite() => return None,
+            n if n >= 1e15 => n / 1e6,
+            n if n >= 1e12 => n / 1e3,
+            n => n,
+        };
+        (1e9..1e10).contains(&seconds).then(|| Self((seconds * 1e6) as i64))
+    }
+
+    /// Returns microseconds since the Unix epoch.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Returns whole seconds since the Unix epoch, rounded down.
+    pub const fn as_seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// Returns this time moved by `seconds` (saturating; negative moves back).
+    pub const fn plus_seconds(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(1_000_000)))
+    }
+
+    /// Returns this time moved by `millis` milliseconds (saturating).
+    pub const fn plus_millis(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis.saturating_mul(1_000)))
+    }
+
+    /// Returns the seconds from `earlier` to this time; negative when `earlier` is later.
+    pub const fn seconds_since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0).div_euclid(1_000_000)
+    }
+
+    /// Parses an RFC 3339 time with an offset (`2026-11-20T05:11:09.120Z`). Returns `None` for anything else,
+    /// a time without an offset included.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(Self::from)
+    }
+}
+
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(time: jiff::Timestamp) -> Self {
+        Self(time.as_microsecond())
+    }
+}
+
+impl From<Timestamp> for jiff::Timestamp {
+    fn from(time: Timestamp) -> Self {
+        let clamped =
+            time.0.clamp(jiff::Timestamp::MIN.as_microsecond(), jiff::Timestamp::MAX.as_microsecond());
+        jiff::Timestamp::from_microsecond(clamped).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// Writes RFC 3339 in UTC with milliseconds: `2026-11-20T05:11:09.120Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", jiff::Timestamp::from(*self))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_and_parses_rfc3339() {
+        let time = Timestamp::parse_rfc3339("2026-11-20T05:11:09.120Z").unwrap();
+        assert_eq!(time.to_string(), "2026-11-20T05:11:09.120Z");
+        assert_eq!(Timestamp::parse_rfc3339("2026-11-20T06:11:09.12+01:00"), Some(time));
+        assert_eq!(Timestamp::parse_rfc3339("2026-11-20T05:11:09"), None, "no offset, no instant");
+    }
+
+    #[test]
+    fn epoch_numbers_are_read_by_their_size() {
+        let second = Timestamp::from_seconds(1_795_287_600);
+        assert_eq!(Timestamp::from_epoch_guess(1_795_287_600.0), Some(second));
+        assert_eq!(Timestamp::from_epoch_guess(1_795_287_600_000.0), Some(second));
+        assert_eq!(Timestamp::from_epoch_guess(42.0), None);
+    }
+
+    #[test]
+    fn extreme_values_print_without_panic() {
+        for micros in [i64::MIN, i64::MAX, 0, -1] {
+            assert!(Timestamp::from_micros(micros).to_string().ends_with('Z'));
+        }
+    }
+}
