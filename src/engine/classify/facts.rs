@@ -1,0 +1,192 @@
+//! What a message says beside its words: an HTTP status, machine codes in an error body, a retry in progress.
+
+use std::sync::OnceLock;
+
+use regex::Regex;
+
+use crate::model::record::Retry;
+
+/// Facts read from the (folded, lower-case) text of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// A number between 400 and 599 right after an HTTP or status word, or as `"code": 429`.
+    pub status: Option<u16>,
+    /// Machine codes from an error body in the text: the values of `code`, `type`, `status`, `reason`.
+    pub codes: Vec<String>,
+    /// The text says that a retry is under way.
+    pub retry: Option<Retry>,
+}
+
+/// How much of a message is looked at, in bytes. Error texts are short; what follows is a body or a dump.
+pub const LOOK_AT: usize = 8 * 1024;
+
+/// Returns the first `limit` bytes of a text, cut at a character.
+pub fn head(text: &str, limit: usize) -> &str {
+    if text.len() <= limit {
+        return text;
+    }
+    let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
+}
+
+/// Reads the facts from a folded, lower-case text.
+pub fn read(text: &str) -> Facts {
+    let text = head(text, LOOK_AT);
+    Facts { status: status(text), codes: codes(text), retry: retry(text) }
+}
+
+fn regex<'a>(cell: &'a OnceLock<Regex>, pattern: &str) -> &'a Regex {
+    cell.get_or_init(|| Regex::new(pattern).expect("a constant pattern that the tests compile"))
+}
+
+/// A number is a status only where the wording makes it one: bare digits never are.
+fn status(text: &str) -> Option<u16> {
+    static STATUS: OnceLock<Regex> = OnceLock::new();
+    if !text.bytes().any(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let found = regex(
+        &STATUS,
+        r#"(?x)
+        (?: \b(?:http|https?\sstatus|status|status\scode|http/\d(?:\.\d)?|error\scode|api\serror|client\serror|server\serror|rejected|code|statuscode|http_code|apistatuserror|repeated)
+            ["']? \s? [:=(]? \s? ["']? \(? ["']? ([45]\d\d) \b )
+        | (?: ["'](?:code|status|statuscode|status_code|http_status_code)["'] \s? : \s? ["']? ([45]\d\d) \b )
+        | (?: ^(?:[\w.]+\s?error:\s)? ([45]\d\d) \s (?:\{|unauthorized|forbidden|too\smany|bad\srequest|bad\sgateway|internal\sserver|service\sunavailable|payment|not\sfound|gateway|overloaded|oauth|incorrect|invalid|status\scode) )
+        "#,
+    )
+    .captures(text)?;
+    (1..=3).find_map(|group| found.get(group)).and_then(|number| number.as_str().parse().ok())
+}
+
+fn codes(text: &str) -> Vec<String> {
+    static CODES: OnceLock<Regex> = OnceLock::new();
+    static BOTO: OnceLock<Regex> = OnceLock::new();
+    static CLASS: OnceLock<Regex> = OnceLock::new();
+    let mut codes: Vec<String> = Vec::new();
+    let mut add = |code: &str| {
+        if !codes.iter().any(|known| known == code) {
+            codes.push(code.to_owned());
+        }
+    };
+    if text.contains(['{', '=']) {
+        let body = regex(
+            &CODES,
+            r#"\\?["']?\b(?:code|type|status|reason|error_code|error_type|errortype)\\?["']?\s?[:=]\s?\\?["']?([a-z][a-z0-9_.]{3,60})\b"#,
+        );
+        for found in body.captures_iter(text).take(16) {
+            add(&found[1]);
+        }
+    }
+    if text.contains("when calling the") {
+        let boto = regex(&BOTO, r"an error occurred \((\w{3,60})\) when calling");
+        if let Some(found) = boto.captures(text) {
+            add(&found[1]);
+        }
+    }
+    // `litellm.ContextWindowExceededError: litellm.BadRequestError: …`: the outermost is the most specific.
+    if text.contains("error:") || text.contains("error(") {
+        let class = regex(&CLASS, r"\b(?:litellm|openai|anthropic|exceptions|error)\.(\w{3,40}error)\b|^(\w{3,40}error): ");
+        for found in class.captures_iter(text).take(4) {
+            if let Some(name) = found.get(1).or(found.get(2)) {
+                add(name.as_str());
+            }
+        }
+    }
+    codes
+}
+
+fn retry(text: &str) -> Option<Retry> {
+    static NOTICE: OnceLock<Regex> = OnceLock::new();
+    static ATTEMPT: OnceLock<Regex> = OnceLock::new();
+    if !(text.contains("retry") || text.contains("reconnecting") || text.contains("falling back from")) {
+        return None;
+    }
+    let notice = regex(
+        &NOTICE,
+        r"(?x) \bretrying\sin\s(?P<s>[\d.]+)\s?(?P<unit>ms|s|sec|seconds?|minutes?|m)\b | \bretrying\s\S+\sin\s(?P<s2>[\d.]+)\sseconds
+          | \bretrying\safter\s(?P<ms>\d+)\s?ms | \bretrying\swith\sbackoff | \bwill\sretry\sin | ;\sretrying\s\d+/\d+ | ,\sretrying\b | ·\sretrying\b | \bretrying\s\(retry\(
+          | ^reconnecting\b | ^falling\sback\sfrom | \bretrying\.\.\. ",
+    );
+    let found = notice.captures(text)?;
+    if text.contains("max attempts reached") || text.contains("attempts exhausted") {
+        return None;
+    }
+    let number = |name: &str| found.name(name).and_then(|number| number.as_str().parse::<f64>().ok());
+    let delay_ms = match (number("s").or(number("s2")), number("ms")) {
+        (_, Some(ms)) => Some(ms as u64),
+        (Some(s), None) => Some(match found.name("unit").map(|unit| unit.as_str()) {
+            Some("ms") => s as u64,
+            Some(unit) if unit.starts_with('m') => (s * 60_000.0) as u64,
+            _ => (s * 1_000.0) as u64,
+        }),
+        _ => None,
+    };
+    let attempt = regex(
+        &ATTEMPT,
+        r"\battempt #?(\d{1,4})(?:(?: of |/)(\d{1,4}))?|\breconnecting\.{0,3} (\d{1,4})/(\d{1,4})|retrying (\d{1,4})/(\d{1,4})",
+    )
+    .captures(text);
+    let group = |index: usize| attempt.as_ref()?.get(index)?.as_str().parse().ok();
+    Some(Retry {
+        attempt: group(1).or_else(|| group(3)).or_else(|| group(5)),
+        max_attempts: group(2).or_else(|| group(4)).or_else(|| group(6)),
+        delay_ms,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_stands_after_a_status_word_only() {
+        for (text, want) in [
+            ("api error: 529 overloaded", Some(529)),
+            ("error code: 429 - {'error'", Some(429)),
+            ("request rejected (429) · x", Some(429)),
+            ("unexpected status 502 bad gateway", Some(502)),
+            ("last status: 429 too many requests", Some(429)),
+            (r#"{"error":{"code":503,"message":""#, Some(503)),
+            ("401 incorrect api key provided", Some(401)),
+            ("\"http/1.1 401 unauthorized\"", Some(401)),
+            ("processed 429 files", None),
+            ("line 500 of 529", None),
+            ("took 429ms", None),
+            ("code 42900", None),
+        ] {
+            assert_eq!(status(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn codes_come_from_error_bodies_and_exception_names() {
+        assert_eq!(
+            codes(r#"api error: 400 {"type":"error","error":{"type":"invalid_request_error","message":"x"}}"#),
+            ["error", "invalid_request_error"]
+        );
+        assert_eq!(codes("litellm.contextwindowexceedederror: litellm.badrequesterror: x"), [
+            "contextwindowexceedederror",
+            "badrequesterror"
+        ]);
+        assert_eq!(codes("an error occurred (throttlingexception) when calling the converse operation"), [
+            "throttlingexception"
+        ]);
+        assert_eq!(codes("error_code=insufficient_quota error_message='x'"), ["insufficient_quota"]);
+    }
+
+    #[test]
+    fn retry_notices_tell_attempt_and_delay() {
+        let full = |attempt, max, delay| Some(Retry { attempt, max_attempts: max, delay_ms: delay });
+        for (text, want) in [
+            ("rate limited · retrying in 8s · attempt 2 of 10", full(Some(2), Some(10), Some(8000))),
+            ("reconnecting... 2/5 (stream disconnected)", full(Some(2), Some(5), None)),
+            ("attempt 1 failed with status 503. retrying with backoff...", full(Some(1), None, None)),
+            ("quota will reset after 5s.. retrying after 5834ms...", full(None, None, Some(5834))),
+            ("retrying in 0.5 seconds...", full(None, None, Some(500))),
+            ("attempt 3 failed: x. max attempts reached", None),
+            ("you can try again later", None),
+        ] {
+            assert_eq!(retry(text), want, "{text}");
+        }
+    }
+}

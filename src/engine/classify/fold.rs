@@ -1,0 +1,44 @@
+//! Typography folded away, so that one pattern fits what many versions print.
+
+use std::borrow::Cow;
+
+/// Returns the text with typographic variants folded (`’` → `'`, `∙` → `·`, `…` → `...`, `—` → `-`, odd spaces → a
+/// space), in its own case. Reset times are read from this.
+pub fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2032}' | '\u{ff07}' => out.push('\''),
+            '\u{2219}' | '\u{2022}' | '\u{2027}' | '\u{22c5}' | '\u{30fb}' => out.push('·'),
+            '\u{2026}' => out.push_str("..."),
+            '\u{2010}'..='\u{2015}' | '\u{2212}' => out.push('-'),
+            '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => out.push(' '),
+            '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => {}
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Returns the folded text in lower case (ASCII letters only: all patterns are ASCII but for `·`).
+pub fn fold_lower(text: &str) -> String {
+    let mut folded = fold(text).into_owned();
+    folded.make_ascii_lowercase();
+    folded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variants_of_one_sentence_become_one() {
+        for text in ["You’ve hit your limit ∙ resets 3pm…", "You've hit your limit · resets 3pm..."] {
+            assert_eq!(fold_lower(text), "you've hit your limit · resets 3pm...");
+        }
+        assert_eq!(fold("a\u{a0}b–c"), "a b-c");
+    }
+}

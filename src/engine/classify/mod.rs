@@ -1,0 +1,253 @@
+//! Text and origin → the class of a failure. What may carry a failure was decided by the format; here the rules
+//! decide which one it is.
+
+pub mod facts;
+pub mod fold;
+pub mod reset_time;
+pub mod rules;
+pub mod scan;
+
+use std::borrow::Cow;
+
+use crate::model::record::{Failure, Retry, TextLine, ToolResult};
+use crate::model::{Class, Origin};
+
+use facts::{Facts, LOOK_AT, head};
+use rules::{Rank, Rules};
+
+/// A failure with its class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// What kind of failure.
+    pub class: Class,
+    /// The rule that decided, or the format's own word (`format`), or `fallback`.
+    pub rule: String,
+    /// The HTTP status, from a field or from the text.
+    pub status: Option<u16>,
+    /// The agent's own retry, from a field or from the text.
+    pub retry: Option<Retry>,
+    /// Who reported it.
+    pub origin: Origin,
+    /// Whether the rule says that the request may be repeated unchanged; `None`: as its class.
+    pub retryable: Option<bool>,
+}
+
+/// What a rule said to a record, for `explain`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Look {
+    /// The rule or introducer.
+    pub rule: String,
+    /// Its class (`None` for an introducer).
+    pub class: Option<Class>,
+    /// Whether it fired.
+    pub fired: bool,
+    /// Why, or why not.
+    pub why: String,
+}
+
+/// Takes note of what each rule said. The engine uses `None`, `explain` a list.
+pub type Trace<'t> = Option<&'t mut Vec<Look>>;
+
+/// Classifies a failure that the format vouches for. Returns `None` only for a bare retry notice that does not
+/// say what it is about.
+pub fn failure(rules: &Rules, agent: &str, failure: &Failure<'_>, mut trace: Trace<'_>) -> Option<Verdict> {
+    let folded = fold::fold_lower(head(&failure.text, LOOK_AT));
+    let mut facts = facts::read(&folded);
+    facts.status = failure.status.or(facts.status);
+    let mut codes: Vec<String> = failure.codes.iter().map(|code| code.to_ascii_lowercase()).collect();
+    codes.append(&mut facts.codes);
+    facts.codes = codes;
+    facts.retry = failure.retry.or(facts.retry);
+    let verdict = |class, rule: &str, retryable| Verdict {
+        class,
+        rule: rule.to_owned(),
+        status: facts.status,
+        retry: facts.retry,
+        origin: failure.origin,
+        retryable,
+    };
+    if let Some(class) = failure.class {
+        note(&mut trace, "format", Some(class), true, || "the record's structure says so".to_owned());
+        return Some(verdict(class, "format", None));
+    }
+    if let Some(rule) = best(rules, agent, failure.origin, &folded, &facts, trace) {
+        let rule = &rules.rules[rule];
+        return Some(verdict(rule.class, &rule.id, rule.retryable));
+    }
+    if facts.retry.is_some() {
+        return None;
+    }
+    let class = match (failure.origin, facts.status) {
+        (_, Some(500..)) => Class::ServerError,
+        (_, Some(400..=499)) => Class::Http400,
+        (Origin::Tool, _) => Class::ToolError,
+        (Origin::Agent, _) => Class::Crash,
+        _ => Class::ServerError,
+    };
+    Some(verdict(class, "fallback", None))
+}
+
+/// Classifies a failed tool result: what the tool printed does not matter, only what the agent says of the call.
+pub fn tool_result(rules: &Rules, agent: &str, result: &ToolResult<'_>, trace: Trace<'_>) -> Verdict {
+    let folded = fold::fold_lower(head(&result.text, LOOK_AT));
+    let rule = best(rules, agent, Origin::Tool, &folded, &Facts::default(), trace).map(|rule| &rules.rules[rule]);
+    Verdict {
+        class: rule.map_or(Class::ToolError, |rule| rule.class),
+        rule: rule.map_or("failed_tool_result", |rule| rule.id.as_str()).to_owned(),
+        status: None,
+        retry: None,
+        origin: Origin::Tool,
+        retryable: None,
+    }
+}
+
+/// Classifies a line of plain text: either it begins in a way that introduces provider text, or a rule knows the
+/// emitting program's exact wording, or it is no failure.
+pub fn line(rules: &Rules, agent: &str, line: &TextLine<'_>, mut trace: Trace<'_>) -> Option<Verdict> {
+    if line.content {
+        note(&mut trace, "plain", None, false, || {
+            "the line is set off as content (bullet, code, diff, quote)".to_owned()
+        });
+        return None;
+    }
+    let body = fold::fold_lower(head(&line.text[line.body..], LOOK_AT));
+    let mut introduced = None;
+    for introducer in &rules.introducers {
+        if introducer.introduces(&body) {
+            introduced.get_or_insert(introducer.id.as_str());
+            note(&mut trace, &introducer.id, None, true, || {
+                "the line begins as provider text does".to_owned()
+            });
+        }
+    }
+    let facts = facts::read(&body);
+    let exact = best_line(rules, agent, &body, trace.as_deref_mut());
+    let origin = if introduced.is_some() { Origin::Provider } else { Origin::Agent };
+    let rule = match (introduced, exact) {
+        // A program's exact wording wins over what may be read out of it.
+        (_, Some(rule)) => rule,
+        (Some(_), None) => best(rules, agent, Origin::Provider, &body, &facts, trace)?,
+        (None, None) => return None,
+    };
+    let rule = &rules.rules[rule];
+    Some(Verdict {
+        class: rule.class,
+        rule: rule.id.clone(),
+        status: facts.status,
+        retry: facts.retry,
+        origin,
+        retryable: rule.retryable,
+    })
+}
+
+/// Returns the retry that a plain line announces, if it does.
+pub fn line_retry(line: &TextLine<'_>) -> Option<Retry> {
+    let body: Cow<'_, str> = Cow::Owned(fold::fold_lower(head(&line.text[line.body..], 400)));
+    (body.starts_with("retrying in ") && !line.content).then(|| facts::read(&body).retry).flatten()
+}
+
+fn note(
+    trace: &mut Trace<'_>,
+    rule: &str,
+    class: Option<Class>,
+    fired: bool,
+    why: impl FnOnce() -> String,
+) {
+    if let Some(looks) = trace {
+        looks.push(Look { rule: rule.to_owned(), class, fired, why: why() });
+    }
+}
+
+/// Returns the index of the rule that fits a message best.
+fn best(
+    rules: &Rules,
+    agent: &str,
+    origin: Origin,
+    folded: &str,
+    facts: &Facts,
+    mut trace: Trace<'_>,
+) -> Option<usize> {
+    let mut best: Option<(usize, Rank)> = None;
+    for (index, rule) in rules.rules.iter().enumerate() {
+        let text = rule.text_match(folded);
+        let code = rule.codes.iter().find(|code| facts.codes.iter().any(|known| known == *code));
+        let status = facts.status.filter(|status| rule.statuses.contains(status));
+        let (rank, why): (Rank, &dyn Fn() -> String) = match (&text, code, status) {
+            (Some(found), _, _) => (Rank::Text, &|| format!("text `{}`", found.as_str())),
+            (None, Some(code), _) => (Rank::Code, &|| format!("code `{code}`")),
+            (None, None, Some(status)) => (Rank::Status, &|| format!("status {status}")),
+            (None, None, None) => continue,
+        };
+        let rank = rule.rank.unwrap_or(rank);
+        let blocked = if !rule.origins.contains(&origin) {
+            Some(format!("origin {origin} is not among its origins"))
+        } else if !rule.agents.is_empty() && !rule.agents.iter().any(|name| name == agent) {
+            Some(format!("it is for {} only", rule.agents.join(", ")))
+        } else {
+            rule.disclaimer(folded).map(|words| format!("`{words}` disclaims it"))
+        };
+        if let Some(reason) = blocked {
+            note(&mut trace, &rule.id, Some(rule.class), false, || format!("{} matches, but {reason}", why()));
+            continue;
+        }
+        note(&mut trace, &rule.id, Some(rule.class), true, || format!("{} (rank {rank:?})", why()));
+        if best.is_none_or(|(other, other_rank)| {
+            (rank, std::cmp::Reverse(rules.precedence(rule.class)))
+                > (other_rank, std::cmp::Reverse(rules.precedence(rules.rules[other].class)))
+        }) {
+            best = Some((index, rank));
+        }
+    }
+    best.map(|(index, _)| index)
+}
+
+/// Returns the index of the rule whose exact wording a plain line has.
+fn best_line(rules: &Rules, agent: &str, body: &str, mut trace: Trace<'_>) -> Option<usize> {
+    let mut best: Option<usize> = None;
+    for (index, rule) in rules.rules.iter().enumerate() {
+        let Some(found) = rule.line_match(body) else { continue };
+        if let Some(words) = rule.disclaimer(body) {
+            note(&mut trace, &rule.id, Some(rule.class), false, || {
+                format!("line `{}` matches, but `{words}` disclaims it", found.as_str())
+            });
+            continue;
+        }
+        if !rule.agents.is_empty() && !rule.agents.iter().any(|name| name == agent) {
+            note(&mut trace, &rule.id, Some(rule.class), false, || {
+                format!("it is for {} only", rule.agents.join(", "))
+            });
+            continue;
+        }
+        note(&mut trace, &rule.id, Some(rule.class), true, || format!("line `{}`", found.as_str()));
+        let rank = |index: usize| {
+            let rule = &rules.rules[index];
+            (rule.rank.unwrap_or(Rank::Text), std::cmp::Reverse(rules.precedence(rule.class)))
+        };
+        if best.is_none_or(|other| rank(index) > rank(other)) {
+            best = Some(index);
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_matches_its_examples_and_not_its_counter_examples() {
+        let rules = Rules::built_in();
+        for rule in &rules.rules {
+            for text in &rule.yes {
+                let verdict = failure(&rules, "plain", &Failure::new(Origin::Provider, text.as_str()), None);
+                let class = verdict.map(|verdict| verdict.class);
+                assert_eq!(class, Some(rule.class), "rule {}: {text}", rule.id);
+            }
+            for text in &rule.no {
+                let verdict = failure(&rules, "plain", &Failure::new(Origin::Provider, text.as_str()), None);
+                let class = verdict.map(|verdict| verdict.class);
+                assert_ne!(class, Some(rule.class), "rule {}: {text}", rule.id);
+            }
+        }
+    }
+}

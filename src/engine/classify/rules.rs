@@ -1,0 +1,366 @@
+//! Rules: patterns as data, loaded, checked, compiled when first needed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use regex::{Regex, RegexBuilder};
+use serde::Deserialize;
+
+use crate::model::{Class, Origin};
+
+/// The rules that come with the program.
+const DEFAULT_RULES: &str = include_str!("rules.toml");
+
+/// What kind of match decided; a higher rank beats a lower one.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum Rank {
+    /// A last resort.
+    Weak,
+    /// An HTTP status alone.
+    Status,
+    /// A machine code.
+    Code,
+    /// The words.
+    Text,
+    /// Words or a code that leave no doubt.
+    Decisive,
+}
+
+/// All rules, ready to use.
+#[derive(Debug)]
+pub struct Rules {
+    /// In the order of the file.
+    pub rules: Vec<Rule>,
+    /// What makes a plain line carry provider text.
+    pub introducers: Vec<Introducer>,
+    /// The position of each class in the order of precedence (lower wins).
+    precedence: HashMap<Class, usize>,
+}
+
+/// One rule. Patterns see folded, lower-case text.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its name in `explain` and in findings.
+    pub id: String,
+    /// What it finds.
+    pub class: Class,
+    /// On whose words it may fire.
+    pub origins: Vec<Origin>,
+    /// The formats it is limited to; empty: all.
+    pub agents: Vec<String>,
+    /// Machine codes, exact, lower-case.
+    pub codes: Vec<String>,
+    /// HTTP statuses.
+    pub statuses: Vec<u16>,
+    /// Literals, one of which stands in every text that `text` or `unless`-free matching can match.
+    pub stems: Vec<String>,
+    /// The same for plain lines.
+    pub line_stems: Vec<String>,
+    /// The rank, where the rule sets it.
+    pub rank: Option<Rank>,
+    /// Whether the request may be repeated unchanged, where the rule overrides its class.
+    pub retryable: Option<bool>,
+    /// Texts that it must match.
+    pub yes: Vec<String>,
+    /// Texts that it must not match.
+    pub no: Vec<String>,
+    text: Patterns,
+    line: Patterns,
+    unless: Patterns,
+}
+
+/// A way in which plain lines begin that carry provider text.
+#[derive(Debug)]
+pub struct Introducer {
+    /// Its name in `explain`.
+    pub id: String,
+    /// Literals, one of which stands in every line that it can match.
+    pub stems: Vec<String>,
+    line: Patterns,
+    unless: Patterns,
+}
+
+/// Patterns of one field, joined into one expression that is compiled when first needed: start-up must not
+/// pay for rules that no line ever asks for.
+#[derive(Debug, Default)]
+struct Patterns {
+    source: Vec<String>,
+    anchored: bool,
+    compiled: OnceLock<Regex>,
+}
+
+/// How programs without a log format announce an error before they say it.
+const SPOKEN_LEVEL: &str = "(?:fatal |unexpected |unhandled |uncaught )?(?:error|exception|fatal): ";
+
+/// The most memory that one joined expression may compile to, in bytes.
+const REGEX_LIMIT: usize = 4 << 20;
+
+impl Patterns {
+    fn new(source: Vec<String>, anchored: bool) -> Self {
+        Self { source, anchored, compiled: OnceLock::new() }
+    }
+
+    fn build(&self) -> Result<Regex, regex::Error> {
+        let joined = self.source.join("|");
+        let expression = if self.anchored { format!("^(?:{SPOKEN_LEVEL})?(?:{joined})") } else { joined };
+        RegexBuilder::new(&expression).size_limit(REGEX_LIMIT).build()
+    }
+
+    fn find<'t>(&self, text: &'t str) -> Option<regex::Match<'t>> {
+        if self.source.is_empty() {
+            return None;
+        }
+        self.compiled.get_or_init(|| self.build().expect("checked by `Rules::check`")).find(text)
+    }
+}
+
+impl Rule {
+    /// Returns where `text` patterns match a message, if no `unless` does.
+    pub fn text_match<'t>(&self, text: &'t str) -> Option<regex::Match<'t>> {
+        contains_any(text, &self.stems).then(|| self.text.find(text)).flatten()
+    }
+
+    /// Returns the match of the `line` patterns at the start of a plain line's own words.
+    pub fn line_match<'t>(&self, body: &'t str) -> Option<regex::Match<'t>> {
+        contains_any(body, &self.line_stems).then(|| self.line.find(body)).flatten()
+    }
+
+    /// Returns the disclaimer that keeps the rule from firing on this text, if there is one.
+    pub fn disclaimer<'t>(&self, text: &'t str) -> Option<&'t str> {
+        self.unless.find(text).map(|found| found.as_str())
+    }
+
+    /// Whether it has patterns for plain lines.
+    pub fn reads_lines(&self) -> bool {
+        !self.line.source.is_empty()
+    }
+}
+
+impl Introducer {
+    /// Returns whether a plain line begins in this way.
+    pub fn introduces(&self, body: &str) -> bool {
+        contains_any(body, &self.stems) && self.line.find(body).is_some() && self.unless.find(body).is_none()
+    }
+}
+
+fn contains_any(text: &str, stems: &[String]) -> bool {
+    stems.iter().any(|stem| memchr::memmem::find(text.as_bytes(), stem.as_bytes()).is_some())
+}
+
+/// Why rules could not be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulesError {
+    /// The rule, where it is one rule's fault.
+    pub rule: Option<String>,
+    /// What is wrong; reads after "failed to load rules: ".
+    pub message: String,
+}
+
+impl std::fmt::Display for RulesError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.rule {
+            Some(rule) => write!(f, "load rule `{rule}`: {}", self.message),
+            None => write!(f, "load rules: {}", self.message),
+        }
+    }
+}
+
+impl std::error::Error for RulesError {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    precedence: Vec<Class>,
+    introducer: Vec<IntroducerRow>,
+    rule: Vec<RuleRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IntroducerRow {
+    id: String,
+    line: Vec<String>,
+    stems: Vec<String>,
+    #[serde(default)]
+    unless: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleRow {
+    id: String,
+    class: Class,
+    #[serde(default)]
+    origins: Vec<Origin>,
+    #[serde(default)]
+    agents: Vec<String>,
+    #[serde(default)]
+    code: Vec<String>,
+    #[serde(default)]
+    status: Vec<u16>,
+    #[serde(default)]
+    text: Vec<String>,
+    #[serde(default)]
+    line: Vec<String>,
+    #[serde(default)]
+    unless: Vec<String>,
+    #[serde(default)]
+    stems: Vec<String>,
+    #[serde(default)]
+    line_stems: Vec<String>,
+    rank: Option<Rank>,
+    retryable: Option<bool>,
+    #[serde(default)]
+    yes: Vec<String>,
+    #[serde(default)]
+    no: Vec<String>,
+}
+
+impl Rules {
+    /// Returns the rules that come with the program; loaded once.
+    pub fn built_in() -> Arc<Self> {
+        static BUILT_IN: OnceLock<Arc<Rules>> = OnceLock::new();
+        BUILT_IN
+            .get_or_init(|| Arc::new(Self::parse(DEFAULT_RULES).expect("a file that the tests load")))
+            .clone()
+    }
+
+    /// Reads rules without compiling their patterns.
+    ///
+    /// # Errors
+    /// The text is not TOML of the shape that `rules.toml` documents.
+    pub fn parse(text: &str) -> Result<Self, RulesError> {
+        let file: File = toml::from_str(text)
+            .map_err(|error| RulesError { rule: None, message: error.message().to_owned() })?;
+        let introducers = file
+            .introducer
+            .into_iter()
+            .map(|row| Introducer {
+                id: row.id,
+                stems: row.stems,
+                line: Patterns::new(row.line, true),
+                unless: Patterns::new(row.unless, false),
+            })
+            .collect();
+        let rules = file
+            .rule
+            .into_iter()
+            .map(|row| Rule {
+                id: row.id,
+                class: row.class,
+                origins: if row.origins.is_empty() {
+                    vec![Origin::Provider, Origin::Agent]
+                } else {
+                    row.origins
+                },
+                agents: row.agents,
+                codes: row.code,
+                statuses: row.status,
+                line_stems: if row.line_stems.is_empty() && !row.line.is_empty() {
+                    row.stems.clone()
+                } else {
+                    row.line_stems
+                },
+                stems: row.stems,
+                rank: row.rank,
+                retryable: row.retryable,
+                yes: row.yes,
+                no: row.no,
+                text: Patterns::new(row.text, false),
+                line: Patterns::new(row.line, true),
+                unless: Patterns::new(row.unless, false),
+            })
+            .collect();
+        let precedence =
+            file.precedence.into_iter().enumerate().map(|(index, class)| (class, index)).collect();
+        Ok(Self { rules, introducers, precedence })
+    }
+
+    /// Compiles every pattern and checks what loading takes for granted. The tests run it over the built-in rules.
+    ///
+    /// # Errors
+    /// A pattern that does not compile or is too large, a name that is used twice, a rule without a trigger, a
+    /// pattern without stems, a code that is not in lower case, a class without a place in the precedence.
+    pub fn check(&self) -> Result<(), RulesError> {
+        let mut names = std::collections::HashSet::new();
+        let fail = |rule: &str, message: String| {
+            Err(RulesError { rule: Some(rule.to_owned()), message })
+        };
+        for introducer in &self.introducers {
+            if !names.insert(&introducer.id) {
+                return fail(&introducer.id, "the name is used twice".to_owned());
+            }
+            if introducer.stems.is_empty() {
+                return fail(&introducer.id, "it has no stems".to_owned());
+            }
+            for patterns in [&introducer.line, &introducer.unless] {
+                if let Err(error) = patterns.build() {
+                    return fail(&introducer.id, error.to_string());
+                }
+            }
+        }
+        for rule in &self.rules {
+            if !names.insert(&rule.id) {
+                return fail(&rule.id, "the name is used twice".to_owned());
+            }
+            for patterns in [&rule.text, &rule.line, &rule.unless] {
+                if let Err(error) = patterns.build() {
+                    return fail(&rule.id, error.to_string());
+                }
+            }
+            let triggers =
+                rule.codes.len() + rule.statuses.len() + rule.text.source.len() + rule.line.source.len();
+            if triggers == 0 {
+                return fail(&rule.id, "nothing can trigger it".to_owned());
+            }
+            if !rule.text.source.is_empty() && rule.stems.is_empty() {
+                return fail(&rule.id, "it has patterns but no stems".to_owned());
+            }
+            if let Some(code) = rule.codes.iter().find(|code| code.chars().any(char::is_uppercase)) {
+                return fail(&rule.id, format!("code `{code}` is not in lower case"));
+            }
+            if !self.precedence.contains_key(&rule.class) {
+                return fail(&rule.id, format!("class `{}` is missing in `precedence`", rule.class));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the place of a class in the order of precedence (lower wins).
+    pub fn precedence(&self, class: Class) -> usize {
+        self.precedence.get(&class).copied().unwrap_or(usize::MAX)
+    }
+
+    /// Returns every literal of which one stands in each plain line that a rule or introducer can match.
+    pub fn line_stems(&self) -> Vec<&str> {
+        let mut stems: Vec<&str> = self
+            .introducers
+            .iter()
+            .flat_map(|introducer| &introducer.stems)
+            .chain(self.rules.iter().filter(|rule| rule.reads_lines()).flat_map(|rule| &rule.line_stems))
+            .map(String::as_str)
+            .collect();
+        stems.sort_unstable();
+        stems.dedup();
+        stems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_rules_hold_what_they_promise() {
+        Rules::built_in().check().unwrap();
+    }
+
+    #[test]
+    fn a_broken_rule_is_named() {
+        let text = "precedence = [\"crash\"]\nintroducer = []\n[[rule]]\nid = \"x\"\nclass = \"crash\"\ntext = ['(']\nstems = [\"a\"]\n";
+        let error = Rules::parse(text).unwrap().check().unwrap_err();
+        assert_eq!(error.rule.as_deref(), Some("x"));
+        assert!(error.to_string().contains("unclosed group"), "{error}");
+    }
+}
