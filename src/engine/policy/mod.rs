@@ -1,6 +1,7 @@
 //! From an alert to what should be done: a strategy, an attempt, a time. Decides; never acts.
 
 pub mod backoff;
+pub mod episode;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -57,6 +58,8 @@ pub struct Policy {
     pub backoff: Backoff,
     /// How many recoveries of one episode may fail before only a person can help.
     pub max_auto_retries: u32,
+    /// How many seconds without a failure of its class end an episode, where nothing proves that the agent works.
+    pub quiet_sec: u64,
 }
 
 impl Default for Policy {
@@ -64,7 +67,7 @@ impl Default for Policy {
         static TABLE: OnceLock<BTreeMap<Class, ClassPolicy>> = OnceLock::new();
         let table = TABLE
             .get_or_init(|| toml::from_str(include_str!("table.toml")).expect("a file that the tests load"));
-        Self { classes: table.clone(), backoff: Backoff::default(), max_auto_retries: 2 }
+        Self { classes: table.clone(), backoff: Backoff::default(), max_auto_retries: 2, quiet_sec: 600 }
     }
 }
 

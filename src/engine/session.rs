@@ -1,0 +1,329 @@
+//! What is remembered of one session (or one sub-agent of it): names, detectors, episodes, health.
+
+use std::collections::BTreeMap;
+
+use crate::model::event::{Alert, Decision, Finding, Session, SourcePlace, Status};
+use crate::model::id::IdBuilder;
+use crate::model::{Basis, Class, Event, EventBody, Health, Level, Strategy, Timestamp};
+
+use super::detect::{self, Detection, Detector, Incident, Observation};
+use super::policy::Policy;
+use super::policy::episode::Episode;
+
+/// Where and when something happened, as events tell it.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// When it was observed.
+    pub now: Timestamp,
+    /// When the record says it happened.
+    pub time: Option<Timestamp>,
+    /// Where in the stream.
+    pub place: Option<SourcePlace>,
+    /// The format's name.
+    pub agent: &'static str,
+}
+
+/// One watched conversation.
+pub struct Track {
+    /// The id that its events carry.
+    pub id: String,
+    /// The session that it is a sub-agent of.
+    pub parent: Option<String>,
+    /// What was announced of it.
+    pub known: Session,
+    /// Whether it was announced at all.
+    pub announced: bool,
+    /// The latest time that its records said.
+    pub last_time: Option<Timestamp>,
+    /// Its health.
+    pub health: Health,
+    detectors: Vec<Box<dyn Detector + Send>>,
+    episodes: BTreeMap<Class, Episode>,
+    last: Option<Last>,
+}
+
+/// The last incident, for telling restatements from new ones.
+struct Last {
+    class: Class,
+    line: u64,
+    time: Option<Timestamp>,
+    message: String,
+    basis: Basis,
+    /// The reset time that the failure named, kept for the records that restate it without one.
+    retry_at: Option<Timestamp>,
+}
+
+impl Track {
+    /// Returns a track of which nothing is known but its id.
+    pub fn new(id: String, parent: Option<String>, path: &str, options: &detect::Options) -> Self {
+        Self {
+            id,
+            parent,
+            known: Session { path: path.to_owned(), ..Session::default() },
+            announced: false,
+            last_time: None,
+            health: Health::Ok,
+            detectors: detect::build_all(options),
+            episodes: BTreeMap::new(),
+            last: None,
+        }
+    }
+
+    /// Returns an event of this track.
+    pub fn event(&self, moment: &Moment, id: String, body: EventBody) -> Event {
+        Event {
+            id,
+            session: self.id.clone(),
+            parent_session: self.parent.clone(),
+            agent: moment.agent.to_owned(),
+            time: moment.time,
+            observed_time: moment.now,
+            source: moment.place.clone(),
+            body,
+        }
+    }
+
+    /// Returns the time on which windows run: the record's own, else the last one said, else arrival.
+    pub fn event_time(&self, moment: &Moment) -> Timestamp {
+        moment.time.or(self.last_time).unwrap_or(moment.now)
+    }
+
+    /// Returns the class and the line of the last incident.
+    pub fn last_incident(&self) -> Option<(Class, u64)> {
+        self.last.as_ref().map(|last| (last.class, last.line))
+    }
+
+    /// Returns whether a finding only says again what the one before it said.
+    fn restates(&self, finding: &Finding, line: u64, time: Option<Timestamp>, ends: bool) -> bool {
+        let Some(last) = &self.last else { return false };
+        if last.class != finding.class {
+            return false;
+        }
+        if ends && last.basis == Basis::Asserted {
+            return true;
+        }
+        let same_second = match (last.time, time) {
+            (Some(one), Some(other)) => other.seconds_since(one).abs() <= 1,
+            (None, None) => true,
+            _ => false,
+        };
+        // Programs print one failure over two lines, or the same line twice.
+        let near = if last.message == finding.message { 1 } else { 2 };
+        finding.basis == Basis::Inferred && same_second && line.saturating_sub(last.line) <= near
+    }
+
+    /// Takes a finding: tells it, and what detectors and policy make of it.
+    pub fn incident(
+        &mut self,
+        moment: &Moment,
+        finding: Finding,
+        finding_id: String,
+        ends: bool,
+        policy: &Policy,
+        out: &mut dyn FnMut(Event),
+    ) {
+        let line = moment.place.as_ref().map_or(0, |place| place.line);
+        let restates = self.restates(&finding, line, moment.time, ends);
+        let time = self.event_time(moment);
+        let incident = Incident {
+            class: finding.class,
+            time,
+            finding: finding_id.clone(),
+            basis: finding.basis,
+            self_healing: finding.self_healing,
+            ends,
+            restates,
+        };
+        let retry_at = finding
+            .retry_at
+            .or_else(|| self.last.as_ref().filter(|last| last.class == finding.class)?.retry_at);
+        if !restates {
+            self.last = Some(Last {
+                class: finding.class,
+                line,
+                time: moment.time,
+                message: finding.message.clone(),
+                basis: finding.basis,
+                retry_at,
+            });
+        }
+        if !incident.self_healing && self.episode_over(&incident, policy, moment, out) {
+            self.episodes.remove(&incident.class);
+        }
+        out(self.event(moment, finding_id, EventBody::Finding(finding)));
+        if !incident.self_healing && let Some(episode) = self.episodes.get_mut(&incident.class) {
+            episode.met(time);
+        }
+        self.observe(moment, time, &Observation::Incident(&incident), retry_at, policy, out);
+    }
+
+    /// Returns whether the episode of the incident's class was over, by silence, before the incident came.
+    fn episode_over(
+        &mut self,
+        incident: &Incident,
+        policy: &Policy,
+        moment: &Moment,
+        out: &mut dyn FnMut(Event),
+    ) -> bool {
+        let over =
+            self.episodes.get(&incident.class).is_some_and(|episode| episode.is_over(incident.time, policy.quiet_sec));
+        if over && self.episodes.len() == 1 {
+            let reason = format!("no {} for {} s", incident.class, policy.quiet_sec);
+            self.set_health(moment, Health::Ok, reason, Basis::Inferred, out);
+        }
+        over
+    }
+
+    /// The agent says that it is retrying after what it reported before.
+    pub fn retrying(&mut self, moment: &Moment, class: Class, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        let time = self.event_time(moment);
+        self.observe(moment, time, &Observation::Retrying(class), None, policy, out);
+    }
+
+    /// The agent demonstrably works: every episode ends.
+    pub fn progress(&mut self, moment: &Moment, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        if self.last.is_none() && self.episodes.is_empty() {
+            return;
+        }
+        let time = self.event_time(moment);
+        self.last = None;
+        self.observe(moment, time, &Observation::Progress, None, policy, out);
+        self.episodes.clear();
+        self.set_health(moment, Health::Ok, "the agent works again".to_owned(), Basis::Asserted, out);
+    }
+
+    /// Time passes: episodes that silence has ended go.
+    pub fn tick(&mut self, moment: &Moment, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        if self.episodes.is_empty() {
+            return;
+        }
+        self.episodes.retain(|_, episode| !episode.is_over(moment.now, policy.quiet_sec));
+        if self.episodes.is_empty() {
+            let reason = format!("no failure for {} s", policy.quiet_sec);
+            self.set_health(moment, Health::Ok, reason, Basis::Inferred, out);
+        }
+    }
+
+    /// Returns when [`Self::tick`] has something to do.
+    pub fn next_deadline(&self, policy: &Policy) -> Option<Timestamp> {
+        self.episodes.values().map(|episode| episode.over_at(policy.quiet_sec)).max()
+    }
+
+    /// The source ended, `lines` lines in.
+    pub fn end(&mut self, moment: &Moment, lines: u64, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        let lines_since = self.last.as_ref().map_or(u64::MAX, |last| lines.saturating_sub(last.line));
+        let retry_at = self.last.as_ref().and_then(|last| last.retry_at);
+        let time = self.event_time(moment);
+        self.observe(moment, time, &Observation::End { lines_since }, retry_at, policy, out);
+    }
+
+    fn observe(
+        &mut self,
+        moment: &Moment,
+        time: Timestamp,
+        observation: &Observation<'_>,
+        retry_at: Option<Timestamp>,
+        policy: &Policy,
+        out: &mut dyn FnMut(Event),
+    ) {
+        let detections: Vec<Detection> =
+            self.detectors.iter_mut().filter_map(|detector| detector.observe(time, observation, policy)).collect();
+        for detection in detections {
+            self.alert(moment, time, detection, retry_at, policy, out);
+        }
+    }
+
+    fn alert(
+        &mut self,
+        moment: &Moment,
+        time: Timestamp,
+        detection: Detection,
+        retry_at: Option<Timestamp>,
+        policy: &Policy,
+        out: &mut dyn FnMut(Event),
+    ) {
+        let class = detection.class;
+        let episode = self.episodes.entry(class).or_default();
+        episode.met(time);
+        if !episode.is_news(detection.level, time) {
+            return;
+        }
+        let failed = episode.tell(detection.level);
+        let row = policy.class(class);
+        let fingerprint = IdBuilder::new("trouble").part(self.id.as_bytes()).part(class.name().as_bytes()).finish("t-");
+        let alert_id = IdBuilder::new("alert")
+            .part(fingerprint.as_bytes())
+            .part(detection.detector.as_bytes())
+            .part(detection.level.name().as_bytes())
+            .part(detection.evidence.0.as_bytes())
+            .part(detection.evidence.1.as_bytes())
+            .finish("a-");
+        let mut evidence = vec![detection.evidence.0];
+        if detection.evidence.1 != evidence[0] {
+            evidence.push(detection.evidence.1);
+        }
+        let verdict = policy.decide(class, failed, time, retry_at, &fingerprint);
+        // A halt after failed recoveries is as grave as the failure that needs a person from the start.
+        let severity = if verdict.strategy == Strategy::Halt && row.strategy != Strategy::Halt {
+            row.severity.max(crate::model::Severity::High)
+        } else {
+            row.severity
+        };
+        let alert = Alert {
+            detector: detection.detector.to_owned(),
+            class,
+            level: detection.level,
+            severity,
+            count: detection.count,
+            window_sec: detection.window_sec,
+            evidence,
+            fingerprint,
+            reason: detection.reason.clone(),
+            basis: detection.basis,
+        };
+        out(self.event(moment, alert_id.clone(), EventBody::Alert(alert)));
+        let health = match (detection.level, verdict.strategy) {
+            (Level::Warn, _) => Health::Warn,
+            (Level::Act, Strategy::Halt) => Health::Halted,
+            (Level::Act, _) => Health::Error,
+        };
+        if health > self.health {
+            self.set_health(moment, health, detection.reason, detection.basis, out);
+        }
+        if detection.level == Level::Warn {
+            return;
+        }
+        let not_before = time.plus_seconds(i64::try_from(verdict.delay_sec).unwrap_or(i64::MAX));
+        if let Some(episode) = self.episodes.get_mut(&class) {
+            episode.decided(not_before, matches!(verdict.strategy, Strategy::Halt | Strategy::Monitor));
+        }
+        let decision_id = IdBuilder::new("decision").part(alert_id.as_bytes()).number(u64::from(verdict.attempt)).finish("d-");
+        let decision = Decision {
+            alert: alert_id,
+            class,
+            strategy: verdict.strategy,
+            attempt: verdict.attempt.min(verdict.max_attempts),
+            max_attempts: verdict.max_attempts,
+            delay_sec: verdict.delay_sec,
+            not_before,
+            reason: verdict.reason,
+            acted: false,
+        };
+        out(self.event(moment, decision_id, EventBody::Decision(decision)));
+    }
+
+    fn set_health(&mut self, moment: &Moment, to: Health, reason: String, basis: Basis, out: &mut dyn FnMut(Event)) {
+        let from = std::mem::replace(&mut self.health, to);
+        if from == to {
+            return;
+        }
+        let place = moment.place.as_ref().map_or(0, |place| place.offset);
+        let id = IdBuilder::new("status")
+            .part(self.id.as_bytes())
+            .part(from.name().as_bytes())
+            .part(to.name().as_bytes())
+            .number(place)
+            .finish("h-");
+        out(self.event(moment, id, EventBody::Status(Status { from, to, reason, basis })));
+    }
+}
