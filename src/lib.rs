@@ -9,3 +9,9 @@
 pub mod model;
 
 pub mod engine;
+
+#[cfg(feature = "cli")]
+pub mod source;
+
+#[cfg(feature = "cli")]
+pub mod runtime;
