@@ -15,3 +15,6 @@ pub mod source;
 
 #[cfg(feature = "cli")]
 pub mod runtime;
+
+#[cfg(feature = "cli")]
+pub mod settings;
