@@ -18,3 +18,6 @@ pub mod runtime;
 
 #[cfg(feature = "cli")]
 pub mod settings;
+
+#[cfg(feature = "cli")]
+pub mod cli;
