@@ -97,11 +97,11 @@ pub struct Cli {
 /// Flags of every command.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Globals {
-    /// Read this configuration file over the system's, the user's and the project's
+    /// Read this configuration file over the system's, the user's and the project's.
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 
-    /// When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never
+    /// When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never.
     #[arg(long, global = true, value_name = "WHEN", value_parser = PossibleValuesParser::new(Color::NAMES))]
     pub color: Option<String>,
 }
@@ -109,37 +109,40 @@ pub struct Globals {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Read agents' output from standard input, files or directories, and write events
+    /// Read agents' output from standard input, files or directories, and write events.
+    ///
+    /// A file is read whatever its name; of a directory, the files ending in .jsonl .log .txt .md .json .traj
+    /// are, those with .gz or .zst behind it too. Files are read side by side, and each is a session of its own
+    /// unless its records say otherwise.
     Tap(TapArgs),
-    /// Tell what one line is taken for, and why
+    /// Tell what one line is taken for, and why.
+    ///
+    /// Shows which format recognises it, who can have produced it, which rules looked at it, what class of
+    /// failure it is, and what would be done about it.
     Explain(ExplainArgs),
-    /// Print the JSON Schema of the events
+    /// Print the JSON Schema of the events.
     Schema,
-    /// Show the settings and where they come from
+    /// Show the settings and where they come from.
     Config(ConfigArgs),
-    /// Print the completions for a shell
+    /// Print the completions for a shell.
     Completions(CompletionsArgs),
-    /// Print the manual page, or write all of them
+    /// Print the manual page, or write all of them.
     Man(ManArgs),
 }
 
-/// Read agents' output from standard input, files or directories, and write events
-///
-/// A file is read whatever its name; of a directory, the files ending in .jsonl .log .txt .md .json .traj are,
-/// those with .gz or .zst behind it too. Files are read side by side, and each is a session of its own unless
-/// its records say otherwise.
+/// Arguments of `tap`.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_long_help = format!("{TAP_NOTES}\n\n{EXIT_STATUS}"))]
 pub struct TapArgs {
-    /// Files and directories to read; `-`, or none: standard input
+    /// Files and directories to read; `-`, or none: standard input.
     #[arg(value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
     pub inputs: Vec<PathBuf>,
 
-    /// Whose output it is; auto tells by the bytes
+    /// Whose output it is; auto tells by the bytes.
     #[arg(long, value_name = "NAME", value_parser = agent_names())]
     pub agent: Option<String>,
 
-    /// Write only these types of events
+    /// Write only these types of events.
     #[arg(
         long,
         value_name = "TYPE",
@@ -148,35 +151,35 @@ pub struct TapArgs {
     )]
     pub emit: Option<Vec<String>>,
 
-    /// How to write events: json (one object a line), text, auto (text on a terminal)
+    /// How to write events: json (one object a line), text, auto (text on a terminal).
     #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(Format::NAMES))]
     pub format: Option<String>,
 
-    /// Write the input unchanged to standard output; events go where --events says
+    /// Write the input unchanged to standard output; events go where --events says.
     #[arg(long)]
     pub pass_through: bool,
 
-    /// Write events to this file, to an open file descriptor (fd:3), or to standard output (-)
+    /// Write events to this file, to an open file descriptor (fd:3), or to standard output (-).
     #[arg(long, value_name = "PATH|fd:N|-", value_parser = events_target, value_hint = ValueHint::FilePath)]
     pub events: Option<EventsTarget>,
 
-    /// End with status 1 after an alert of this severity or a worse one
+    /// End with status 1 after an alert of this severity or a worse one.
     #[arg(long, value_name = "SEVERITY", value_parser = PossibleValuesParser::new(FAIL_ON))]
     pub fail_on: Option<String>,
 
-    /// Read the files of a directory that match, as in a .gitignore; `!` excludes; may be repeated
+    /// Read the files of a directory that match, as in a .gitignore; `!` excludes; may be repeated.
     #[arg(long, value_name = "GLOB", value_hint = ValueHint::Other)]
     pub glob: Vec<String>,
 
-    /// How many files to read at a time; 0: as many as there are processor cores
+    /// How many files to read at a time; 0: as many as there are processor cores.
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(0..=1024))]
     pub threads: Option<u16>,
 
-    /// Read times without a zone in this one: local, or an IANA name such as Europe/Berlin
+    /// Read times without a zone in this one: local, or an IANA name such as Europe/Berlin.
     #[arg(long, value_name = "ZONE", value_hint = ValueHint::Other)]
     pub time_zone: Option<String>,
 
-    /// Do not show on a terminal how far it is
+    /// Do not show on a terminal how far it is.
     #[arg(long)]
     pub no_progress: bool,
 }
@@ -226,22 +229,19 @@ fn events_target(text: &str) -> Result<EventsTarget, String> {
     }
 }
 
-/// Tell what one line is taken for, and why
-///
-/// Shows which format recognises it, who can have produced it, which rules looked at it, what class of failure
-/// it is, and what would be done about it.
+/// Arguments of `explain`.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_long_help = EXPLAIN_NOTES)]
 pub struct ExplainArgs {
-    /// The line; `-`, or none: the lines of standard input
+    /// The line; `-`, or none: the lines of standard input.
     #[arg(value_name = "LINE|-", allow_hyphen_values = true, value_hint = ValueHint::Other)]
     pub line: Option<OsString>,
 
-    /// Whose output it is; auto tells by the bytes
+    /// Whose output it is; auto tells by the bytes.
     #[arg(long, value_name = "NAME", value_parser = agent_names())]
     pub agent: Option<String>,
 
-    /// How to answer: json, text, auto (text on a terminal)
+    /// How to answer: json, text, auto (text on a terminal).
     #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(Format::NAMES))]
     pub format: Option<String>,
 }
@@ -256,7 +256,7 @@ impl ExplainArgs {
     }
 }
 
-/// Show the settings and where they come from
+/// Arguments of `config`.
 #[derive(Args, Clone, Debug)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true, after_long_help = CONFIG_NOTES)]
 pub struct ConfigArgs {
@@ -268,38 +268,38 @@ pub struct ConfigArgs {
 /// What to show of the settings.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Print the settings that hold, as a configuration file
+    /// Print the settings that hold, as a configuration file.
     Show(ConfigShowArgs),
-    /// List the configuration files that are looked for, in the order in which later ones win
+    /// List the configuration files that are looked for, in the order in which later ones win.
     Paths,
 }
 
-/// Print the settings that hold, as a configuration file
+/// Arguments of `config show`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConfigShowArgs {
-    /// Say where each value comes from
+    /// Say where each value comes from.
     #[arg(long)]
     pub origins: bool,
 
-    /// How to print: text (TOML), json
+    /// How to print: text (TOML), json.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = PossibleValuesParser::new(["text", "json"]))]
     pub format: String,
 }
 
-/// Print the completions for a shell
+/// Arguments of `completions`.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = COMPLETIONS_NOTES)]
 pub struct CompletionsArgs {
-    /// The shell
+    /// The shell.
     #[arg(value_name = "SHELL")]
     pub shell: Shell,
 }
 
-/// Print the manual page, or write all of them
+/// Arguments of `man`.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_long_help = MAN_NOTES)]
 pub struct ManArgs {
-    /// Write session-doctor.1 and a page for every command into this directory, which is made if it is not there
+    /// Write session-doctor.1 and a page for every command into this directory, which is made if it is not there.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
 }

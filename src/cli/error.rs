@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::exit::Exit;
 use crate::settings::{Origin, SettingsError};
 use crate::source::file::{ReadError, ReadErrorKind};
+use crate::source::os_words;
 use crate::source::walk::{GlobError, Problem};
 
 /// What sort of trouble it is; decides the exit status.
@@ -122,15 +123,6 @@ impl CliError {
 /// Keeps a text of several lines under its label.
 fn indented(text: &str) -> String {
     text.trim_end().replace('\n', "\n    ")
-}
-
-/// The operating system's words without Rust's " (os error N)".
-fn os_words(error: &io::Error) -> String {
-    let words = error.to_string();
-    match words.rfind(" (os error ") {
-        Some(at) => words[..at].to_lowercase(),
-        None => words,
-    }
 }
 
 impl fmt::Display for CliError {

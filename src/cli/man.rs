@@ -9,6 +9,13 @@ use clap_mangen::Man;
 
 use super::args::{Cli, ManArgs};
 use super::{CliError, Exit, Kind, print};
+use crate::source::os_words;
+
+/// What the pages call the program in their footers.
+const SOURCE: &str = concat!("session-doctor ", env!("CARGO_PKG_VERSION"));
+
+/// What `clap_mangen` begins each of its parts with.
+const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
 /// Prints the program's page, or writes all pages into a directory.
 pub fn run(args: &ManArgs) -> Result<Exit, CliError> {
@@ -28,7 +35,7 @@ pub fn run(args: &ManArgs) -> Result<Exit, CliError> {
 
 fn write(dir: &Path, pages: &[(String, Vec<u8>)]) -> Result<(), CliError> {
     let failed = |path: &Path, error: io::Error| {
-        CliError::new(Kind::CannotCreate, format!("write `{}`", path.display())).cause(error)
+        CliError::new(Kind::CannotCreate, format!("write `{}`", path.display())).cause(os_words(&error))
     };
     fs::create_dir_all(dir).map_err(|error| failed(dir, error))?;
     for (name, page) in pages {
@@ -48,7 +55,7 @@ pub fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
 }
 
 fn add(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
-    let man = Man::new(command.clone()).manual("session-doctor");
+    let man = Man::new(command.clone()).manual("session-doctor").source(SOURCE);
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
@@ -58,10 +65,13 @@ fn add(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Resul
     if command.has_subcommands() {
         man.render_subcommands_section(&mut page)?;
     }
+    // Each part comes with this preamble, which defines the same string again.
+    let page = String::from_utf8_lossy(&page);
+    let mut page = format!("{PREAMBLE}{}", page.replace(PREAMBLE, ""));
     if let Some(notes) = command.get_after_long_help() {
-        page.extend_from_slice(sections(&notes.to_string()).as_bytes());
+        page += &sections(&notes.to_string());
     }
-    pages.push((man.get_filename(), page));
+    pages.push((man.get_filename(), page.into_bytes()));
     for subcommand in command.get_subcommands() {
         add(subcommand, pages)?;
     }

@@ -16,7 +16,7 @@ use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::walk::os_words;
+use super::os_words;
 
 /// How many packed bytes are read at a time.
 const PACKED_BUFFER_BYTES: usize = 64 * 1024;
@@ -86,7 +86,7 @@ impl ReadError {
             ReadErrorKind::Truncated(_) => {
                 Some("it may still be being written; what could be read of it was read")
             }
-            ReadErrorKind::Corrupt(..) => Some("what comes before the damage was read"),
+            ReadErrorKind::Corrupt(..) => Some("what could be unpacked of it was read"),
             _ => None,
         }
     }
@@ -362,6 +362,13 @@ fn zstd_error(error: FrameDecoderError) -> ReadErrorKind {
         FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::BadMagicNumber(_)) => {
             "something else follows it".to_owned()
         }
+        // The decoder's own words are about its insides.
+        FrameDecoderError::FailedToReadBlockBody(_) => "a block cannot be unpacked".to_owned(),
+        FrameDecoderError::WindowSizeTooBig { requested, max } => format!(
+            "it asks for a window of {} MiB, {} MiB are possible",
+            requested.div_ceil(1 << 20),
+            max / (1 << 20)
+        ),
         other => other.to_string(),
     };
     ReadErrorKind::Corrupt(Encoding::Zstd, detail)

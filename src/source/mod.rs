@@ -8,3 +8,14 @@ pub mod walk;
 pub mod file;
 
 pub mod stdin;
+
+use std::io;
+
+/// The operating system's words without Rust's " (os error N)".
+pub(crate) fn os_words(error: &io::Error) -> String {
+    let words = error.to_string();
+    match words.rfind(" (os error ") {
+        Some(at) => words[..at].to_lowercase(),
+        None => words,
+    }
+}

@@ -15,6 +15,8 @@ use std::sync::mpsc;
 use ignore::overrides::{Override, OverrideBuilder};
 use ignore::{WalkBuilder, WalkState};
 
+use super::os_words;
+
 /// The file name endings taken from a directory when no pattern says otherwise.
 pub const LOG_ENDINGS: &[&str] = &[".jsonl", ".log", ".txt", ".md", ".json", ".traj"];
 
@@ -301,15 +303,6 @@ fn plain(error: &ignore::Error) -> String {
         | ignore::Error::WithLineNumber { err, .. } => plain(err),
         ignore::Error::Glob { err, .. } => err.clone(),
         other => other.to_string(),
-    }
-}
-
-/// The operating system's words without Rust's " (os error N)".
-pub(super) fn os_words(error: &io::Error) -> String {
-    let words = error.to_string();
-    match words.rfind(" (os error ") {
-        Some(at) => words[..at].to_lowercase(),
-        None => words,
     }
 }
 
