@@ -1,11 +1,31 @@
-//! (to be written)
+//! Claude Code: `--output-format stream-json` and `json`, and the transcripts it keeps per session.
+//!
+//! The wrapper tells whether a record is a failure; the words in `content` never do. A turn that an API
+//! error ended says `"subtype":"success"` all the same, so `is_error` decides, and the machine codes of the
+//! synthetic message before it are carried over to the result that repeats its words.
+//!
+//! Agents that speak the same stream (Qwen Code) reuse [`Stream`] with a [`Dialect`] of their own.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
 use super::{Decode, Decoded, Format, Frame};
-use crate::model::Record;
+use crate::model::record::{
+    Body, Failure, Lifecycle, Message, Record, Retry, Role, ToolCall, ToolResult, Usage, UsageScope,
+};
+use crate::model::{Class, Origin, Timestamp};
 
 /// The format.
 pub(super) static FORMAT: Claude = Claude;
 
-/// The format.
+/// Claude Code's streams and transcripts.
 pub(super) struct Claude;
 
 impl Format for Claude {
@@ -13,19 +33,1373 @@ impl Format for Claude {
         "claude"
     }
 
-    fn recognise(&self, _frame: Frame<'_>) -> bool {
-        false
+    fn recognise(&self, frame: Frame<'_>) -> bool {
+        first_object(frame)
+            .and_then(|text| serde_json::from_str::<Envelope>(text).ok())
+            .is_some_and(|envelope| envelope.is_claude())
     }
 
     fn decoder(&self) -> Box<dyn Decode + Send> {
-        Box::new(Decoder)
+        Box::new(Stream::new(&DIALECT))
     }
 }
 
-struct Decoder;
+/// Claude Code's own dialect: what the structure says is so.
+static DIALECT: Dialect = Dialect { reported: |_, _| None, input_includes_cache: false };
 
-impl Decode for Decoder {
-    fn json(&mut self, _frame: Frame<'_>, _out: &mut dyn FnMut(Record<'_>)) -> Decoded {
-        Decoded::No
+/// Where an agent that speaks this stream differs from Claude Code.
+pub(super) struct Dialect {
+    /// Returns the failure that a message text is, although the structure calls it a success. The flag tells
+    /// whether the message is known to have used no tokens.
+    pub(super) reported: for<'t> fn(&'t str, bool) -> Option<Failure<'t>>,
+    /// Whether the stated input tokens include those read from a cache.
+    pub(super) input_includes_cache: bool,
+}
+
+/// A tool's output is carried up to this many bytes of its JSON text.
+const RESULT_BYTES: usize = 4096;
+
+/// Requests whose usage was reported already, remembered so that the blocks of one message do not count
+/// twice. When it is full, the oldest is forgotten.
+const REMEMBERED_REQUESTS: usize = 8;
+
+/// The texts of the record that takes the place of an interrupted turn.
+const INTERRUPTED: [&str; 2] = ["[Request interrupted by user]", "[Request interrupted by user for tool use]"];
+
+/// How the result of a tool begins that a person did not allow.
+const REJECTED: [&str; 2] =
+    ["The user doesn't want to proceed with this tool use", "The user doesn't want to take this action"];
+
+/// How a notice begins that a limit comes near or that something dearer is in use.
+const WARNINGS: [&str; 7] = [
+    "You've used",
+    "You're close to",
+    "You're now using",
+    "Now using",
+    "Approaching",
+    "Claude Opus limit reached, now using",
+    "Claude Opus 4 limit reached, now using",
+];
+
+/// The reasons to end a turn that are failures even where `is_error` is not set.
+const FATAL_REASONS: [&str; 11] = [
+    "max_turns",
+    "blocking_limit",
+    "rapid_refill_breaker",
+    "prompt_too_long",
+    "image_error",
+    "model_error",
+    "api_error",
+    "malformed_tool_use_exhausted",
+    "budget_exhausted",
+    "structured_output_retry_exhausted",
+    "turn_setup_failed",
+];
+
+/// Decodes the Claude-compatible stream and transcripts.
+pub(super) struct Stream {
+    dialect: &'static Dialect,
+    /// The session, working directory and model last told, so that they are not told again on each line.
+    session: Option<String>,
+    cwd: Option<String>,
+    model: Option<String>,
+    /// The failure last reported by a message; the result that follows repeats its words without its codes.
+    pending: Option<Pending>,
+    /// When the limit resets that was last hit.
+    resets_at: Option<Timestamp>,
+    /// Whether the last thing said in the conversation was that it was interrupted.
+    interrupted: bool,
+    seen: [(u64, u64); REMEMBERED_REQUESTS],
+    next_seen: usize,
+    run: Usage,
+}
+
+/// What a failing message said that its result leaves out.
+struct Pending {
+    text: String,
+    codes: Vec<String>,
+    status: Option<u16>,
+}
+
+impl Decode for Stream {
+    fn json(&mut self, frame: Frame<'_>, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
+        if frame.truncated {
+            return Decoded::No;
+        }
+        let Ok(text) = std::str::from_utf8(frame.bytes) else { return Decoded::No };
+        if !text.trim_start().starts_with('[') {
+            return self.line(text, 0, out);
+        }
+        // With --verbose, `json` mode gives all messages of the run in one array.
+        let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(text) else { return Decoded::No };
+        let mut decoded = Decoded::No;
+        for element in elements {
+            let at = (element.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+            if self.line(element.get(), at, out) == Decoded::Yes {
+                decoded = Decoded::Yes;
+            }
+        }
+        decoded
+    }
+}
+
+impl Stream {
+    /// Returns a decoder with nothing seen yet.
+    pub(super) fn new(dialect: &'static Dialect) -> Self {
+        Self {
+            dialect,
+            session: None,
+            cwd: None,
+            model: None,
+            pending: None,
+            resets_at: None,
+            interrupted: false,
+            seen: [(0, 0); REMEMBERED_REQUESTS],
+            next_seen: 0,
+            run: Usage { scope: UsageScope::Run, ..Usage::default() },
+        }
+    }
+
+    fn line(&mut self, text: &str, at: usize, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
+        let Ok(line) = serde_json::from_str::<Line<'_>>(text) else { return Decoded::No };
+        let head = Head {
+            time: line.timestamp.get().and_then(Timestamp::parse_rfc3339),
+            session: line.session().map(Cow::Borrowed),
+            subagent: line.subagent().map(Cow::Borrowed),
+            at,
+        };
+        let other = Body::Lifecycle(Lifecycle::Other);
+        match line.kind.get().unwrap_or_default() {
+            "assistant" if line.message.is_some() => {
+                self.started(&line, &head, out);
+                if let Some(message) = &line.message.0 {
+                    self.assistant(&line.reported(), message, &head, out);
+                }
+            }
+            "user" if line.message.is_some() => {
+                self.started(&line, &head, out);
+                if let Some(message) = &line.message.0 {
+                    self.user(&line, message, &head, out);
+                }
+            }
+            "system" if line.subtype.get().is_some() => {
+                self.started(&line, &head, out);
+                self.system(&line, &head, out);
+            }
+            "result" if line.is_error.0.is_some() || line.subtype.get().is_some() => {
+                self.result(&line, &head, out);
+            }
+            "rate_limit_event" => match &line.rate_limit_info.0 {
+                Some(info) => self.rate_limit(info, &head, out),
+                None => return Decoded::No,
+            },
+            "auth_status" => match line.error.message().filter(|text| !text.is_empty()) {
+                Some(text) => out(head.record(Body::Failure(Failure {
+                    codes: vec![Cow::Borrowed("auth_status")],
+                    ..Failure::new(Origin::Provider, text)
+                }))),
+                None => out(head.record(other)),
+            },
+            "attachment" if line.attachment.is_some() => {
+                // The one attachment that is the agent's own word and no content: in a transcript nothing
+                // else says that the turn limit ended the run.
+                let kind = line.attachment.0.as_ref().and_then(|attachment| attachment.kind.get());
+                if kind == Some("max_turns_reached") {
+                    out(head.record(Body::Failure(Failure {
+                        codes: vec![Cow::Borrowed("max_turns_reached")],
+                        class: Some(Class::MaxTurns),
+                        ends: true,
+                        ..Failure::new(Origin::Agent, "max_turns_reached")
+                    })));
+                } else {
+                    out(head.record(other));
+                }
+            }
+            "progress" if line.data.is_some() => self.progress(&line, &head, out),
+            "control_request" | "control_response" | "control_cancel_request" | "keep_alive" | "summary"
+            | "file-history-snapshot" => out(head.record(other)),
+            "" | "error" => return Decoded::No,
+            // A type that is newer than this decoder, in an envelope that can only be this format's.
+            _ if line.session().is_some() => out(head.record(other)),
+            _ => return Decoded::No,
+        }
+        Decoded::Yes
+    }
+
+    /// Says where and with which model a transcript goes on, when that is news. Streams say it in `init`.
+    fn started(&mut self, line: &Line<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+        let Some(session) = line.transcript_session.get() else { return };
+        if head.subagent.is_some() {
+            return;
+        }
+        if self.session.as_deref() != Some(session) {
+            self.session = Some(session.to_owned());
+            self.cwd = None;
+            self.model = None;
+        }
+        let model = line.message.0.as_ref().and_then(|message| message.model.get());
+        let model = model.filter(|&model| model != SYNTHETIC && self.model.as_deref() != Some(model));
+        let cwd = line.cwd.get().filter(|&cwd| self.cwd.as_deref() != Some(cwd));
+        if model.is_none() && cwd.is_none() {
+            return;
+        }
+        if let Some(model) = model {
+            self.model = Some(model.to_owned());
+        }
+        if let Some(cwd) = cwd {
+            self.cwd = Some(cwd.to_owned());
+        }
+        let (cwd, model) = (cwd.map(Cow::Borrowed), model.map(Cow::Borrowed));
+        out(head.record(Body::Lifecycle(Lifecycle::Started { cwd, model })));
+    }
+
+    fn assistant(
+        &mut self,
+        reported: &Reported<'_>,
+        message: &ModelMessage<'_>,
+        head: &Head<'_>,
+        out: &mut dyn FnMut(Record<'_>),
+    ) {
+        let text = message.content.text();
+        let synthetic = message.model.get() == Some(SYNTHETIC);
+        let marked = reported.code.is_some() || reported.is_api_error == Some(true);
+        // Builds before `error` was there mark the message by its model alone, as they do fillers.
+        let unmarked = synthetic && reported.is_api_error.is_none() && text.starts_with("API Error");
+        if marked || unmarked {
+            let refused = message.stop_reason.get() == Some("refusal");
+            let codes: Vec<&str> = [reported.api_error, refused.then_some("refusal"), reported.code]
+                .into_iter()
+                .flatten()
+                .filter(|&code| code != "unknown")
+                .collect();
+            let throttled = reported.status == Some(429) || codes.contains(&"rate_limit");
+            if head.subagent.is_none() {
+                self.pending = Some(Pending {
+                    text: text.clone().into_owned(),
+                    codes: codes.iter().map(|&code| code.to_owned()).collect(),
+                    status: reported.status,
+                });
+            }
+            out(head.record(Body::Failure(Failure {
+                status: reported.status,
+                codes: codes.into_iter().map(Cow::Borrowed).collect(),
+                retry_at: self.resets_at.filter(|_| throttled),
+                ends: reported.ends,
+                structured: marked,
+                ..Failure::new(Origin::Provider, text)
+            })));
+            return;
+        }
+        if synthetic {
+            // A filler of the agent's own making. It proves nothing about the provider.
+            out(head.record(Body::Lifecycle(Lifecycle::Other)));
+            return;
+        }
+        let usage = message.usage.0.as_ref();
+        let unused = usage.is_some_and(|usage| usage.input.count() == 0 && usage.output.count() == 0);
+        if let Some(failure) = (self.dialect.reported)(&text, unused) {
+            if head.subagent.is_none() {
+                self.pending = Some(Pending {
+                    text: failure.text.to_string(),
+                    codes: failure.codes.iter().map(|code| code.to_string()).collect(),
+                    status: failure.status,
+                });
+            }
+            out(head.record(Body::Failure(failure)));
+            return;
+        }
+        if head.subagent.is_none() {
+            self.pending = None;
+            self.resets_at = None;
+            self.interrupted = false;
+        }
+        out(head.record(Body::Message(Message { role: Role::Assistant, text })));
+        for block in message.content.blocks() {
+            if block.kind.get() == Some("tool_use") {
+                out(head.record(Body::ToolCall(ToolCall {
+                    id: block.id.cow(),
+                    name: block.name.cow(),
+                    input: Cow::Borrowed(block.input.map_or("", RawValue::get)),
+                })));
+            }
+        }
+        if let Some(usage) = usage.and_then(|usage| self.request_usage(message.id.get(), usage)) {
+            out(head.record(Body::Usage(usage)));
+        }
+        // Transcripts have no result record: the last words of a turn say that it ended.
+        let last = message.content.blocks().last().and_then(|block| block.kind.get());
+        if reported.ends && message.stop_reason.get() == Some("end_turn") && last == Some("text") {
+            out(head.record(Body::Lifecycle(Lifecycle::TurnEnded)));
+        }
+    }
+
+    /// Returns the usage of a request when it is first told, and later only what was added to its output:
+    /// each block of one message is a line of its own that repeats the figures.
+    fn request_usage(&mut self, id: Option<&str>, tokens: &Tokens) -> Option<Usage> {
+        let usage = tokens.usage(UsageScope::Request, self.dialect);
+        let Some(id) = id.filter(|id| !id.is_empty()) else { return Some(usage) };
+        let output = usage.output_tokens.unwrap_or(0);
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        let key = hasher.finish();
+        if let Some((_, told)) = self.seen.iter_mut().find(|(seen, _)| *seen == key) {
+            let more = output.saturating_sub(*told);
+            *told = output.max(*told);
+            let more = (more > 0).then_some(more);
+            return more.map(|more| Usage { output_tokens: Some(more), ..Usage::default() });
+        }
+        self.seen[self.next_seen] = (key, output);
+        self.next_seen = (self.next_seen + 1) % REMEMBERED_REQUESTS;
+        Some(usage)
+    }
+
+    fn user(
+        &mut self,
+        line: &Line<'_>,
+        message: &ModelMessage<'_>,
+        head: &Head<'_>,
+        out: &mut dyn FnMut(Record<'_>),
+    ) {
+        let mut answered = false;
+        for block in message.content.blocks() {
+            if block.kind.get() != Some("tool_result") {
+                continue;
+            }
+            answered = true;
+            let text = block.content.map_or(Cow::Borrowed(""), tool_output);
+            let failed = block.is_error.0 == Some(true);
+            let rejected = failed
+                && (REJECTED.iter().any(|words| text.starts_with(words))
+                    || line.tool_use_result().starts_with("\"User rejected tool use"));
+            let exit_code = if failed { exit_code(&text) } else { None };
+            let id = block.tool_use_id.cow();
+            if rejected {
+                out(head.record(Body::ToolResult(ToolResult { id, failed, exit_code, text: text.clone() })));
+                out(head.record(Body::Failure(Failure {
+                    codes: vec![Cow::Borrowed("tool_rejected")],
+                    class: Some(Class::Interrupted),
+                    ..Failure::new(Origin::Agent, text)
+                })));
+            } else {
+                out(head.record(Body::ToolResult(ToolResult { id, failed, exit_code, text })));
+            }
+        }
+        let marker = message.content.texts().find_map(|text| {
+            let text = text.trim();
+            INTERRUPTED.into_iter().find(|&marker| marker == text)
+        });
+        let genuine = ![line.is_meta.0, line.is_replay.0, line.is_compact_summary.0].contains(&Some(true));
+        if let Some(marker) = marker.filter(|_| genuine) {
+            if head.subagent.is_none() {
+                self.interrupted = true;
+            }
+            out(head.record(Body::Failure(Failure {
+                codes: vec![Cow::Borrowed("interrupted_by_user")],
+                class: Some(Class::Interrupted),
+                ends: true,
+                ..Failure::new(Origin::Agent, marker)
+            })));
+            return;
+        }
+        let text = message.content.text();
+        if !answered || !text.is_empty() {
+            out(head.record(Body::Message(Message { role: Role::User, text })));
+        }
+    }
+
+    fn system(&mut self, line: &Line<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+        let agent = |text, code| Failure {
+            codes: vec![Cow::Borrowed(code)],
+            ..Failure::new(Origin::Agent, Cow::Borrowed(text))
+        };
+        let body = match line.subtype.get().unwrap_or_default() {
+            "init" => Body::Lifecycle(Lifecycle::Started {
+                cwd: line.cwd.get().map(Cow::Borrowed),
+                model: line.model.get().map(|model| {
+                    self.model = Some(model.to_owned());
+                    Cow::Borrowed(model)
+                }),
+            }),
+            "compact_boundary" => Body::Lifecycle(Lifecycle::Compacted),
+            "api_retry" => {
+                let code = line.error.code().filter(|&code| code != "unknown");
+                let codes: Vec<&str> =
+                    [line.no_response.0.then_some("no_response"), code].into_iter().flatten().collect();
+                let text = codes.first().copied().unwrap_or("api_retry");
+                Body::Failure(Failure {
+                    status: line.error_status.status(),
+                    codes: codes.iter().map(|&code| Cow::Borrowed(code)).collect(),
+                    retry: Some(Retry {
+                        attempt: line.attempt.small(),
+                        max_attempts: line.max_retries.small(),
+                        delay_ms: line.retry_delay_ms.whole(),
+                    }),
+                    ..Failure::new(Origin::Provider, text)
+                })
+            }
+            "api_error" => {
+                let mut codes = Vec::new();
+                line.error.codes(&mut codes);
+                line.cause.codes(&mut codes);
+                let text = line.error.message().or(codes.first().copied()).unwrap_or("api_error");
+                Body::Failure(Failure {
+                    status: line.error.status(),
+                    retry: Some(Retry {
+                        attempt: line.retry_attempt.small(),
+                        max_attempts: line.max_retries_transcript.small(),
+                        delay_ms: line.retry_in_ms.whole(),
+                    }),
+                    codes: codes.iter().map(|&code| Cow::Borrowed(code)).collect(),
+                    ..Failure::new(Origin::Provider, Cow::Borrowed(text))
+                })
+            }
+            "status" if line.compact_result.get() == Some("failed") => {
+                let text = line.compact_error.get().unwrap_or("compaction failed");
+                Body::Failure(agent(text, "compact_failed"))
+            }
+            "session_writes_lost" => {
+                let text = line.error_code.get().unwrap_or("session_writes_lost");
+                let mut failure = agent(text, "session_writes_lost");
+                if let Some(code) = line.error_code.get() {
+                    failure.codes.insert(0, Cow::Borrowed(code));
+                }
+                failure.class = Some(Class::DiskFull);
+                Body::Failure(failure)
+            }
+            "model_refusal_no_fallback" => {
+                let text = line.content.get().filter(|text| !text.is_empty()).unwrap_or("model_refusal");
+                Body::Failure(Failure { origin: Origin::Provider, ..agent(text, "model_refusal") })
+            }
+            "model_refusal_fallback" => Body::Failure(Failure {
+                origin: Origin::Provider,
+                retry: Some(Retry::default()),
+                ..agent("model_refusal_fallback", "model_refusal")
+            }),
+            "model_fallback" => {
+                let text = line.content.get().unwrap_or("model_fallback");
+                Body::Failure(Failure {
+                    class: Some(Class::UsageWarning),
+                    ..agent(text, "model_fallback")
+                })
+            }
+            "informational" => match line.content.get() {
+                Some(text) if WARNINGS.iter().any(|words| text.starts_with(words)) => {
+                    Body::Failure(Failure {
+                        class: Some(Class::UsageWarning),
+                        ..agent(text, "informational")
+                    })
+                }
+                _ => Body::Lifecycle(Lifecycle::Other),
+            },
+            "session_state_changed" if line.state.get() == Some("requires_action") => {
+                Body::Failure(Failure {
+                    class: Some(Class::WaitingInput),
+                    ..agent("requires_action", "requires_action")
+                })
+            }
+            // Hooks and background tasks print what they like: content.
+            _ => Body::Lifecycle(Lifecycle::Other),
+        };
+        out(head.record(body));
+    }
+
+    fn rate_limit(&mut self, info: &RateLimit<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+        let resets_at = info.resets_at.0.and_then(Timestamp::from_epoch_guess);
+        let limit = info.limit.get();
+        let rejected = match info.status.get() {
+            // The window is used up, but paid extra usage carries on.
+            Some("rejected") => info.is_using_overage.0 != Some(true),
+            Some("allowed_warning") => false,
+            _ => {
+                out(head.record(Body::Lifecycle(Lifecycle::Other)));
+                return;
+            }
+        };
+        let code = if rejected { "usage_limit_reached" } else { "usage_limit_warning" };
+        if rejected {
+            self.resets_at = resets_at;
+        }
+        let codes = [Some(code), limit, info.error_code.get()];
+        out(head.record(Body::Failure(Failure {
+            codes: codes.into_iter().flatten().map(Cow::Borrowed).collect(),
+            class: (!rejected).then_some(Class::UsageWarning),
+            retry_at: resets_at,
+            ..Failure::new(Origin::Provider, limit.map_or(Cow::Borrowed(code), |limit| format!("{code}: {limit}").into()))
+        })));
+    }
+
+    fn result(&mut self, line: &Line<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+        let pending = self.pending.take();
+        let interrupted = std::mem::take(&mut self.interrupted);
+        let resets_at = self.resets_at.take();
+        if let Some(usage) = self.run_usage(line) {
+            out(head.record(Body::Usage(usage)));
+        }
+        let subtype = line.subtype.get().filter(|&subtype| subtype != "success");
+        let reason = line.terminal_reason.get().filter(|&reason| reason != "completed");
+        let aborted = reason.is_some_and(|reason| reason.starts_with("aborted_"));
+        let is_error = line.is_error.0 == Some(true);
+        let erroneous = is_error || subtype.is_some_and(|subtype| subtype.starts_with("error"));
+        let result = line.result.get().unwrap_or_default();
+        if !erroneous && !aborted && !reason.is_some_and(|reason| FATAL_REASONS.contains(&reason)) {
+            // A turn that failed according to its last message cannot have gone well.
+            let unused = pending.is_some();
+            if let Some(mut failure) = (self.dialect.reported)(result, unused) {
+                failure.ends = true;
+                out(head.record(Body::Failure(failure)));
+            } else {
+                out(head.record(Body::Lifecycle(Lifecycle::TurnEnded)));
+            }
+            return;
+        }
+
+        let refused = line.stop_reason.get() == Some("refusal");
+        let mut codes: Vec<Cow<'_, str>> = Vec::new();
+        let mut code = |code: &str| {
+            if !codes.iter().any(|known| known == code) {
+                codes.push(Cow::Owned(code.to_owned()));
+            }
+        };
+        line.startup_failure_reason.get().map(&mut code);
+        reason.filter(|&reason| reason != "api_error").map(&mut code);
+        refused.then_some("refusal").map(&mut code);
+        let mut inner = Vec::new();
+        line.error.codes(&mut inner);
+        inner.into_iter().for_each(&mut code);
+        let same = pending.as_ref().filter(|pending| is_error && subtype.is_none() && pending.text == result);
+        same.iter().flat_map(|pending| &pending.codes).for_each(|text| code(text));
+        subtype.map(&mut code);
+        reason.filter(|&reason| reason == "api_error").map(&mut code);
+
+        let status = line.api_error_status.status().or(line.error.status());
+        let status = status.or(same.and_then(|pending| pending.status));
+        let throttled = status == Some(429) || codes.iter().any(|code| code == "rate_limit");
+        let class = match subtype {
+            _ if aborted => Some(Class::Interrupted),
+            Some("error_during_execution") if interrupted => Some(Class::Interrupted),
+            Some("error_max_turns") => Some(Class::MaxTurns),
+            Some("error_max_budget_usd") => Some(Class::BudgetOver),
+            None if reason == Some("max_turns") => Some(Class::MaxTurns),
+            _ => None,
+        };
+        let origin = if subtype.is_none() && is_error { Origin::Provider } else { Origin::Agent };
+        let said: Vec<&str> = line
+            .errors
+            .0
+            .iter()
+            .map(|text| &**text)
+            .filter(|text| !text.starts_with("[ede_diagnostic]"))
+            .collect();
+        let text = match said.as_slice() {
+            [] => {
+                // Without `is_error` the result text is the model's, and content.
+                let words = line.error.message().or(is_error.then_some(result));
+                Cow::Borrowed(words.filter(|text| !text.is_empty()).or(reason).or(subtype).unwrap_or("result"))
+            }
+            [text] => Cow::Borrowed(*text),
+            texts => Cow::Owned(texts.join("\n")),
+        };
+        out(head.record(Body::Failure(Failure {
+            status,
+            class,
+            retry_at: resets_at.filter(|_| throttled),
+            ends: true,
+            codes,
+            ..Failure::new(origin, text)
+        })));
+    }
+
+    /// Returns the totals of the run so far.
+    fn run_usage(&mut self, line: &Line<'_>) -> Option<Usage> {
+        let models = line.model_usage.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let models: BTreeMap<String, ModelUsage> = models.unwrap_or_default();
+        let turn = line.usage.0.as_ref();
+        if models.is_empty() && turn.is_none() && line.total_cost_usd.0.is_none() {
+            return None;
+        }
+        self.run.cost_usd = line.total_cost_usd.0.or(self.run.cost_usd);
+        let add = |total: Option<u64>, more: Option<u64>| match (total, more) {
+            (Some(total), Some(more)) => Some(total.saturating_add(more)),
+            (total, more) => total.or(more),
+        };
+        if !models.is_empty() {
+            // Totals over all models since the start; `usage` is the main loop's, for this turn.
+            let sum = |figure: fn(&ModelUsage) -> &Num| {
+                models.values().fold(None, |total, model| add(total, figure(model).whole()))
+            };
+            self.run.input_tokens = sum(|model| &model.input);
+            self.run.output_tokens = sum(|model| &model.output);
+            self.run.cache_read_tokens = sum(|model| &model.cache_read);
+            self.run.cache_creation_tokens = sum(|model| &model.cache_creation);
+            let main = self.model.as_deref().and_then(|model| models.get(model));
+            let main = main.or_else(|| models.values().max_by_key(|model| model.filled()));
+            self.run.context_limit =
+                main.and_then(|model| model.context_window.whole()).filter(|&limit| limit > 0);
+        } else if let Some(turn) = turn {
+            let turn = turn.usage(UsageScope::Turn, self.dialect);
+            let cumulative = self.dialect.input_includes_cache;
+            let total = |total, figure| if cumulative { figure } else { add(total, figure) };
+            self.run.input_tokens = total(self.run.input_tokens, turn.input_tokens);
+            self.run.output_tokens = total(self.run.output_tokens, turn.output_tokens);
+            self.run.cache_read_tokens = total(self.run.cache_read_tokens, turn.cache_read_tokens);
+            self.run.cache_creation_tokens = total(self.run.cache_creation_tokens, turn.cache_creation_tokens);
+        }
+        Some(self.run)
+    }
+
+    /// Reads what a sub-agent does from the progress of the tool that runs it.
+    fn progress(&mut self, line: &Line<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+        let progress = line.data.0.as_ref();
+        let inner = progress
+            .filter(|progress| progress.kind.get() == Some("agent_progress"))
+            .and_then(|progress| progress.message.0.as_ref().map(|inner| (progress, inner)));
+        let Some((progress, inner)) = inner else {
+            out(head.record(Body::Lifecycle(Lifecycle::Other)));
+            return;
+        };
+        let agent = progress.agent_id.get().unwrap_or("subagent");
+        let head = Head { subagent: Some(Cow::Borrowed(agent)), session: head.session.clone(), ..*head };
+        match (inner.kind.get(), &inner.message.0) {
+            (Some("assistant"), Some(message)) => {
+                let reported = Reported {
+                    code: inner.error.code(),
+                    api_error: None,
+                    is_api_error: inner.is_api_error_message.0,
+                    status: inner.api_error_status.status(),
+                    ends: false,
+                };
+                self.assistant(&reported, message, &head, out);
+            }
+            (Some("user"), Some(message)) => self.user(line, message, &head, out),
+            _ => out(head.record(Body::Lifecycle(Lifecycle::Other))),
+        }
+    }
+}
+
+/// The model's name on messages that no model wrote.
+const SYNTHETIC: &str = "<synthetic>";
+
+/// What the wrapper of an assistant message says about it.
+struct Reported<'a> {
+    code: Option<&'a str>,
+    api_error: Option<&'a str>,
+    is_api_error: Option<bool>,
+    status: Option<u16>,
+    /// Whether the record stands in a transcript of the main conversation, where nothing else ends a turn.
+    ends: bool,
+}
+
+/// What all records of one line share.
+struct Head<'a> {
+    time: Option<Timestamp>,
+    session: Option<Cow<'a, str>>,
+    subagent: Option<Cow<'a, str>>,
+    at: usize,
+}
+
+impl Head<'_> {
+    fn record<'b>(&'b self, body: Body<'b>) -> Record<'b> {
+        Record {
+            time: self.time,
+            session: self.session.as_deref().map(Cow::Borrowed),
+            subagent: self.subagent.as_deref().map(Cow::Borrowed),
+            at: self.at,
+            body,
+        }
+    }
+}
+
+/// Returns the text of a tool's output: all of it, or its beginning where it is long.
+fn tool_output(raw: &RawValue) -> Cow<'_, str> {
+    let json = raw.get();
+    if json.starts_with('"') {
+        return string_prefix(json);
+    }
+    if json.starts_with('[') {
+        let blocks: Vec<ResultBlock<'_>> = serde_json::from_str(json).unwrap_or_default();
+        let mut texts = blocks.iter().filter_map(|block| block.text).map(|raw| string_prefix(raw.get()));
+        let first = texts.next().unwrap_or_default();
+        return texts.fold(first, |all, text| if all.len() < RESULT_BYTES { all + "\n" + text } else { all });
+    }
+    Cow::Borrowed("")
+}
+
+/// Returns what a JSON string says, at least the first [`RESULT_BYTES`] bytes of its notation, without
+/// unescaping the rest: tools print megabytes.
+fn string_prefix(json: &str) -> Cow<'_, str> {
+    let whole = || serde_json::from_str::<Str<'_>>(json).ok().and_then(|text| text.0).unwrap_or_default();
+    if json.len() <= RESULT_BYTES * 2 {
+        return whole();
+    }
+    let mut end = 1;
+    while end < RESULT_BYTES {
+        end += match json.as_bytes().get(end) {
+            Some(b'\\') if json.as_bytes().get(end + 1) == Some(&b'u') => 6,
+            Some(b'\\') => 2,
+            _ => 1,
+        };
+    }
+    while !json.is_char_boundary(end) {
+        end += 1;
+    }
+    let prefix = json.get(..end).unwrap_or_default();
+    // A cut between the halves of a surrogate pair is no string: then the whole is read.
+    serde_json::from_str::<String>(&format!("{prefix}\"")).map_or_else(|_| whole(), Cow::Owned)
+}
+
+/// Returns the exit status that a failing command's output begins with.
+fn exit_code(text: &str) -> Option<i64> {
+    let rest = text.strip_prefix("Exit code ").or_else(|| text.strip_prefix("Error: Exit code "))?;
+    rest.split(|c: char| !c.is_ascii_digit() && c != '-').next()?.parse().ok()
+}
+
+/// Returns the text of the frame's JSON object, or of the first in its array.
+pub(super) fn first_object(frame: Frame<'_>) -> Option<&str> {
+    if frame.truncated {
+        return None;
+    }
+    let text = std::str::from_utf8(frame.bytes).ok()?.trim_start();
+    match text.strip_prefix('[') {
+        None => text.starts_with('{').then_some(text),
+        Some(rest) if rest.trim_start().starts_with('{') => {
+            let first = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>().next();
+            first?.ok().map(RawValue::get)
+        }
+        Some(_) => None,
+    }
+}
+
+/// One line of a stream or a transcript: every field that any of its types may have.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Line<'a> {
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+    subtype: Str<'a>,
+    session_id: Str<'a>,
+    #[serde(rename = "sessionId")]
+    transcript_session: Str<'a>,
+    timestamp: Str<'a>,
+    parent_tool_use_id: Str<'a>,
+    #[serde(rename = "isSidechain")]
+    is_sidechain: Flag,
+    #[serde(rename = "agentId")]
+    agent_id: Str<'a>,
+    cwd: Str<'a>,
+    model: Str<'a>,
+    message: Maybe<ModelMessage<'a>>,
+    error: ErrorField<'a>,
+
+    #[serde(rename = "isApiErrorMessage")]
+    is_api_error_message: Flag,
+    #[serde(rename = "apiErrorStatus")]
+    message_error_status: Num,
+    #[serde(rename = "apiError")]
+    api_error: Str<'a>,
+    #[serde(rename = "isMeta")]
+    is_meta: Flag,
+    #[serde(rename = "isReplay")]
+    is_replay: Flag,
+    #[serde(rename = "isCompactSummary")]
+    is_compact_summary: Flag,
+    #[serde(rename = "toolUseResult")]
+    tool_use_result: Option<&'a RawValue>,
+    #[serde(rename = "tool_use_result")]
+    stream_tool_use_result: Option<&'a RawValue>,
+
+    is_error: Flag,
+    api_error_status: Num,
+    result: Str<'a>,
+    errors: Strings<'a>,
+    stop_reason: Str<'a>,
+    terminal_reason: Str<'a>,
+    startup_failure_reason: Str<'a>,
+    total_cost_usd: Num,
+    usage: Maybe<Tokens>,
+    #[serde(rename = "modelUsage")]
+    model_usage: Option<&'a RawValue>,
+
+    rate_limit_info: Maybe<RateLimit<'a>>,
+    attempt: Num,
+    max_retries: Num,
+    retry_delay_ms: Num,
+    error_status: Num,
+    no_response: Present,
+    #[serde(rename = "retryAttempt")]
+    retry_attempt: Num,
+    #[serde(rename = "maxRetries")]
+    max_retries_transcript: Num,
+    #[serde(rename = "retryInMs")]
+    retry_in_ms: Num,
+    cause: ErrorField<'a>,
+    content: Str<'a>,
+    state: Str<'a>,
+    compact_result: Str<'a>,
+    compact_error: Str<'a>,
+    error_code: Str<'a>,
+    attachment: Maybe<Attachment<'a>>,
+    data: Maybe<Progress<'a>>,
+}
+
+impl Line<'_> {
+    fn session(&self) -> Option<&str> {
+        self.session_id.get().or(self.transcript_session.get())
+    }
+
+    fn subagent(&self) -> Option<&str> {
+        let side = self.is_sidechain.0 == Some(true);
+        let agent = self.parent_tool_use_id.get().or(self.agent_id.get()).filter(|id| !id.is_empty());
+        agent.or(side.then_some("sidechain"))
+    }
+
+    fn reported(&self) -> Reported<'_> {
+        Reported {
+            code: self.error.code(),
+            api_error: self.api_error.get(),
+            is_api_error: self.is_api_error_message.0,
+            status: self.message_error_status.status(),
+            ends: self.transcript_session.get().is_some() && self.subagent().is_none(),
+        }
+    }
+
+    fn tool_use_result(&self) -> &str {
+        self.tool_use_result.or(self.stream_tool_use_result).map_or("", RawValue::get)
+    }
+}
+
+/// An API message, or a user message in the same shape.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct ModelMessage<'a> {
+    id: Str<'a>,
+    model: Str<'a>,
+    content: Content<'a>,
+    stop_reason: Str<'a>,
+    usage: Maybe<Tokens>,
+}
+
+/// A content block of any type.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Block<'a> {
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+    text: Str<'a>,
+    id: Str<'a>,
+    name: Str<'a>,
+    input: Option<&'a RawValue>,
+    tool_use_id: Str<'a>,
+    content: Option<&'a RawValue>,
+    is_error: Flag,
+}
+
+/// A block inside a tool result.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct ResultBlock<'a> {
+    text: Option<&'a RawValue>,
+}
+
+/// Token counts as the API states them.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Tokens {
+    #[serde(rename = "input_tokens")]
+    input: Num,
+    #[serde(rename = "output_tokens")]
+    output: Num,
+    #[serde(rename = "cache_read_input_tokens")]
+    cache_read: Num,
+    #[serde(rename = "cache_creation_input_tokens")]
+    cache_creation: Num,
+}
+
+impl Tokens {
+    fn usage(&self, scope: UsageScope, dialect: &Dialect) -> Usage {
+        let cached = if dialect.input_includes_cache { self.cache_read.count() } else { 0 };
+        Usage {
+            scope,
+            input_tokens: self.input.whole().map(|input| input.saturating_sub(cached)),
+            output_tokens: self.output.whole(),
+            cache_read_tokens: self.cache_read.whole(),
+            cache_creation_tokens: self.cache_creation.whole(),
+            ..Usage::default()
+        }
+    }
+}
+
+/// What one model used over the run.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct ModelUsage {
+    #[serde(rename = "inputTokens")]
+    input: Num,
+    #[serde(rename = "outputTokens")]
+    output: Num,
+    #[serde(rename = "cacheReadInputTokens")]
+    cache_read: Num,
+    #[serde(rename = "cacheCreationInputTokens")]
+    cache_creation: Num,
+    context_window: Num,
+}
+
+impl ModelUsage {
+    fn filled(&self) -> u64 {
+        [&self.input, &self.cache_read, &self.cache_creation]
+            .into_iter()
+            .fold(0, |sum: u64, figure| sum.saturating_add(figure.count()))
+    }
+}
+
+/// The state of a subscription window.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct RateLimit<'a> {
+    status: Str<'a>,
+    resets_at: Num,
+    #[serde(rename = "rateLimitType")]
+    limit: Str<'a>,
+    is_using_overage: Flag,
+    error_code: Str<'a>,
+}
+
+/// Something put beside the conversation. Only its type is of interest.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Attachment<'a> {
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+}
+
+/// The progress of a tool.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Progress<'a> {
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+    #[serde(rename = "agentId")]
+    agent_id: Str<'a>,
+    message: Maybe<ProgressMessage<'a>>,
+}
+
+/// A line of a sub-agent's conversation inside a progress line.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct ProgressMessage<'a> {
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+    message: Maybe<ModelMessage<'a>>,
+    error: ErrorField<'a>,
+    #[serde(rename = "isApiErrorMessage")]
+    is_api_error_message: Flag,
+    #[serde(rename = "apiErrorStatus")]
+    api_error_status: Num,
+}
+
+/// The keys by which a record is known, without what is in it.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Envelope<'a> {
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+    subtype: Str<'a>,
+    uuid: Present,
+    session_id: Present,
+    #[serde(rename = "sessionId")]
+    transcript_session: Present,
+    #[serde(rename = "parentUuid")]
+    parent_uuid: Present,
+    #[serde(rename = "isSidechain")]
+    is_sidechain: Present,
+    #[serde(rename = "leafUuid")]
+    leaf_uuid: Present,
+    #[serde(rename = "messageId")]
+    message_id: Present,
+    snapshot: Present,
+    operation: Present,
+    rate_limit_info: Present,
+    is_error: Present,
+    total_cost_usd: Present,
+    message: Maybe<MessageKeys>,
+}
+
+/// The keys by which a message is known.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct MessageKeys {
+    role: Present,
+    content: Present,
+}
+
+impl Envelope<'_> {
+    fn is_claude(&self) -> bool {
+        let stream = self.session_id.0;
+        let transcript = self.transcript_session.0;
+        let subtype = self.subtype.get();
+        let message = self.message.0.as_ref().is_some_and(|message| message.role.0 && message.content.0);
+        match self.kind.get().unwrap_or_default() {
+            "" | "error" => false,
+            _ if transcript && self.parent_uuid.0 && self.is_sidechain.0 => true,
+            "user" | "assistant" => message && (stream || transcript),
+            "system" => match subtype {
+                Some("init" | "status" | "api_retry" | "compact_boundary" | "informational") => stream || transcript,
+                Some("api_error") => transcript,
+                Some(_) => stream && self.uuid.0,
+                None => false,
+            },
+            "result" => (stream && self.is_error.0) || (self.total_cost_usd.0 && subtype.is_some()),
+            "rate_limit_event" => self.rate_limit_info.0,
+            "stream_event" | "tool_progress" | "auth_status" | "tool_use_summary" | "prompt_suggestion" => {
+                stream && self.uuid.0
+            }
+            "summary" | "last-prompt" => self.leaf_uuid.0,
+            "file-history-snapshot" => self.message_id.0 && self.snapshot.0,
+            "queue-operation" => transcript && self.operation.0,
+            "custom-title" | "ai-title" | "agent-name" | "mode" | "pr-link" | "continued-in" => transcript,
+            _ => false,
+        }
+    }
+}
+
+// Foreign JSON may hold anything anywhere: the types below take what fits and pass over what does not, so
+// that one odd field does not hide the rest of its line.
+
+/// A string, borrowed where it holds no escapes.
+#[derive(Default)]
+pub(super) struct Str<'a>(pub(super) Option<Cow<'a, str>>);
+
+impl<'a> Str<'a> {
+    /// Returns the text, if there is one.
+    pub(super) fn get(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// Returns the text, or an empty one.
+    pub(super) fn cow(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.get().unwrap_or_default())
+    }
+}
+
+/// A number.
+#[derive(Default)]
+pub(super) struct Num(pub(super) Option<f64>);
+
+impl Num {
+    /// Returns the number as a count, rounded down; negative numbers and fractions of none are none.
+    pub(super) fn whole(&self) -> Option<u64> {
+        self.0.filter(|number| *number >= 0.0).map(|number| number as u64)
+    }
+
+    /// Returns the count, or zero.
+    pub(super) fn count(&self) -> u64 {
+        self.whole().unwrap_or(0)
+    }
+
+    /// Returns the number as a small count.
+    fn small(&self) -> Option<u32> {
+        self.whole().and_then(|number| u32::try_from(number).ok())
+    }
+
+    /// Returns the number if it can be an HTTP status.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.whole().and_then(|number| u16::try_from(number).ok()).filter(|status| (100..600).contains(status))
+    }
+}
+
+/// A boolean.
+#[derive(Default)]
+pub(super) struct Flag(pub(super) Option<bool>);
+
+/// Whether a key is there at all, `null` included.
+#[derive(Default)]
+pub(super) struct Present(pub(super) bool);
+
+/// Strings in an array, or a single one.
+#[derive(Default)]
+struct Strings<'a>(Vec<Cow<'a, str>>);
+
+/// An object; anything else is none.
+pub(super) struct Maybe<T>(pub(super) Option<T>);
+
+impl<T> Default for Maybe<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Maybe<T> {
+    fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// The content of a message: a string, or blocks.
+#[derive(Default)]
+enum Content<'a> {
+    #[default]
+    None,
+    Text(Cow<'a, str>),
+    Blocks(Vec<Block<'a>>),
+}
+
+impl<'a> Content<'a> {
+    fn blocks(&self) -> &[Block<'a>] {
+        if let Content::Blocks(blocks) = self { blocks } else { &[] }
+    }
+
+    /// Returns the prose in it, piece by piece.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let whole = if let Content::Text(text) = self { Some(&**text) } else { None };
+        let blocks = self.blocks().iter().filter(|block| block.kind.get() == Some("text"));
+        whole.into_iter().chain(blocks.filter_map(|block| block.text.get()))
+    }
+
+    /// Returns all prose in it.
+    fn text(&self) -> Cow<'_, str> {
+        let mut texts = self.texts();
+        let first = Cow::Borrowed(texts.next().unwrap_or_default());
+        texts.fold(first, |all, text| all + "\n" + text)
+    }
+}
+
+/// An `error` field: a code in some records, an object in others.
+#[derive(Default)]
+enum ErrorField<'a> {
+    #[default]
+    None,
+    Text(Cow<'a, str>),
+    Object(Box<ApiError<'a>>),
+}
+
+/// An API error object and what is nested in it.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct ApiError<'a> {
+    status: Num,
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+    code: Str<'a>,
+    message: Str<'a>,
+    error: ErrorField<'a>,
+    cause: ErrorField<'a>,
+}
+
+impl ErrorField<'_> {
+    /// Returns the code, where the field is one.
+    fn code(&self) -> Option<&str> {
+        if let ErrorField::Text(code) = self { Some(&**code).filter(|code| !code.is_empty()) } else { None }
+    }
+
+    /// Returns the words of the innermost error.
+    fn message(&self) -> Option<&str> {
+        match self {
+            ErrorField::None => None,
+            ErrorField::Text(text) => Some(text),
+            ErrorField::Object(error) => {
+                let inner = error.error.message().or(error.message.get());
+                inner.or(error.cause.message())
+            }
+        }
+    }
+
+    /// Returns the HTTP status of the outermost error that has one.
+    fn status(&self) -> Option<u16> {
+        match self {
+            ErrorField::Object(error) => error.status.status().or_else(|| error.error.status()),
+            _ => None,
+        }
+    }
+
+    /// Adds the codes, innermost first.
+    fn codes<'b>(&'b self, codes: &mut Vec<&'b str>) {
+        if let ErrorField::Object(error) = self {
+            error.error.codes(codes);
+            error.cause.codes(codes);
+            for code in [error.code.get(), error.kind.get()].into_iter().flatten() {
+                if code != "error" && !codes.contains(&code) {
+                    codes.push(code);
+                }
+            }
+        }
+    }
+}
+
+/// What a JSON value can be read as, kind by kind; everything not taken is passed over.
+trait Lenient<'de>: Default {
+    fn borrowed(_text: &'de str) -> Self {
+        Self::default()
+    }
+    fn owned(_text: &str) -> Self {
+        Self::default()
+    }
+    fn number(_number: f64) -> Self {
+        Self::default()
+    }
+    fn boolean(_value: bool) -> Self {
+        Self::default()
+    }
+    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
+        while array.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Self::default())
+    }
+    fn object<A: MapAccess<'de>>(mut object: A) -> Result<Self, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Self::default())
+    }
+}
+
+/// Reads any JSON value as a [`Lenient`] type.
+struct LenientVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Lenient<'de>> Visitor<'de> for LenientVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<T, E> {
+        Ok(T::borrowed(text))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        Ok(T::owned(text))
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<T, E> {
+        Ok(T::boolean(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        Ok(T::number(number as f64))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        Ok(T::number(number as f64))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+        Ok(T::number(number))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<T, E> {
+        Ok(T::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<T, A::Error> {
+        T::array(array)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<T, A::Error> {
+        T::object(object)
+    }
+}
+
+/// Lets serde read a [`Lenient`] type.
+macro_rules! read_leniently {
+    ($($type:ty),+) => {$(
+        impl<'de: 'a, 'a> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(LenientVisitor(PhantomData))
+            }
+        }
+    )+};
+}
+
+read_leniently!(Str<'a>, Strings<'a>, Content<'a>, ErrorField<'a>);
+
+impl<'de> Deserialize<'de> for Num {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LenientVisitor(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LenientVisitor(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Maybe<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LenientVisitor(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Present {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self(true))
+    }
+}
+
+impl<'de: 'a, 'a> Lenient<'de> for Str<'a> {
+    fn borrowed(text: &'de str) -> Self {
+        Self(Some(Cow::Borrowed(text)))
+    }
+    fn owned(text: &str) -> Self {
+        Self(Some(Cow::Owned(text.to_owned())))
+    }
+}
+
+impl Lenient<'_> for Num {
+    fn number(number: f64) -> Self {
+        Self(Some(number))
+    }
+}
+
+impl Lenient<'_> for Flag {
+    fn boolean(value: bool) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Lenient<'de> for Maybe<T> {
+    fn object<A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
+        T::deserialize(de::value::MapAccessDeserializer::new(object)).map(|value| Self(Some(value)))
+    }
+}
+
+impl<'de: 'a, 'a> Lenient<'de> for Strings<'a> {
+    fn borrowed(text: &'de str) -> Self {
+        Self(vec![Cow::Borrowed(text)])
+    }
+    fn owned(text: &str) -> Self {
+        Self(vec![Cow::Owned(text.to_owned())])
+    }
+    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = array.next_element::<Str<'a>>()? {
+            texts.extend(text.0);
+        }
+        Ok(Self(texts))
+    }
+}
+
+impl<'de: 'a, 'a> Lenient<'de> for Content<'a> {
+    fn borrowed(text: &'de str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+    fn owned(text: &str) -> Self {
+        Self::Text(Cow::Owned(text.to_owned()))
+    }
+    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
+        let mut blocks = Vec::new();
+        while let Some(block) = array.next_element::<Maybe<Block<'a>>>()? {
+            blocks.extend(block.0);
+        }
+        Ok(Self::Blocks(blocks))
+    }
+}
+
+impl<'de: 'a, 'a> Lenient<'de> for ErrorField<'a> {
+    fn borrowed(text: &'de str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+    fn owned(text: &str) -> Self {
+        Self::Text(Cow::Owned(text.to_owned()))
+    }
+    fn object<A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
+        let error = ApiError::deserialize(de::value::MapAccessDeserializer::new(object))?;
+        Ok(Self::Object(Box::new(error)))
     }
 }
