@@ -267,11 +267,12 @@ impl Stream {
         let unmarked = synthetic && reported.is_api_error.is_none() && text.starts_with("API Error");
         if marked || unmarked {
             let refused = message.stop_reason.get() == Some("refusal");
-            let codes: Vec<&str> = [reported.api_error, refused.then_some("refusal"), reported.code]
+            let mut codes: Vec<&str> = [reported.api_error, refused.then_some("refusal"), reported.code]
                 .into_iter()
                 .flatten()
                 .filter(|&code| code != "unknown")
                 .collect();
+            codes.dedup();
             let throttled = reported.status == Some(429) || codes.contains(&"rate_limit");
             if head.subagent.is_none() {
                 self.pending = Some(Pending {
@@ -423,6 +424,8 @@ impl Stream {
             "compact_boundary" => Body::Lifecycle(Lifecycle::Compacted),
             "api_retry" => {
                 let code = line.error.code().filter(|&code| code != "unknown");
+                // A cause unknown and no status: the request never got an answer.
+                let code = code.or(line.error_status.0.is_none().then_some("connection_failed"));
                 let codes: Vec<&str> =
                     [line.no_response.0.then_some("no_response"), code].into_iter().flatten().collect();
                 let text = codes.first().copied().unwrap_or("api_retry");
@@ -454,8 +457,11 @@ impl Stream {
                 })
             }
             "status" if line.compact_result.get() == Some("failed") => {
-                let text = line.compact_error.get().unwrap_or("compaction failed");
-                Body::Failure(agent(text, "compact_failed"))
+                let reason = line.compact_error.get().map(|reason| format!("compaction failed: {reason}"));
+                Body::Failure(Failure {
+                    codes: vec![Cow::Borrowed("compact_failed")],
+                    ..Failure::new(Origin::Agent, reason.unwrap_or_else(|| "compaction failed".to_owned()))
+                })
             }
             "session_writes_lost" => {
                 let text = line.error_code.get().unwrap_or("session_writes_lost");

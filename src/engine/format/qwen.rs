@@ -50,9 +50,10 @@ const QUOTA_EXCEEDED: [&str; 2] = ["Qwen OAuth quota exceeded:", "Qwen API quota
 /// at its end; only a message that used no tokens, as failed requests do, is believed that.
 fn reported(text: &str, unused: bool) -> Option<Failure<'_>> {
     let text = text.trim();
+    let whole = QUOTA_EXCEEDED.iter().any(|words| text.starts_with(words))
+        || (text.starts_with(API_ERROR) && is_bracketed(text));
     let begin = match text.rfind(API_ERROR) {
-        _ if QUOTA_EXCEEDED.iter().any(|words| text.starts_with(words)) => 0,
-        Some(0) if is_bracketed(text) => 0,
+        _ if whole => 0,
         Some(begin) if unused && text.ends_with(']') => begin,
         _ => return None,
     };
@@ -171,8 +172,10 @@ impl Decoder {
                 Some(event) => {
                     // `TypeError:UND_ERR_SOCKET`: the kind of error, then its code.
                     let kinds = event.error_type.get().unwrap_or_default().rsplit(':');
+                    let aborted = event.error_type.get() == Some("APIUserAbortError");
                     emit(Body::Failure(Failure {
                         status: event.status.status(),
+                        class: aborted.then_some(Class::Interrupted),
                         codes: kinds.filter(|kind| !kind.is_empty()).map(Cow::Borrowed).collect(),
                         ..Failure::new(
                             Origin::Provider,
