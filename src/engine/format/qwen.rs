@@ -390,3 +390,173 @@ impl Envelope<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::claude;
+    use super::super::claude::told::{everything, frame, story};
+    use super::*;
+
+    const LYING: &str = include_str!("../../../fixtures/transcripts/qwen/lying_success/input.jsonl");
+    const CUT: &str = include_str!("../../../fixtures/transcripts/qwen/cut_answer/input.jsonl");
+    const CLEAN: &str = include_str!("../../../fixtures/transcripts/qwen/clean_run/input.jsonl");
+    const CHAT: &str = include_str!("../../../fixtures/transcripts/qwen/chat_transcript/input.jsonl");
+    const QUOTA: &str = include_str!("../../../fixtures/transcripts/qwen/quota/input.jsonl");
+    const CLAUDE: &str = include_str!("../../../fixtures/transcripts/claude/transcript_sidechain/input.jsonl");
+
+    const STARTED: &str = "started Some(\"/home/dev/shop\") Some(\"qwen3-coder-plus\")";
+
+    fn told(text: &str) -> Vec<String> {
+        story(&FORMAT, &text.lines().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_success_whose_text_is_an_error_is_none() {
+        assert_eq!(
+            told(LYING),
+            [
+                STARTED,
+                "provider failure 401 [] read: [API Error: 401 The key that was given is not valid.]",
+                "provider failure 401 [] ends read: [API Error: 401 The key that was given is not valid.]",
+            ]
+        );
+        assert_eq!(
+            told(CUT),
+            [
+                STARTED,
+                "provider failure [] read: [API Error: terminated (cause: other side closed)]",
+                "provider failure [] ends read: [API Error: terminated (cause: other side closed)]",
+            ]
+        );
+        assert_eq!(
+            told(QUOTA),
+            [
+                STARTED,
+                "provider failure [] read: Qwen OAuth quota exceeded: the free requests of today are used up.",
+                "provider failure [error_during_execution] ends: Qwen OAuth quota exceeded: the free requests of today are used up.",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_array_of_messages_is_read_like_a_stream() {
+        let array = format!("[{}]", LYING.lines().collect::<Vec<_>>().join(","));
+        assert!(FORMAT.recognise(frame(array.as_bytes())));
+        assert_eq!(told(&array), told(LYING));
+    }
+
+    #[test]
+    fn an_answer_that_quotes_an_error_is_an_answer() {
+        let told = told(CLEAN);
+        assert!(told.iter().all(|record| !record.contains(" failure ")), "{told:#?}");
+        assert_eq!(told.last().map(String::as_str), Some("TurnEnded"));
+        for (text, unused, failure) in [
+            ("[API Error: 429 slow down]", false, true),
+            ("[API Error: 429 slow down]\nPlease wait and try again later.", false, true),
+            ("[API Error: 429] is what it prints.", false, false),
+            ("It prints [API Error: 429]", false, false),
+            ("It prints [API Error: 429]", true, true),
+            ("Qwen API quota exceeded: come back later", false, true),
+            ("The text is `Qwen API quota exceeded: x`", true, false),
+            ("", true, false),
+        ] {
+            assert_eq!(reported(text, unused).is_some(), failure, "{text} {unused}");
+        }
+    }
+
+    #[test]
+    fn the_status_is_read_where_the_message_has_its_place_for_it() {
+        for (text, expected) in [
+            ("[API Error: 503 busy]", Some(503)),
+            ("[API Error: busy (Status: 429)]", Some(429)),
+            ("[API Error: 4290 tokens]", None),
+            ("[API Error: got 401]", None),
+            ("[API Error: 200 fine]", None),
+            ("[API Error: x (Status: é)]", None),
+        ] {
+            assert_eq!(status(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_chat_tells_errors_in_its_telemetry() {
+        let told = told(CHAT);
+        assert_eq!(
+            told,
+            [
+                "started Some(\"/home/dev/shop\") None",
+                "User: Why does [API Error: 429 x] appear?",
+                "started None Some(\"qwen3-coder-plus\")",
+                "Assistant: ",
+                "call call_2401 run_shell_command {\"command\":\"grep -c 429 app.log\"}",
+                "result call_2401 fine exit 1: Command: grep -c 429 app.log\nOutput: 0\nError: (none)\nExit Code: 1\nSignal: 0",
+                "result call_2402 failed: File not found: app.log.1",
+                "provider failure 429 [RateLimitError]: 429 The usage limit has been reached",
+                "(managed-auto-memory-extractor) provider failure [UND_ERR_SOCKET TypeError]: terminated (cause: other side closed)",
+                "Assistant: It does not appear in the log.",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_aborted_request_is_an_interruption() {
+        let lines = [
+            r#"{"type":"tool_result","sessionId":"s","message":{"parts":[{"functionResponse":{"id":"c","name":"run_shell_command","response":{"error":"stopped"}}}]},"toolCallResult":{"status":"cancelled"}}"#,
+            r#"{"type":"system","subtype":"ui_telemetry","sessionId":"s","systemPayload":{"uiEvent":{"event.name":"qwen-code.api_error","error_message":"stopped","error_type":"APIUserAbortError"}}}"#,
+        ];
+        assert_eq!(
+            story(&FORMAT, &lines),
+            [
+                "result c failed: stopped",
+                "agent failure [tool_cancelled] is interrupted: tool_cancelled",
+                "provider failure [APIUserAbortError] is interrupted: stopped",
+            ]
+        );
+    }
+
+    #[test]
+    fn cached_input_is_counted_once() {
+        let mut usage = everything(&FORMAT, &CLEAN.lines().collect::<Vec<_>>());
+        usage.retain(|record| record.starts_with("usage"));
+        assert_eq!(usage.first().map(String::as_str), Some("usage Request in 600 out 20 read 400 written None window None cost None"));
+        assert_eq!(usage.last().map(String::as_str), Some("usage Run in 1600 out 40 read 400 written None window None cost None"));
+    }
+
+    #[test]
+    fn claims_its_own_and_nothing_of_claudes() {
+        for text in [LYING, CUT, CLEAN, QUOTA] {
+            assert!(FORMAT.recognise(frame(text.lines().next().unwrap().as_bytes())));
+        }
+        for line in CHAT.lines() {
+            assert!(FORMAT.recognise(frame(line.as_bytes())), "{line}");
+            assert!(!claude::FORMAT.recognise(frame(line.as_bytes())), "{line}");
+        }
+        for line in CLAUDE.lines().chain(LYING.lines().skip(1)).chain(["", "{", "[", "{}", "x"]) {
+            assert!(!FORMAT.recognise(frame(line.as_bytes())), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            text in ".{0,40}",
+            line in any::<prop::sample::Index>(),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let lines: Vec<&str> = [LYING, CUT, CLEAN, CHAT, QUOTA].iter().flat_map(|text| text.lines()).collect();
+            let line = lines[line.index(lines.len())].as_bytes();
+            let cut = &line[..at.index(line.len() + 1)];
+            let mut decoder = FORMAT.decoder();
+            for bytes in [&bytes, cut, line] {
+                FORMAT.recognise(frame(bytes));
+                decoder.json(frame(bytes), &mut |_| {});
+            }
+            for text in [format!("{API_ERROR}{text}"), format!("{API_ERROR}{text}]"), format!("{text}{API_ERROR}(Status: {text}]")] {
+                reported(&text, true);
+            }
+        }
+    }
+}
