@@ -1785,8 +1785,8 @@ mod tests {
                 "agent failure [max_turns_reached] is max_turns ends: max_turns_reached",
             ),
             (
-                r#"{"type":"auth_status","isAuthenticating":false,"error":"the login helper failed","session_id":"s"}"#,
-                "provider failure [auth_status]: the login helper failed",
+                r#"{"type":"auth_status","isAuthenticating":false,"error":"the login command failed","session_id":"s"}"#,
+                "provider failure [auth_status]: the login command failed",
             ),
             (
                 r#"{"type":"assistant","message":{"model":"<synthetic>","content":[{"type":"text","text":"API Error: 400 the history is broken"}]},"session_id":"s"}"#,
