@@ -9,3 +9,15 @@
 pub mod model;
 
 pub mod engine;
+
+#[cfg(feature = "cli")]
+pub mod source;
+
+#[cfg(feature = "cli")]
+pub mod runtime;
+
+#[cfg(feature = "cli")]
+pub mod settings;
+
+#[cfg(feature = "cli")]
+pub mod cli;

@@ -1,11 +1,31 @@
-//! (to be written)
+//! Claude Code: `--output-format stream-json` and `json`, and the transcripts it keeps per session.
+//!
+//! The wrapper tells whether a record is a failure; the words in `content` never do. A turn that an API
+//! error ended says `"subtype":"success"` all the same, so `is_error` decides, and the machine codes of the
+//! synthetic message before it are carried over to the result that repeats its words.
+//!
+//! Agents that speak the same stream (Qwen Code) reuse [`Stream`] with a [`Dialect`] of their own.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
 use super::{Decode, Decoded, Format, Frame};
-use crate::model::Record;
+use crate::model::record::{
+    Body, Failure, Lifecycle, Message, Record, Retry, Role, ToolCall, ToolResult, Usage, UsageScope,
+};
+use crate::model::{Class, Origin, Timestamp};
 
 /// The format.
 pub(super) static FORMAT: Claude = Claude;
 
-/// The format.
+/// Claude Code's streams and transcripts.
 pub(super) struct Claude;
 
 impl Format for Claude {
@@ -13,19 +33,1899 @@ impl Format for Claude {
         "claude"
     }
 
-    fn recognise(&self, _frame: Frame<'_>) -> bool {
-        false
+    fn recognise(&self, frame: Frame<'_>) -> bool {
+        first_object(frame)
+            .and_then(|text| serde_json::from_str::<Envelope>(text).ok())
+            .is_some_and(|envelope| envelope.is_claude())
     }
 
     fn decoder(&self) -> Box<dyn Decode + Send> {
-        Box::new(Decoder)
+        Box::new(Stream::new(&DIALECT))
     }
 }
 
-struct Decoder;
+/// Claude Code's own dialect: what the structure says is so.
+static DIALECT: Dialect = Dialect { reported: |_, _| None, input_includes_cache: false };
 
-impl Decode for Decoder {
-    fn json(&mut self, _frame: Frame<'_>, _out: &mut dyn FnMut(Record<'_>)) -> Decoded {
-        Decoded::No
+/// Where an agent that speaks this stream differs from Claude Code.
+pub(super) struct Dialect {
+    /// Returns the failure that a message text is, although the structure calls it a success. The flag tells
+    /// whether the message is known to have used no tokens.
+    pub(super) reported: for<'t> fn(&'t str, bool) -> Option<Failure<'t>>,
+    /// Whether the stated input tokens include those read from a cache.
+    pub(super) input_includes_cache: bool,
+}
+
+/// A tool's output is carried up to this many bytes of its JSON text.
+const RESULT_BYTES: usize = 4096;
+
+/// Requests whose usage was reported already, remembered so that the blocks of one message do not count
+/// twice. When it is full, the oldest is forgotten.
+const REMEMBERED_REQUESTS: usize = 8;
+
+/// The texts of the record that takes the place of an interrupted turn.
+const INTERRUPTED: [&str; 2] = ["[Request interrupted by user]", "[Request interrupted by user for tool use]"];
+
+/// How the result of a tool begins that a person did not allow.
+const REJECTED: [&str; 2] =
+    ["The user doesn't want to proceed with this tool use", "The user doesn't want to take this action"];
+
+/// How a notice begins that a limit comes near or that something dearer is in use.
+const WARNINGS: [&str; 7] = [
+    "You've used",
+    "You're close to",
+    "You're now using",
+    "Now using",
+    "Approaching",
+    "Claude Opus limit reached, now using",
+    "Claude Opus 4 limit reached, now using",
+];
+
+/// The reasons to end a turn that are failures even where `is_error` is not set.
+const FATAL_REASONS: [&str; 11] = [
+    "max_turns",
+    "blocking_limit",
+    "rapid_refill_breaker",
+    "prompt_too_long",
+    "image_error",
+    "model_error",
+    "api_error",
+    "malformed_tool_use_exhausted",
+    "budget_exhausted",
+    "structured_output_retry_exhausted",
+    "turn_setup_failed",
+];
+
+/// Decodes the Claude-compatible stream and transcripts.
+pub(super) struct Stream {
+    dialect: &'static Dialect,
+    /// The session, working directory and model last told, so that they are not told again on each line.
+    session: Option<String>,
+    cwd: Option<String>,
+    model: Option<String>,
+    /// The failure last reported by a message; the result that follows repeats its words without its codes.
+    pending: Option<Pending>,
+    /// When the limit resets that was last hit.
+    resets_at: Option<Timestamp>,
+    /// Whether the last thing said in the conversation was that it was interrupted.
+    interrupted: bool,
+    seen: [(u64, u64); REMEMBERED_REQUESTS],
+    next_seen: usize,
+    run: Usage,
+}
+
+/// What a failing message said that its result leaves out.
+struct Pending {
+    text: String,
+    codes: Vec<String>,
+    status: Option<u16>,
+}
+
+impl Decode for Stream {
+    fn json(&mut self, frame: Frame<'_>, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
+        if frame.truncated {
+            return Decoded::No;
+        }
+        let Ok(text) = std::str::from_utf8(frame.bytes) else { return Decoded::No };
+        if !text.trim_start().starts_with('[') {
+            return self.line(text, 0, out);
+        }
+        // With --verbose, `json` mode gives all messages of the run in one array.
+        let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(text) else { return Decoded::No };
+        let mut decoded = Decoded::No;
+        for element in elements {
+            let at = (element.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+            if self.line(element.get(), at, out) == Decoded::Yes {
+                decoded = Decoded::Yes;
+            }
+        }
+        decoded
+    }
+}
+
+impl Stream {
+    /// Returns a decoder with nothing seen yet.
+    pub(super) fn new(dialect: &'static Dialect) -> Self {
+        Self {
+            dialect,
+            session: None,
+            cwd: None,
+            model: None,
+            pending: None,
+            resets_at: None,
+            interrupted: false,
+            seen: [(0, 0); REMEMBERED_REQUESTS],
+            next_seen: 0,
+            run: Usage { scope: UsageScope::Run, ..Usage::default() },
+        }
+    }
+
+    fn line(&mut self, text: &str, at: usize, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
+        let Ok(line) = serde_json::from_str::<Line<'_>>(text) else { return Decoded::No };
+        let head = Head {
+            time: line.timestamp.get().and_then(Timestamp::parse_rfc3339),
+            session: line.session().map(Cow::Borrowed),
+            subagent: line.subagent().map(Cow::Borrowed),
+            at,
+        };
+        let other = Body::Lifecycle(Lifecycle::Other);
+        match line.kind.get().unwrap_or_default() {
+            "assistant" if line.message.is_some() => {
+                self.started(&line, &head, out);
+                if let Some(message) = &line.message.0 {
+                    self.assistant(&line.reported(), message, &head, out);
+                }
+            }
+            "user" if line.message.is_some() => {
+                self.started(&line, &head, out);
+                if let Some(message) = &line.message.0 {
+                    self.user(&line, message, &head, out);
+                }
+            }
+            "system" if line.subtype.get().is_some() => {
+                self.started(&line, &head, out);
+                self.system(&line, &head, out);
+            }
+            "result" if line.is_error.0.is_some() || line.subtype.get().is_some() => {
+                self.result(&line, &head, out);
+            }
+            "rate_limit_event" => match &line.rate_limit_info.0 {
+                Some(info) => self.rate_limit(info, &head, out),
+                None => return Decoded::No,
+            },
+            "auth_status" => match line.error.message().filter(|text| !text.is_empty()) {
+                Some(text) => out(head.record(Body::Failure(Failure {
+                    codes: vec![Cow::Borrowed("auth_status")],
+                    ..Failure::new(Origin::Provider, text)
+                }))),
+                None => out(head.record(other)),
+            },
+            "attachment" if line.attachment.is_some() => {
+                // The one attachment that is the agent's own word and no content: in a transcript nothing
+                // else says that the turn limit ended the run.
+                let kind = line.attachment.0.as_ref().and_then(|attachment| attachment.kind.get());
+                if kind == Some("max_turns_reached") {
+                    out(head.record(Body::Failure(Failure {
+                        codes: vec![Cow::Borrowed("max_turns_reached")],
+                        class: Some(Class::MaxTurns),
+                        ends: true,
+                        ..Failure::new(Origin::Agent, "max_turns_reached")
+                    })));
+                } else {
+                    out(head.record(other));
+                }
+            }
+            "progress" if line.data.is_some() => self.progress(&line, &head, out),
+            "control_request" | "control_response" | "control_cancel_request" | "keep_alive" | "summary"
+            | "file-history-snapshot" => out(head.record(other)),
+            "" | "error" => return Decoded::No,
+            // A type that is newer than this decoder, in an envelope that can only be this format's.
+            _ if line.session().is_some() => out(head.record(other)),
+            _ => return Decoded::No,
+        }
+        Decoded::Yes
+    }
+
+    /// Says where and with which model a transcript goes on, when that is news. Streams say it in `init`.
+    fn started(&mut self, line: &Line<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+        let Some(session) = line.transcript_session.get() else { return };
+        if head.subagent.is_some() {
+            return;
+        }
+        if self.session.as_deref() != Some(session) {
+            self.session = Some(session.to_owned());
+            self.cwd = None;
+            self.model = None;
+        }
+        let model = line.message.0.as_ref().and_then(|message| message.model.get());
+        let model = model.filter(|&model| model != SYNTHETIC && self.model.as_deref() != Some(model));
+        let cwd = line.cwd.get().filter(|&cwd| self.cwd.as_deref() != Some(cwd));
+        if model.is_none() && cwd.is_none() {
+            return;
+        }
+        if let Some(model) = model {
+            self.model = Some(model.to_owned());
+        }
+        if let Some(cwd) = cwd {
+            self.cwd = Some(cwd.to_owned());
+        }
+        let (cwd, model) = (cwd.map(Cow::Borrowed), model.map(Cow::Borrowed));
+        out(head.record(Body::Lifecycle(Lifecycle::Started { cwd, model })));
+    }
+
+    fn assistant(
+        &mut self,
+        reported: &Reported<'_>,
+        message: &ModelMessage<'_>,
+        head: &Head<'_>,
+        out: &mut dyn FnMut(Record<'_>),
+    ) {
+        let text = message.content.text();
+        let synthetic = message.model.get() == Some(SYNTHETIC);
+        let marked = reported.code.is_some() || reported.is_api_error == Some(true);
+        // Builds before `error` was there mark the message by its model alone, as they do fillers.
+        let unmarked = synthetic && reported.is_api_error.is_none() && text.starts_with("API Error");
+        if marked || unmarked {
+            let refused = message.stop_reason.get() == Some("refusal");
+            let mut codes: Vec<&str> = [reported.api_error, refused.then_some("refusal"), reported.code]
+                .into_iter()
+                .flatten()
+                .filter(|&code| code != "unknown")
+                .collect();
+            codes.dedup();
+            let throttled = reported.status == Some(429) || codes.contains(&"rate_limit");
+            if head.subagent.is_none() {
+                self.pending = Some(Pending {
+                    text: text.clone().into_owned(),
+                    codes: codes.iter().map(|&code| code.to_owned()).collect(),
+                    status: reported.status,
+                });
+            }
+            out(head.record(Body::Failure(Failure {
+                status: reported.status,
+                codes: codes.into_iter().map(Cow::Borrowed).collect(),
+                retry_at: self.resets_at.filter(|_| throttled),
+                ends: reported.ends,
+                structured: marked,
+                ..Failure::new(Origin::Provider, text)
+            })));
+            return;
+        }
+        if synthetic {
+            // A filler of the agent's own making. It proves nothing about the provider.
+            out(head.record(Body::Lifecycle(Lifecycle::Other)));
+            return;
+        }
+        let usage = message.usage.0.as_ref();
+        let unused = usage.is_some_and(|usage| usage.input.count() == 0 && usage.output.count() == 0);
+        if let Some(failure) = (self.dialect.reported)(&text, unused) {
+            if head.subagent.is_none() {
+                self.pending = Some(Pending {
+                    text: failure.text.to_string(),
+                    codes: failure.codes.iter().map(|code| code.to_string()).collect(),
+                    status: failure.status,
+                });
+            }
+            out(head.record(Body::Failure(failure)));
+            return;
+        }
+        if head.subagent.is_none() {
+            self.pending = None;
+            self.resets_at = None;
+            self.interrupted = false;
+        }
+        out(head.record(Body::Message(Message { role: Role::Assistant, text })));
+        for block in message.content.blocks() {
+            if block.kind.get() == Some("tool_use") {
+                out(head.record(Body::ToolCall(ToolCall {
+                    id: block.id.cow(),
+                    name: block.name.cow(),
+                    input: Cow::Borrowed(block.input.map_or("", RawValue::get)),
+                })));
+            }
+        }
+        if let Some(usage) = usage.and_then(|usage| self.request_usage(message.id.get(), usage)) {
+            out(head.record(Body::Usage(usage)));
+        }
+        // Transcripts have no result record: the last words of a turn say that it ended.
+        let last = message.content.blocks().last().and_then(|block| block.kind.get());
+        if reported.ends && message.stop_reason.get() == Some("end_turn") && last == Some("text") {
+            out(head.record(Body::Lifecycle(Lifecycle::TurnEnded)));
+        }
+    }
+
+    /// Returns the usage of a request when it is first told, and later only what was added to its output:
+    /// each block of one message is a line of its own that repeats the figures.
+    fn request_usage(&mut self, id: Option<&str>, tokens: &Tokens) -> Option<Usage> {
+        let usage = tokens.usage(UsageScope::Request, self.dialect);
+        let Some(id) = id.filter(|id| !id.is_empty()) else { return Some(usage) };
+        let output = usage.output_tokens.unwrap_or(0);
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        let key = hasher.finish();
+        if let Some((_, told)) = self.seen.iter_mut().find(|(seen, _)| *seen == key) {
+            let more = output.saturating_sub(*told);
+            *told = output.max(*told);
+            let more = (more > 0).then_some(more);
+            return more.map(|more| Usage { output_tokens: Some(more), ..Usage::default() });
+        }
+        self.seen[self.next_seen] = (key, output);
+        self.next_seen = (self.next_seen + 1) % REMEMBERED_REQUESTS;
+        Some(usage)
+    }
+
+    fn user(
+        &mut self,
+        line: &Line<'_>,
+        message: &ModelMessage<'_>,
+        head: &Head<'_>,
+        out: &mut dyn FnMut(Record<'_>),
+    ) {
+        let mut answered = false;
+        for block in message.content.blocks() {
+            if block.kind.get() != Some("tool_result") {
+                continue;
+            }
+            answered = true;
+            let text = block.content.map_or(Cow::Borrowed(""), tool_output);
+            let failed = block.is_error.0 == Some(true);
+            let rejected = failed
+                && (REJECTED.iter().any(|words| text.starts_with(words))
+                    || line.tool_use_result().starts_with("\"User rejected tool use"));
+            let exit_code = if failed { exit_code(&text) } else { None };
+            let id = block.tool_use_id.cow();
+            if rejected {
+                out(head.record(Body::ToolResult(ToolResult { id, failed, exit_code, text: text.clone() })));
+                out(head.record(Body::Failure(Failure {
+                    codes: vec![Cow::Borrowed("tool_rejected")],
+                    class: Some(Class::Interrupted),
+                    ..Failure::new(Origin::Agent, text)
+                })));
+            } else {
+                out(head.record(Body::ToolResult(ToolResult { id, failed, exit_code, text })));
+            }
+        }
+        let marker = message.content.texts().find_map(|text| {
+            let text = text.trim();
+            INTERRUPTED.into_iter().find(|&marker| marker == text)
+        });
+        let genuine = ![line.is_meta.0, line.is_replay.0, line.is_compact_summary.0].contains(&Some(true));
+        if let Some(marker) = marker.filter(|_| genuine) {
+            if head.subagent.is_none() {
+                self.interrupted = true;
+            }
+            out(head.record(Body::Failure(Failure {
+                codes: vec![Cow::Borrowed("interrupted_by_user")],
+                class: Some(Class::Interrupted),
+                ends: true,
+                ..Failure::new(Origin::Agent, marker)
+            })));
+            return;
+        }
+        let text = message.content.text();
+        if !answered || !text.is_empty() {
+            out(head.record(Body::Message(Message { role: Role::User, text })));
+        }
+    }
+
+    fn system(&mut self, line: &Line<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+        let agent = |text, code| Failure {
+            codes: vec![Cow::Borrowed(code)],
+            ..Failure::new(Origin::Agent, Cow::Borrowed(text))
+        };
+        let body = match line.subtype.get().unwrap_or_default() {
+            "init" => Body::Lifecycle(Lifecycle::Started {
+                cwd: line.cwd.get().map(Cow::Borrowed),
+                model: line.model.get().map(|model| {
+                    self.model = Some(model.to_owned());
+                    Cow::Borrowed(model)
+                }),
+            }),
+            "compact_boundary" => Body::Lifecycle(Lifecycle::Compacted),
+            "api_retry" => {
+                let code = line.error.code().filter(|&code| code != "unknown");
+                // A cause unknown and no status: the request never got an answer.
+                let code = code.or(line.error_status.0.is_none().then_some("connection_failed"));
+                let codes: Vec<&str> =
+                    [line.no_response.0.then_some("no_response"), code].into_iter().flatten().collect();
+                let text = codes.first().copied().unwrap_or("api_retry");
+                Body::Failure(Failure {
+                    status: line.error_status.status(),
+                    codes: codes.iter().map(|&code| Cow::Borrowed(code)).collect(),
+                    retry: Some(Retry {
+                        attempt: line.attempt.small(),
+                        max_attempts: line.max_retries.small(),
+                        delay_ms: line.retry_delay_ms.whole(),
+                    }),
+                    ..Failure::new(Origin::Provider, text)
+                })
+            }
+            "api_error" => {
+                let mut codes = Vec::new();
+                line.error.codes(&mut codes);
+                line.cause.codes(&mut codes);
+                let text = line.error.message().or(codes.first().copied()).unwrap_or("api_error");
+                Body::Failure(Failure {
+                    status: line.error.status(),
+                    retry: Some(Retry {
+                        attempt: line.retry_attempt.small(),
+                        max_attempts: line.max_retries_transcript.small(),
+                        delay_ms: line.retry_in_ms.whole(),
+                    }),
+                    codes: codes.iter().map(|&code| Cow::Borrowed(code)).collect(),
+                    ..Failure::new(Origin::Provider, Cow::Borrowed(text))
+                })
+            }
+            "status" if line.compact_result.get() == Some("failed") => {
+                let reason = line.compact_error.get().map(|reason| format!("compaction failed: {reason}"));
+                Body::Failure(Failure {
+                    codes: vec![Cow::Borrowed("compact_failed")],
+                    ..Failure::new(Origin::Agent, reason.unwrap_or_else(|| "compaction failed".to_owned()))
+                })
+            }
+            "session_writes_lost" => {
+                let text = line.error_code.get().unwrap_or("session_writes_lost");
+                let mut failure = agent(text, "session_writes_lost");
+                if let Some(code) = line.error_code.get() {
+                    failure.codes.insert(0, Cow::Borrowed(code));
+                }
+                failure.class = Some(Class::DiskFull);
+                Body::Failure(failure)
+            }
+            "model_refusal_no_fallback" => {
+                let text = line.content.get().filter(|text| !text.is_empty()).unwrap_or("model_refusal");
+                Body::Failure(Failure { origin: Origin::Provider, ..agent(text, "model_refusal") })
+            }
+            "model_refusal_fallback" => Body::Failure(Failure {
+                origin: Origin::Provider,
+                retry: Some(Retry::default()),
+                ..agent("model_refusal_fallback", "model_refusal")
+            }),
+            "model_fallback" => {
+                let text = line.content.get().unwrap_or("model_fallback");
+                Body::Failure(Failure {
+                    class: Some(Class::UsageWarning),
+                    ..agent(text, "model_fallback")
+                })
+            }
+            "informational" => match line.content.get() {
+                Some(text) if WARNINGS.iter().any(|words| text.starts_with(words)) => {
+                    Body::Failure(Failure {
+                        class: Some(Class::UsageWarning),
+                        ..agent(text, "informational")
+                    })
+                }
+                _ => Body::Lifecycle(Lifecycle::Other),
+            },
+            "session_state_changed" if line.state.get() == Some("requires_action") => {
+                Body::Failure(Failure {
+                    class: Some(Class::WaitingInput),
+                    ..agent("requires_action", "requires_action")
+                })
+            }
+            // Hooks and background tasks print what they like: content.
+            _ => Body::Lifecycle(Lifecycle::Other),
+        };
+        out(head.record(body));
+    }
+
+    fn rate_limit(&mut self, info: &RateLimit<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+        let resets_at = info.resets_at.0.and_then(Timestamp::from_epoch_guess);
+        let limit = info.limit.get();
+        let rejected = match info.status.get() {
+            // The window is used up, but paid extra usage carries on.
+            Some("rejected") => info.is_using_overage.0 != Some(true),
+            Some("allowed_warning") => false,
+            _ => {
+                out(head.record(Body::Lifecycle(Lifecycle::Other)));
+                return;
+            }
+        };
+        let code = if rejected { "usage_limit_reached" } else { "usage_limit_warning" };
+        if rejected {
+            self.resets_at = resets_at;
+        }
+        let codes = [Some(code), limit, info.error_code.get()];
+        out(head.record(Body::Failure(Failure {
+            codes: codes.into_iter().flatten().map(Cow::Borrowed).collect(),
+            class: (!rejected).then_some(Class::UsageWarning),
+            retry_at: resets_at,
+            ..Failure::new(Origin::Provider, limit.map_or(Cow::Borrowed(code), |limit| format!("{code}: {limit}").into()))
+        })));
+    }
+
+    fn result(&mut self, line: &Line<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+        let pending = self.pending.take();
+        let interrupted = std::mem::take(&mut self.interrupted);
+        let resets_at = self.resets_at.take();
+        if let Some(usage) = self.run_usage(line) {
+            out(head.record(Body::Usage(usage)));
+        }
+        let subtype = line.subtype.get().filter(|&subtype| subtype != "success");
+        let reason = line.terminal_reason.get().filter(|&reason| reason != "completed");
+        let aborted = reason.is_some_and(|reason| reason.starts_with("aborted_"));
+        let is_error = line.is_error.0 == Some(true);
+        let erroneous = is_error || subtype.is_some_and(|subtype| subtype.starts_with("error"));
+        let result = line.result.get().unwrap_or_default();
+        if !erroneous && !aborted && !reason.is_some_and(|reason| FATAL_REASONS.contains(&reason)) {
+            // A turn that failed according to its last message cannot have gone well.
+            let unused = pending.is_some();
+            if let Some(mut failure) = (self.dialect.reported)(result, unused) {
+                failure.ends = true;
+                out(head.record(Body::Failure(failure)));
+            } else {
+                out(head.record(Body::Lifecycle(Lifecycle::TurnEnded)));
+            }
+            return;
+        }
+
+        let refused = line.stop_reason.get() == Some("refusal");
+        let mut codes: Vec<Cow<'_, str>> = Vec::new();
+        let mut code = |code: &str| {
+            if !codes.iter().any(|known| known == code) {
+                codes.push(Cow::Owned(code.to_owned()));
+            }
+        };
+        line.startup_failure_reason.get().map(&mut code);
+        reason.filter(|&reason| reason != "api_error").map(&mut code);
+        refused.then_some("refusal").map(&mut code);
+        let mut inner = Vec::new();
+        line.error.codes(&mut inner);
+        inner.into_iter().for_each(&mut code);
+        let same = pending.as_ref().filter(|pending| is_error && subtype.is_none() && pending.text == result);
+        same.iter().flat_map(|pending| &pending.codes).for_each(|text| code(text));
+        subtype.map(&mut code);
+        reason.filter(|&reason| reason == "api_error").map(&mut code);
+
+        let status = line.api_error_status.status().or(line.error.status());
+        let status = status.or(same.and_then(|pending| pending.status));
+        let throttled = status == Some(429) || codes.iter().any(|code| code == "rate_limit");
+        let class = match subtype {
+            _ if aborted => Some(Class::Interrupted),
+            Some("error_during_execution") if interrupted => Some(Class::Interrupted),
+            Some("error_max_turns") => Some(Class::MaxTurns),
+            Some("error_max_budget_usd") => Some(Class::BudgetOver),
+            None if reason == Some("max_turns") => Some(Class::MaxTurns),
+            _ => None,
+        };
+        let told = (subtype.is_none() && is_error) || line.error.message().is_some();
+        let origin = if told { Origin::Provider } else { Origin::Agent };
+        let said: Vec<&str> = line
+            .errors
+            .0
+            .iter()
+            .map(|text| &**text)
+            .filter(|text| !text.starts_with("[ede_diagnostic]"))
+            .collect();
+        let text = match said.as_slice() {
+            [] => {
+                // Without `is_error` the result text is the model's, and content.
+                let words = line.error.message().or(is_error.then_some(result));
+                Cow::Borrowed(words.filter(|text| !text.is_empty()).or(reason).or(subtype).unwrap_or("result"))
+            }
+            [text] => Cow::Borrowed(*text),
+            texts => Cow::Owned(texts.join("\n")),
+        };
+        out(head.record(Body::Failure(Failure {
+            status,
+            class,
+            retry_at: resets_at.filter(|_| throttled),
+            ends: true,
+            codes,
+            ..Failure::new(origin, text)
+        })));
+    }
+
+    /// Returns the totals of the run so far.
+    fn run_usage(&mut self, line: &Line<'_>) -> Option<Usage> {
+        let models = line.model_usage.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let models: BTreeMap<String, ModelUsage> = models.unwrap_or_default();
+        let turn = line.usage.0.as_ref();
+        if models.is_empty() && turn.is_none() && line.total_cost_usd.0.is_none() {
+            return None;
+        }
+        self.run.cost_usd = line.total_cost_usd.0.or(self.run.cost_usd);
+        let add = |total: Option<u64>, more: Option<u64>| match (total, more) {
+            (Some(total), Some(more)) => Some(total.saturating_add(more)),
+            (total, more) => total.or(more),
+        };
+        if !models.is_empty() {
+            // Totals over all models since the start; `usage` is the main loop's, for this turn.
+            let sum = |figure: fn(&ModelUsage) -> &Num| {
+                models.values().fold(None, |total, model| add(total, figure(model).whole()))
+            };
+            self.run.input_tokens = sum(|model| &model.input);
+            self.run.output_tokens = sum(|model| &model.output);
+            self.run.cache_read_tokens = sum(|model| &model.cache_read);
+            self.run.cache_creation_tokens = sum(|model| &model.cache_creation);
+            let main = self.model.as_deref().and_then(|model| models.get(model));
+            let main = main.or_else(|| models.values().max_by_key(|model| model.filled()));
+            self.run.context_limit =
+                main.and_then(|model| model.context_window.whole()).filter(|&limit| limit > 0);
+        } else if let Some(turn) = turn {
+            let turn = turn.usage(UsageScope::Turn, self.dialect);
+            let cumulative = self.dialect.input_includes_cache;
+            let total = |total, figure| if cumulative { figure } else { add(total, figure) };
+            self.run.input_tokens = total(self.run.input_tokens, turn.input_tokens);
+            self.run.output_tokens = total(self.run.output_tokens, turn.output_tokens);
+            self.run.cache_read_tokens = total(self.run.cache_read_tokens, turn.cache_read_tokens);
+            self.run.cache_creation_tokens = total(self.run.cache_creation_tokens, turn.cache_creation_tokens);
+        }
+        Some(self.run)
+    }
+
+    /// Reads what a sub-agent does from the progress of the tool that runs it.
+    fn progress(&mut self, line: &Line<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+        let progress = line.data.0.as_ref();
+        let inner = progress
+            .filter(|progress| progress.kind.get() == Some("agent_progress"))
+            .and_then(|progress| progress.message.0.as_ref().map(|inner| (progress, inner)));
+        let Some((progress, inner)) = inner else {
+            out(head.record(Body::Lifecycle(Lifecycle::Other)));
+            return;
+        };
+        let agent = progress.agent_id.get().unwrap_or("subagent");
+        let head = Head { subagent: Some(Cow::Borrowed(agent)), session: head.session.clone(), ..*head };
+        match (inner.kind.get(), &inner.message.0) {
+            (Some("assistant"), Some(message)) => {
+                let reported = Reported {
+                    code: inner.error.code(),
+                    api_error: None,
+                    is_api_error: inner.is_api_error_message.0,
+                    status: inner.api_error_status.status(),
+                    ends: false,
+                };
+                self.assistant(&reported, message, &head, out);
+            }
+            (Some("user"), Some(message)) => self.user(line, message, &head, out),
+            _ => out(head.record(Body::Lifecycle(Lifecycle::Other))),
+        }
+    }
+}
+
+/// The model's name on messages that no model wrote.
+const SYNTHETIC: &str = "<synthetic>";
+
+/// What the wrapper of an assistant message says about it.
+struct Reported<'a> {
+    code: Option<&'a str>,
+    api_error: Option<&'a str>,
+    is_api_error: Option<bool>,
+    status: Option<u16>,
+    /// Whether the record stands in a transcript of the main conversation, where nothing else ends a turn.
+    ends: bool,
+}
+
+/// What all records of one line share.
+struct Head<'a> {
+    time: Option<Timestamp>,
+    session: Option<Cow<'a, str>>,
+    subagent: Option<Cow<'a, str>>,
+    at: usize,
+}
+
+impl Head<'_> {
+    fn record<'b>(&'b self, body: Body<'b>) -> Record<'b> {
+        Record {
+            time: self.time,
+            session: self.session.as_deref().map(Cow::Borrowed),
+            subagent: self.subagent.as_deref().map(Cow::Borrowed),
+            at: self.at,
+            body,
+        }
+    }
+}
+
+/// Returns the text of a tool's output: all of it, or its beginning where it is long.
+fn tool_output(raw: &RawValue) -> Cow<'_, str> {
+    let json = raw.get();
+    if json.starts_with('"') {
+        return string_prefix(json);
+    }
+    if json.starts_with('[') {
+        let blocks: Vec<ResultBlock<'_>> = serde_json::from_str(json).unwrap_or_default();
+        let mut texts = blocks.iter().filter_map(|block| block.text).map(|raw| string_prefix(raw.get()));
+        let first = texts.next().unwrap_or_default();
+        return texts.fold(first, |all, text| if all.len() < RESULT_BYTES { all + "\n" + text } else { all });
+    }
+    Cow::Borrowed("")
+}
+
+/// Returns what a JSON string says, at least the first [`RESULT_BYTES`] bytes of its notation, without
+/// unescaping the rest: tools print megabytes.
+fn string_prefix(json: &str) -> Cow<'_, str> {
+    let whole = || serde_json::from_str::<Str<'_>>(json).ok().and_then(|text| text.0).unwrap_or_default();
+    if json.len() <= RESULT_BYTES * 2 {
+        return whole();
+    }
+    let mut end = 1;
+    while end < RESULT_BYTES {
+        end += match json.as_bytes().get(end) {
+            Some(b'\\') if json.as_bytes().get(end + 1) == Some(&b'u') => 6,
+            Some(b'\\') => 2,
+            _ => 1,
+        };
+    }
+    while !json.is_char_boundary(end) {
+        end += 1;
+    }
+    let prefix = json.get(..end).unwrap_or_default();
+    // A cut between the halves of a surrogate pair is no string: then the whole is read.
+    serde_json::from_str::<String>(&format!("{prefix}\"")).map_or_else(|_| whole(), Cow::Owned)
+}
+
+/// Returns the exit status that a failing command's output begins with.
+fn exit_code(text: &str) -> Option<i64> {
+    let rest = text.strip_prefix("Exit code ").or_else(|| text.strip_prefix("Error: Exit code "))?;
+    rest.split(|c: char| !c.is_ascii_digit() && c != '-').next()?.parse().ok()
+}
+
+/// Returns the text of the frame's JSON object, or of the first in its array.
+pub(super) fn first_object(frame: Frame<'_>) -> Option<&str> {
+    if frame.truncated {
+        return None;
+    }
+    let text = std::str::from_utf8(frame.bytes).ok()?.trim_start();
+    match text.strip_prefix('[') {
+        None => text.starts_with('{').then_some(text),
+        Some(rest) if rest.trim_start().starts_with('{') => {
+            let first = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>().next();
+            first?.ok().map(RawValue::get)
+        }
+        Some(_) => None,
+    }
+}
+
+/// One line of a stream or a transcript: every field that any of its types may have.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Line<'a> {
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+    subtype: Str<'a>,
+    session_id: Str<'a>,
+    #[serde(rename = "sessionId")]
+    transcript_session: Str<'a>,
+    timestamp: Str<'a>,
+    parent_tool_use_id: Str<'a>,
+    #[serde(rename = "isSidechain")]
+    is_sidechain: Flag,
+    #[serde(rename = "agentId")]
+    agent_id: Str<'a>,
+    cwd: Str<'a>,
+    model: Str<'a>,
+    message: Maybe<ModelMessage<'a>>,
+    error: ErrorField<'a>,
+
+    #[serde(rename = "isApiErrorMessage")]
+    is_api_error_message: Flag,
+    #[serde(rename = "apiErrorStatus")]
+    message_error_status: Num,
+    #[serde(rename = "apiError")]
+    api_error: Str<'a>,
+    #[serde(rename = "isMeta")]
+    is_meta: Flag,
+    #[serde(rename = "isReplay")]
+    is_replay: Flag,
+    #[serde(rename = "isCompactSummary")]
+    is_compact_summary: Flag,
+    #[serde(rename = "toolUseResult")]
+    tool_use_result: Option<&'a RawValue>,
+    #[serde(rename = "tool_use_result")]
+    stream_tool_use_result: Option<&'a RawValue>,
+
+    is_error: Flag,
+    api_error_status: Num,
+    result: Str<'a>,
+    errors: Strings<'a>,
+    stop_reason: Str<'a>,
+    terminal_reason: Str<'a>,
+    startup_failure_reason: Str<'a>,
+    total_cost_usd: Num,
+    usage: Maybe<Tokens>,
+    #[serde(rename = "modelUsage")]
+    model_usage: Option<&'a RawValue>,
+
+    rate_limit_info: Maybe<RateLimit<'a>>,
+    attempt: Num,
+    max_retries: Num,
+    retry_delay_ms: Num,
+    error_status: Num,
+    no_response: Present,
+    #[serde(rename = "retryAttempt")]
+    retry_attempt: Num,
+    #[serde(rename = "maxRetries")]
+    max_retries_transcript: Num,
+    #[serde(rename = "retryInMs")]
+    retry_in_ms: Num,
+    cause: ErrorField<'a>,
+    content: Str<'a>,
+    state: Str<'a>,
+    compact_result: Str<'a>,
+    compact_error: Str<'a>,
+    error_code: Str<'a>,
+    attachment: Maybe<Attachment<'a>>,
+    data: Maybe<Progress<'a>>,
+}
+
+impl Line<'_> {
+    fn session(&self) -> Option<&str> {
+        self.session_id.get().or(self.transcript_session.get())
+    }
+
+    fn subagent(&self) -> Option<&str> {
+        let side = self.is_sidechain.0 == Some(true);
+        let agent = self.parent_tool_use_id.get().or(self.agent_id.get()).filter(|id| !id.is_empty());
+        agent.or(side.then_some("sidechain"))
+    }
+
+    fn reported(&self) -> Reported<'_> {
+        Reported {
+            code: self.error.code(),
+            api_error: self.api_error.get(),
+            is_api_error: self.is_api_error_message.0,
+            status: self.message_error_status.status(),
+            ends: self.transcript_session.get().is_some() && self.subagent().is_none(),
+        }
+    }
+
+    fn tool_use_result(&self) -> &str {
+        self.tool_use_result.or(self.stream_tool_use_result).map_or("", RawValue::get)
+    }
+}
+
+/// An API message, or a user message in the same shape.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct ModelMessage<'a> {
+    id: Str<'a>,
+    model: Str<'a>,
+    content: Content<'a>,
+    stop_reason: Str<'a>,
+    usage: Maybe<Tokens>,
+}
+
+/// A content block of any type.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Block<'a> {
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+    text: Str<'a>,
+    id: Str<'a>,
+    name: Str<'a>,
+    input: Option<&'a RawValue>,
+    tool_use_id: Str<'a>,
+    content: Option<&'a RawValue>,
+    is_error: Flag,
+}
+
+/// A block inside a tool result.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct ResultBlock<'a> {
+    text: Option<&'a RawValue>,
+}
+
+/// Token counts as the API states them.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Tokens {
+    #[serde(rename = "input_tokens")]
+    input: Num,
+    #[serde(rename = "output_tokens")]
+    output: Num,
+    #[serde(rename = "cache_read_input_tokens")]
+    cache_read: Num,
+    #[serde(rename = "cache_creation_input_tokens")]
+    cache_creation: Num,
+}
+
+impl Tokens {
+    fn usage(&self, scope: UsageScope, dialect: &Dialect) -> Usage {
+        let cached = if dialect.input_includes_cache { self.cache_read.count() } else { 0 };
+        Usage {
+            scope,
+            input_tokens: self.input.whole().map(|input| input.saturating_sub(cached)),
+            output_tokens: self.output.whole(),
+            cache_read_tokens: self.cache_read.whole(),
+            cache_creation_tokens: self.cache_creation.whole(),
+            ..Usage::default()
+        }
+    }
+}
+
+/// What one model used over the run.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct ModelUsage {
+    #[serde(rename = "inputTokens")]
+    input: Num,
+    #[serde(rename = "outputTokens")]
+    output: Num,
+    #[serde(rename = "cacheReadInputTokens")]
+    cache_read: Num,
+    #[serde(rename = "cacheCreationInputTokens")]
+    cache_creation: Num,
+    context_window: Num,
+}
+
+impl ModelUsage {
+    fn filled(&self) -> u64 {
+        [&self.input, &self.cache_read, &self.cache_creation]
+            .into_iter()
+            .fold(0, |sum: u64, figure| sum.saturating_add(figure.count()))
+    }
+}
+
+/// The state of a subscription window.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct RateLimit<'a> {
+    status: Str<'a>,
+    resets_at: Num,
+    #[serde(rename = "rateLimitType")]
+    limit: Str<'a>,
+    is_using_overage: Flag,
+    error_code: Str<'a>,
+}
+
+/// Something put beside the conversation. Only its type is of interest.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Attachment<'a> {
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+}
+
+/// The progress of a tool.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Progress<'a> {
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+    #[serde(rename = "agentId")]
+    agent_id: Str<'a>,
+    message: Maybe<ProgressMessage<'a>>,
+}
+
+/// A line of a sub-agent's conversation inside a progress line.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct ProgressMessage<'a> {
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+    message: Maybe<ModelMessage<'a>>,
+    error: ErrorField<'a>,
+    #[serde(rename = "isApiErrorMessage")]
+    is_api_error_message: Flag,
+    #[serde(rename = "apiErrorStatus")]
+    api_error_status: Num,
+}
+
+/// The keys by which a record is known, without what is in it.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Envelope<'a> {
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+    subtype: Str<'a>,
+    uuid: Present,
+    session_id: Present,
+    #[serde(rename = "sessionId")]
+    transcript_session: Present,
+    #[serde(rename = "parentUuid")]
+    parent_uuid: Present,
+    #[serde(rename = "isSidechain")]
+    is_sidechain: Present,
+    #[serde(rename = "leafUuid")]
+    leaf_uuid: Present,
+    #[serde(rename = "messageId")]
+    message_id: Present,
+    snapshot: Present,
+    operation: Present,
+    rate_limit_info: Present,
+    is_error: Present,
+    total_cost_usd: Present,
+    message: Maybe<MessageKeys>,
+}
+
+/// The keys by which a message is known.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct MessageKeys {
+    role: Present,
+    content: Present,
+}
+
+impl Envelope<'_> {
+    fn is_claude(&self) -> bool {
+        let stream = self.session_id.0;
+        let transcript = self.transcript_session.0;
+        let subtype = self.subtype.get();
+        let message = self.message.0.as_ref().is_some_and(|message| message.role.0 && message.content.0);
+        match self.kind.get().unwrap_or_default() {
+            "" | "error" => false,
+            _ if transcript && self.parent_uuid.0 && self.is_sidechain.0 => true,
+            "user" | "assistant" => message && (stream || transcript),
+            "system" => match subtype {
+                Some("init" | "status" | "api_retry" | "compact_boundary" | "informational") => stream || transcript,
+                Some("api_error") => transcript,
+                Some(_) => stream && self.uuid.0,
+                None => false,
+            },
+            "result" => (stream && self.is_error.0) || (self.total_cost_usd.0 && subtype.is_some()),
+            "rate_limit_event" => self.rate_limit_info.0,
+            "stream_event" | "tool_progress" | "auth_status" | "tool_use_summary" | "prompt_suggestion" => {
+                stream && self.uuid.0
+            }
+            "summary" | "last-prompt" => self.leaf_uuid.0,
+            "file-history-snapshot" => self.message_id.0 && self.snapshot.0,
+            "queue-operation" => transcript && self.operation.0,
+            "custom-title" | "ai-title" | "agent-name" | "mode" | "pr-link" | "continued-in" => transcript,
+            _ => false,
+        }
+    }
+}
+
+// Foreign JSON may hold anything anywhere: the types below take what fits and pass over what does not, so
+// that one odd field does not hide the rest of its line.
+
+/// A string, borrowed where it holds no escapes.
+#[derive(Default)]
+pub(super) struct Str<'a>(pub(super) Option<Cow<'a, str>>);
+
+impl<'a> Str<'a> {
+    /// Returns the text, if there is one.
+    pub(super) fn get(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// Returns the text, or an empty one.
+    pub(super) fn cow(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.get().unwrap_or_default())
+    }
+}
+
+/// A number.
+#[derive(Default)]
+pub(super) struct Num(pub(super) Option<f64>);
+
+impl Num {
+    /// Returns the number as a count, rounded down; negative numbers and fractions of none are none.
+    pub(super) fn whole(&self) -> Option<u64> {
+        self.0.filter(|number| *number >= 0.0).map(|number| number as u64)
+    }
+
+    /// Returns the count, or zero.
+    pub(super) fn count(&self) -> u64 {
+        self.whole().unwrap_or(0)
+    }
+
+    /// Returns the number as a small count.
+    fn small(&self) -> Option<u32> {
+        self.whole().and_then(|number| u32::try_from(number).ok())
+    }
+
+    /// Returns the number if it can be an HTTP status.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.whole().and_then(|number| u16::try_from(number).ok()).filter(|status| (100..600).contains(status))
+    }
+}
+
+/// A boolean.
+#[derive(Default)]
+pub(super) struct Flag(pub(super) Option<bool>);
+
+/// Whether a key is there at all, `null` included.
+#[derive(Default)]
+pub(super) struct Present(pub(super) bool);
+
+/// Strings in an array, or a single one.
+#[derive(Default)]
+struct Strings<'a>(Vec<Cow<'a, str>>);
+
+/// An object; anything else is none.
+pub(super) struct Maybe<T>(pub(super) Option<T>);
+
+impl<T> Default for Maybe<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Maybe<T> {
+    fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// The content of a message: a string, or blocks.
+#[derive(Default)]
+enum Content<'a> {
+    #[default]
+    None,
+    Text(Cow<'a, str>),
+    Blocks(Vec<Block<'a>>),
+}
+
+impl<'a> Content<'a> {
+    fn blocks(&self) -> &[Block<'a>] {
+        if let Content::Blocks(blocks) = self { blocks } else { &[] }
+    }
+
+    /// Returns the prose in it, piece by piece.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let whole = if let Content::Text(text) = self { Some(&**text) } else { None };
+        let blocks = self.blocks().iter().filter(|block| block.kind.get() == Some("text"));
+        whole.into_iter().chain(blocks.filter_map(|block| block.text.get()))
+    }
+
+    /// Returns all prose in it.
+    fn text(&self) -> Cow<'_, str> {
+        let mut texts = self.texts();
+        let first = Cow::Borrowed(texts.next().unwrap_or_default());
+        texts.fold(first, |all, text| all + "\n" + text)
+    }
+}
+
+/// An `error` field: a code in some records, an object in others.
+#[derive(Default)]
+enum ErrorField<'a> {
+    #[default]
+    None,
+    Text(Cow<'a, str>),
+    Object(Box<ApiError<'a>>),
+}
+
+/// An API error object and what is nested in it.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct ApiError<'a> {
+    status: Num,
+    #[serde(rename = "type")]
+    kind: Str<'a>,
+    code: Str<'a>,
+    message: Str<'a>,
+    error: ErrorField<'a>,
+    cause: ErrorField<'a>,
+}
+
+impl ErrorField<'_> {
+    /// Returns the code, where the field is one.
+    fn code(&self) -> Option<&str> {
+        if let ErrorField::Text(code) = self { Some(&**code).filter(|code| !code.is_empty()) } else { None }
+    }
+
+    /// Returns the words of the innermost error.
+    fn message(&self) -> Option<&str> {
+        match self {
+            ErrorField::None => None,
+            ErrorField::Text(text) => Some(text),
+            ErrorField::Object(error) => {
+                let inner = error.error.message().or(error.message.get());
+                inner.or(error.cause.message())
+            }
+        }
+    }
+
+    /// Returns the HTTP status of the outermost error that has one.
+    fn status(&self) -> Option<u16> {
+        match self {
+            ErrorField::Object(error) => error.status.status().or_else(|| error.error.status()),
+            _ => None,
+        }
+    }
+
+    /// Adds the codes, innermost first.
+    fn codes<'b>(&'b self, codes: &mut Vec<&'b str>) {
+        if let ErrorField::Object(error) = self {
+            error.error.codes(codes);
+            error.cause.codes(codes);
+            for code in [error.code.get(), error.kind.get()].into_iter().flatten() {
+                if code != "error" && !codes.contains(&code) {
+                    codes.push(code);
+                }
+            }
+        }
+    }
+}
+
+/// What a JSON value can be read as, kind by kind; everything not taken is passed over.
+trait Lenient<'de>: Default {
+    fn borrowed(_text: &'de str) -> Self {
+        Self::default()
+    }
+    fn owned(_text: &str) -> Self {
+        Self::default()
+    }
+    fn number(_number: f64) -> Self {
+        Self::default()
+    }
+    fn boolean(_value: bool) -> Self {
+        Self::default()
+    }
+    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
+        while array.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Self::default())
+    }
+    fn object<A: MapAccess<'de>>(mut object: A) -> Result<Self, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Self::default())
+    }
+}
+
+/// Reads any JSON value as a [`Lenient`] type.
+struct LenientVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Lenient<'de>> Visitor<'de> for LenientVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<T, E> {
+        Ok(T::borrowed(text))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        Ok(T::owned(text))
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<T, E> {
+        Ok(T::boolean(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        Ok(T::number(number as f64))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        Ok(T::number(number as f64))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+        Ok(T::number(number))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<T, E> {
+        Ok(T::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<T, A::Error> {
+        T::array(array)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<T, A::Error> {
+        T::object(object)
+    }
+}
+
+/// Lets serde read a [`Lenient`] type.
+macro_rules! read_leniently {
+    ($($type:ty),+) => {$(
+        impl<'de: 'a, 'a> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(LenientVisitor(PhantomData))
+            }
+        }
+    )+};
+}
+
+read_leniently!(Str<'a>, Strings<'a>, Content<'a>, ErrorField<'a>);
+
+impl<'de> Deserialize<'de> for Num {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LenientVisitor(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LenientVisitor(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Maybe<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LenientVisitor(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Present {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self(true))
+    }
+}
+
+impl<'de: 'a, 'a> Lenient<'de> for Str<'a> {
+    fn borrowed(text: &'de str) -> Self {
+        Self(Some(Cow::Borrowed(text)))
+    }
+    fn owned(text: &str) -> Self {
+        Self(Some(Cow::Owned(text.to_owned())))
+    }
+}
+
+impl Lenient<'_> for Num {
+    fn number(number: f64) -> Self {
+        Self(Some(number))
+    }
+}
+
+impl Lenient<'_> for Flag {
+    fn boolean(value: bool) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Lenient<'de> for Maybe<T> {
+    fn object<A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
+        T::deserialize(de::value::MapAccessDeserializer::new(object)).map(|value| Self(Some(value)))
+    }
+}
+
+impl<'de: 'a, 'a> Lenient<'de> for Strings<'a> {
+    fn borrowed(text: &'de str) -> Self {
+        Self(vec![Cow::Borrowed(text)])
+    }
+    fn owned(text: &str) -> Self {
+        Self(vec![Cow::Owned(text.to_owned())])
+    }
+    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = array.next_element::<Str<'a>>()? {
+            texts.extend(text.0);
+        }
+        Ok(Self(texts))
+    }
+}
+
+impl<'de: 'a, 'a> Lenient<'de> for Content<'a> {
+    fn borrowed(text: &'de str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+    fn owned(text: &str) -> Self {
+        Self::Text(Cow::Owned(text.to_owned()))
+    }
+    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
+        let mut blocks = Vec::new();
+        while let Some(block) = array.next_element::<Maybe<Block<'a>>>()? {
+            blocks.extend(block.0);
+        }
+        Ok(Self::Blocks(blocks))
+    }
+}
+
+impl<'de: 'a, 'a> Lenient<'de> for ErrorField<'a> {
+    fn borrowed(text: &'de str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+    fn owned(text: &str) -> Self {
+        Self::Text(Cow::Owned(text.to_owned()))
+    }
+    fn object<A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
+        let error = ApiError::deserialize(de::value::MapAccessDeserializer::new(object))?;
+        Ok(Self::Object(Box::new(error)))
+    }
+}
+
+/// Writes records down in one line each, for the tests of this format and of those that speak its stream.
+#[cfg(test)]
+pub(super) mod told {
+    use super::*;
+
+    /// Returns the frame of a whole line.
+    pub(in crate::engine::format) fn frame(bytes: &[u8]) -> Frame<'_> {
+        Frame { bytes, line: 1, offset: 0, truncated: false }
+    }
+
+    /// Returns what a decoder tells of these lines, usage and heartbeats left out.
+    pub(in crate::engine::format) fn story(format: &dyn Format, lines: &[&str]) -> Vec<String> {
+        let mut all = everything(format, lines);
+        all.retain(|record| !record.starts_with("usage") && !record.contains(") usage ") && record != "other");
+        all
+    }
+
+    /// Returns all that a decoder tells of these lines, each of which it must understand.
+    pub(in crate::engine::format) fn everything(format: &dyn Format, lines: &[&str]) -> Vec<String> {
+        let mut decoder = format.decoder();
+        let mut told = Vec::new();
+        for line in lines {
+            let decoded = decoder.json(frame(line.as_bytes()), &mut |record| told.push(words(&record)));
+            assert_eq!(decoded, Decoded::Yes, "{line}");
+        }
+        told
+    }
+
+    fn words(record: &Record<'_>) -> String {
+        let mut words = match &record.body {
+            Body::Message(message) => format!("{:?}: {}", message.role, message.text),
+            Body::ToolCall(call) => format!("call {} {} {}", call.id, call.name, call.input),
+            Body::ToolResult(result) => {
+                let state = if result.failed { "failed" } else { "fine" };
+                let code = result.exit_code.map_or(String::new(), |code| format!(" exit {code}"));
+                format!("result {} {state}{code}: {}", result.id, result.text)
+            }
+            Body::Failure(failure) => {
+                let mut words = format!("{} failure", failure.origin);
+                if let Some(status) = failure.status {
+                    words += &format!(" {status}");
+                }
+                words += &format!(" [{}]", failure.codes.join(" "));
+                if let Some(class) = failure.class {
+                    words += &format!(" is {class}");
+                }
+                if let Some(retry) = failure.retry {
+                    let number = |number: Option<u64>| number.map_or("-".into(), |number| number.to_string());
+                    let attempt = number(retry.attempt.map(u64::from));
+                    let most = number(retry.max_attempts.map(u64::from));
+                    words += &format!(" retry {attempt}/{most} in {}", number(retry.delay_ms));
+                }
+                if let Some(time) = failure.retry_at {
+                    words += &format!(" until {time}");
+                }
+                if failure.ends {
+                    words += " ends";
+                }
+                if !failure.structured {
+                    words += " read";
+                }
+                format!("{words}: {}", failure.text)
+            }
+            Body::Usage(usage) => format!(
+                "usage {:?} in {:?} out {:?} read {:?} written {:?} window {:?} cost {:?}",
+                usage.scope,
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.cache_read_tokens,
+                usage.cache_creation_tokens,
+                usage.context_limit,
+                usage.cost_usd
+            )
+            .replace("Some(", "")
+            .replace(')', ""),
+            Body::Lifecycle(Lifecycle::Other) => "other".to_owned(),
+            Body::Lifecycle(Lifecycle::Started { cwd, model }) => format!("started {cwd:?} {model:?}"),
+            Body::Lifecycle(lifecycle) => format!("{lifecycle:?}"),
+            Body::Text(text) => format!("text {}", text.text),
+        };
+        if let Some(agent) = &record.subagent {
+            words = format!("({agent}) {words}");
+        }
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::told::{everything, frame, story};
+    use super::*;
+
+    const LIMIT: &str = include_str!("../../../fixtures/transcripts/claude/usage_limit/input.jsonl");
+    const CLEAN: &str = include_str!("../../../fixtures/transcripts/claude/clean_run/input.jsonl");
+    const SIDECHAIN: &str = include_str!("../../../fixtures/transcripts/claude/transcript_sidechain/input.jsonl");
+    const RETRY: &str = include_str!("../../../fixtures/transcripts/claude/api_retry_then_ok/input.jsonl");
+    const INTERRUPTED: &str = include_str!("../../../fixtures/transcripts/claude/interrupted/input.jsonl");
+    const ARRAY: &str = include_str!("../../../fixtures/transcripts/claude/result_array_json/input.json");
+
+    fn lines(text: &str) -> Vec<&str> {
+        text.lines().collect()
+    }
+
+    fn failures(lines: &[&str]) -> Vec<String> {
+        let mut all = story(&FORMAT, lines);
+        all.retain(|record| record.contains(" failure "));
+        all
+    }
+
+    /// Asserts what one line alone tells.
+    #[track_caller]
+    fn tells(line: &str, expected: &[&str]) {
+        assert_eq!(story(&FORMAT, &[line]), expected, "{line}");
+    }
+
+    #[test]
+    fn a_limit_is_told_by_the_event_the_message_and_the_result() {
+        assert_eq!(
+            failures(&lines(LIMIT)),
+            [
+                "provider failure [usage_limit_warning five_hour] is usage_warning until 2026-11-21T19:00:00.000Z: usage_limit_warning: five_hour",
+                "provider failure [usage_limit_reached five_hour] until 2026-11-21T19:00:00.000Z: usage_limit_reached: five_hour",
+                "provider failure [rate_limit] until 2026-11-21T19:00:00.000Z: You've hit your session limit · resets 7pm (UTC)",
+                "provider failure 429 [rate_limit] until 2026-11-21T19:00:00.000Z ends: You've hit your session limit · resets 7pm (UTC)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_run_that_recovers_ends_well() {
+        assert_eq!(
+            story(&FORMAT, &lines(RETRY)),
+            [
+                "started Some(\"/home/dev/shop\") Some(\"claude-opus-5-5\")",
+                "provider failure 529 [overloaded] retry 1/10 in 571: overloaded",
+                "provider failure 529 [overloaded] retry 2/10 in 1102: overloaded",
+                "provider failure [connection_failed] retry 3/10 in 2200: connection_failed",
+                "Assistant: The migration is written.",
+                "TurnEnded",
+            ]
+        );
+    }
+
+    #[test]
+    fn words_in_content_are_no_failures() {
+        assert_eq!(failures(&lines(CLEAN)), [""; 0]);
+        let told = story(&FORMAT, &lines(CLEAN));
+        assert!(told.iter().any(|record| record.starts_with("result toolu_0302 failed exit 22: Exit code 22\n")));
+        assert_eq!(told.last().map(String::as_str), Some("TurnEnded"));
+    }
+
+    #[test]
+    fn an_interrupt_is_told_by_the_tool_the_marker_and_the_result() {
+        let told = failures(&lines(INTERRUPTED));
+        assert_eq!(told.len(), 3, "{told:#?}");
+        assert!(told.iter().all(|record| record.starts_with("agent failure") && record.contains("is interrupted")));
+        // Builds that do not give the reason end the turn with nothing but the subtype.
+        let marker = r#"{"type":"user","message":{"role":"user","content":"[Request interrupted by user]"},"session_id":"s"}"#;
+        let result = r#"{"type":"result","subtype":"error_during_execution","is_error":true,"session_id":"s"}"#;
+        assert_eq!(
+            failures(&[marker, result]),
+            [
+                "agent failure [interrupted_by_user] is interrupted ends: [Request interrupted by user]",
+                "agent failure [error_during_execution] is interrupted ends: error_during_execution",
+            ]
+        );
+        assert_eq!(failures(&[result]), ["agent failure [error_during_execution] ends: error_during_execution"]);
+    }
+
+    #[test]
+    fn a_side_chain_speaks_for_itself() {
+        let told = story(&FORMAT, &lines(SIDECHAIN));
+        let side: Vec<&str> = told.iter().filter(|record| record.starts_with("(a11ce0)")).map(|record| &**record).collect();
+        assert_eq!(
+            side,
+            [
+                "(a11ce0) User: Find the quota handling",
+                "(a11ce0) Assistant: ",
+                "(a11ce0) call toolu_0802 Grep {\"pattern\":\"quota\"}",
+                "(a11ce0) result toolu_0802 fine: docs/api.md: 429 means insufficient_quota",
+                "(a11ce0) provider failure 529 [overloaded]: API Error: 529 Overloaded.",
+            ]
+        );
+        assert_eq!(told.iter().filter(|record| record.starts_with("started")).count(), 2, "the directory, then the model");
+        assert_eq!(
+            &told[told.len() - 4..],
+            [
+                "User: Summary: the session twice met 'API Error: 400' and was interrupted.",
+                "Assistant: It means the plan is used up.",
+                "TurnEnded",
+                "provider failure 429 [rate_limit] ends: You've hit your weekly limit · resets Nov 24, 9am (UTC)",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_old_transcript_tells_of_a_sub_agent_in_progress_lines() {
+        tells(
+            r#"{"type":"progress","sessionId":"s","parentUuid":null,"isSidechain":false,"data":{"type":"agent_progress","agentId":"b2","message":{"type":"user","message":{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","is_error":true,"content":"Exit code 2\nno such target"}]}}}}"#,
+            &["(b2) result t failed exit 2: Exit code 2\nno such target"],
+        );
+        tells(
+            r#"{"type":"progress","sessionId":"s","data":{"type":"bash_progress","output":"API Error: 529 Overloaded"}}"#,
+            &[],
+        );
+    }
+
+    #[test]
+    fn an_array_of_messages_is_read_like_a_stream() {
+        let mut at = Vec::new();
+        let text = ARRAY.trim_end();
+        FORMAT.decoder().json(frame(text.as_bytes()), &mut |record| at.push(record.at));
+        assert_eq!(at.first(), Some(&1));
+        assert!(at.is_sorted() && at.iter().all(|&at| text.as_bytes()[at] == b'{'), "{at:?}");
+        assert_eq!(
+            failures(&[text]),
+            [
+                "provider failure [billing_error]: Credit balance is too low",
+                "provider failure 400 [billing_error] ends: Credit balance is too low",
+            ]
+        );
+    }
+
+    #[test]
+    fn results_that_fail() {
+        for (line, expected) in [
+            (
+                r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"result":"too fast","session_id":"s"}"#,
+                "provider failure 429 [] ends: too fast",
+            ),
+            (
+                r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":400,"result":"Prompt is too long","terminal_reason":"prompt_too_long","session_id":"s"}"#,
+                "provider failure 400 [prompt_too_long] ends: Prompt is too long",
+            ),
+            (
+                r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":null,"result":"no","stop_reason":"refusal","terminal_reason":"api_error","session_id":"s"}"#,
+                "provider failure [refusal api_error] ends: no",
+            ),
+            (
+                r#"{"type":"result","subtype":"error_max_turns","is_error":true,"errors":["Reached the limit of 3 turns"],"terminal_reason":"max_turns","session_id":"s"}"#,
+                "agent failure [max_turns error_max_turns] is max_turns ends: Reached the limit of 3 turns",
+            ),
+            (
+                r#"{"type":"result","subtype":"error_max_budget_usd","is_error":false,"session_id":"s"}"#,
+                "agent failure [error_max_budget_usd] is budget_over ends: error_max_budget_usd",
+            ),
+            (
+                r#"{"type":"result","subtype":"error_during_execution","is_error":true,"errors":["No conversation with this id"],"session_id":"s"}"#,
+                "agent failure [error_during_execution] ends: No conversation with this id",
+            ),
+            (
+                // The text is the model's: it is not the failure's.
+                r#"{"type":"result","subtype":"success","is_error":false,"result":"HTTP 401 handled","terminal_reason":"blocking_limit","session_id":"s"}"#,
+                "agent failure [blocking_limit] ends: blocking_limit",
+            ),
+            (
+                r#"{"type":"result","subtype":"success","is_error":false,"result":"","terminal_reason":"aborted_tools","session_id":"s"}"#,
+                "agent failure [aborted_tools] is interrupted ends: aborted_tools",
+            ),
+        ] {
+            tells(line, &[expected]);
+        }
+    }
+
+    #[test]
+    fn minimal_pairs_same_words_opposite_verdicts() {
+        let words = "You've hit your 5-hour limit · resets 4pm";
+        let message = |model: &str, more: &str| {
+            format!(
+                r#"{{"type":"assistant","message":{{"id":"m","role":"assistant","model":"{model}","content":[{{"type":"text","text":"{words}"}}]}},"session_id":"s"{more}}}"#
+            )
+        };
+        tells(&message("claude-opus-5-5", ""), &[&format!("Assistant: {words}")]);
+        tells(&message(SYNTHETIC, r#","isApiErrorMessage":true"#), &[&format!("provider failure []: {words}")]);
+        tells(&message(SYNTHETIC, r#","error":"unknown""#), &[&format!("provider failure []: {words}")]);
+        tells(&message(SYNTHETIC, r#","isApiErrorMessage":false"#), &[]);
+        tells(
+            r#"{"type":"result","subtype":"success","is_error":false,"result":"the 429 is gone","session_id":"s"}"#,
+            &["TurnEnded"],
+        );
+        let window = |status: &str, more: &str| {
+            format!(
+                r#"{{"type":"rate_limit_event","rate_limit_info":{{"status":"{status}","rateLimitType":"five_hour","utilization":0.99{more}}},"session_id":"s"}}"#
+            )
+        };
+        tells(&window("rejected", ""), &["provider failure [usage_limit_reached five_hour]: usage_limit_reached: five_hour"]);
+        let warning = "provider failure [usage_limit_warning five_hour] is usage_warning: usage_limit_warning: five_hour";
+        tells(&window("allowed_warning", ""), &[warning]);
+        tells(&window("rejected", r#","isUsingOverage":true"#), &[warning]);
+        tells(&window("allowed", ""), &[]);
+    }
+
+    #[test]
+    fn hard_negatives() {
+        for line in [
+            r#"{"type":"user","message":{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","is_error":true,"content":"Exit code 1\n429 Too Many Requests"}]},"session_id":"s"}"#,
+            r#"{"type":"user","message":{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","is_error":true,"content":"Command timed out after 2 minutes"}]},"sessionId":"s"}"#,
+            r#"{"type":"user","message":{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"The API answers 429 insufficient_quota"}]}]},"sessionId":"s"}"#,
+            r#"{"type":"user","isCompactSummary":true,"message":{"role":"user","content":"[Request interrupted by user]"},"sessionId":"s"}"#,
+            r#"{"type":"user","isReplay":true,"message":{"role":"user","content":"[Request interrupted by user]"},"session_id":"s"}"#,
+            r#"{"type":"user","message":{"role":"user","content":"it said [Request interrupted by user] again"},"sessionId":"s"}"#,
+            r#"{"type":"assistant","message":{"id":"m","model":"claude-opus-5-5","content":[{"type":"tool_use","id":"t","name":"Grep","input":{"pattern":"rate_limit_error"}}]},"session_id":"s"}"#,
+            r#"{"type":"assistant","parent_tool_use_id":"toolu_9","message":{"id":"m","model":"claude-haiku-5-5","content":[{"type":"text","text":"Overloaded operators live in ops.rs"}]},"session_id":"s"}"#,
+            r#"{"type":"assistant","message":{"model":"<synthetic>","content":[{"type":"text","text":"Nothing to answer."}]},"session_id":"s"}"#,
+            r#"{"type":"system","subtype":"hook_response","stderr":"timeout exceeded","exit_code":1,"session_id":"s"}"#,
+            r#"{"type":"system","subtype":"task_updated","status":"failed","error":"connection refused","session_id":"s"}"#,
+            r#"{"type":"system","subtype":"local_command","content":"API Error: 401","sessionId":"s"}"#,
+            r#"{"type":"system","subtype":"informational","content":"The error 529 was mentioned","level":"warning","session_id":"s"}"#,
+            r#"{"type":"system","subtype":"status","status":null,"compact_result":"success","session_id":"s"}"#,
+            r#"{"type":"stream_event","event":{"delta":{"text":"API Error: 529"}},"session_id":"s"}"#,
+            r#"{"type":"attachment","attachment":{"type":"file","content":"API Error: 401 max_turns_reached"},"sessionId":"s"}"#,
+            r#"{"type":"queue-operation","operation":"enqueue","content":"Credit balance is too low","sessionId":"s"}"#,
+            r#"{"type":"summary","summary":"Fix the 429 handling","leafUuid":"u"}"#,
+            r#"{"type":"auth_status","isAuthenticating":true,"output":["error 401"],"session_id":"s"}"#,
+            r#"{"type":"type_of_tomorrow","error":"rate_limit","session_id":"s"}"#,
+        ] {
+            assert_eq!(failures(&[line]), [""; 0], "{line}");
+        }
+    }
+
+    #[test]
+    fn system_records_that_tell_failures() {
+        for (line, expected) in [
+            (
+                r#"{"type":"system","subtype":"api_error","level":"error","error":{"status":529,"error":{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}},"retryInMs":1200.5,"retryAttempt":1,"maxRetries":10,"sessionId":"s"}"#,
+                "provider failure 529 [overloaded_error] retry 1/10 in 1200: Overloaded",
+            ),
+            (
+                r#"{"type":"system","subtype":"api_error","cause":{"code":"ECONNREFUSED"},"error":{"cause":{"code":"ECONNREFUSED","errno":0}},"retryAttempt":2,"sessionId":"s"}"#,
+                "provider failure [ECONNREFUSED] retry 2/- in -: ECONNREFUSED",
+            ),
+            (
+                r#"{"type":"system","subtype":"api_retry","attempt":1,"max_retries":10,"retry_delay_ms":600,"error_status":429,"error":"rate_limit","session_id":"s"}"#,
+                "provider failure 429 [rate_limit] retry 1/10 in 600: rate_limit",
+            ),
+            (
+                r#"{"type":"system","subtype":"api_retry","attempt":1,"no_response":{"waited_ms":60000},"error_status":null,"error":"unknown","session_id":"s"}"#,
+                "provider failure [no_response connection_failed] retry 1/- in -: no_response",
+            ),
+            (
+                r#"{"type":"system","subtype":"status","status":null,"compact_result":"failed","compact_error":"too few messages","session_id":"s"}"#,
+                "agent failure [compact_failed]: compaction failed: too few messages",
+            ),
+            (
+                r#"{"type":"system","subtype":"session_writes_lost","error_code":"ENOSPC","session_id":"s"}"#,
+                "agent failure [ENOSPC session_writes_lost] is disk_full: ENOSPC",
+            ),
+            (
+                r#"{"type":"system","subtype":"model_fallback","content":"Switched to the smaller model","session_id":"s"}"#,
+                "agent failure [model_fallback] is usage_warning: Switched to the smaller model",
+            ),
+            (
+                r#"{"type":"system","subtype":"model_refusal_no_fallback","content":"","session_id":"s"}"#,
+                "provider failure [model_refusal]: model_refusal",
+            ),
+            (
+                r#"{"type":"system","subtype":"model_refusal_fallback","session_id":"s"}"#,
+                "provider failure [model_refusal] retry -/- in -: model_refusal_fallback",
+            ),
+            (
+                r#"{"type":"system","subtype":"informational","content":"You've used 91% of your weekly limit","sessionId":"s"}"#,
+                "agent failure [informational] is usage_warning: You've used 91% of your weekly limit",
+            ),
+            (
+                r#"{"type":"system","subtype":"session_state_changed","state":"requires_action","session_id":"s"}"#,
+                "agent failure [requires_action] is waiting_input: requires_action",
+            ),
+            (
+                r#"{"type":"attachment","attachment":{"type":"max_turns_reached","maxTurns":3},"sessionId":"s"}"#,
+                "agent failure [max_turns_reached] is max_turns ends: max_turns_reached",
+            ),
+            (
+                r#"{"type":"auth_status","isAuthenticating":false,"error":"the login command failed","session_id":"s"}"#,
+                "provider failure [auth_status]: the login command failed",
+            ),
+            (
+                r#"{"type":"assistant","message":{"model":"<synthetic>","content":[{"type":"text","text":"API Error: 400 the history is broken"}]},"session_id":"s"}"#,
+                "provider failure [] read: API Error: 400 the history is broken",
+            ),
+            (
+                r#"{"type":"assistant","isApiErrorMessage":true,"error":"rate_limit","apiError":"usage_limit_reached","apiErrorStatus":429,"message":{"model":"<synthetic>","content":[{"type":"text","text":"limit"}]},"sessionId":"s"}"#,
+                "provider failure 429 [usage_limit_reached rate_limit] ends: limit",
+            ),
+        ] {
+            tells(line, &[expected]);
+        }
+    }
+
+    #[test]
+    fn the_blocks_of_one_message_count_once() {
+        let block = |id: &str, output: u64| {
+            format!(
+                r#"{{"type":"assistant","message":{{"id":"{id}","model":"m","content":[],"usage":{{"input_tokens":5,"cache_read_input_tokens":100,"output_tokens":{output}}}}},"session_id":"s"}}"#
+            )
+        };
+        let mut told = everything(&FORMAT, &[&block("a", 1), &block("b", 7), &block("a", 1), &block("a", 30)]);
+        told.retain(|record| record.starts_with("usage"));
+        assert_eq!(
+            told,
+            [
+                "usage Request in 5 out 1 read 100 written None window None cost None",
+                "usage Request in 5 out 7 read 100 written None window None cost None",
+                "usage Request in None out 29 read None written None window None cost None",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_run_is_told_by_its_running_totals() {
+        let result = |turn: u64, models: &str| {
+            format!(
+                r#"{{"type":"result","subtype":"success","is_error":false,"result":"","session_id":"s","total_cost_usd":0.5,"usage":{{"input_tokens":{turn},"output_tokens":1}},"modelUsage":{{{models}}}}}"#
+            )
+        };
+        let told = |lines: &[&str]| {
+            let mut told = everything(&FORMAT, lines);
+            told.retain(|record| record.starts_with("usage"));
+            told
+        };
+        let models = r#""small":{"inputTokens":10,"outputTokens":1,"contextWindow":50},"big":{"inputTokens":30,"outputTokens":2,"cacheReadInputTokens":4,"contextWindow":200}"#;
+        assert_eq!(told(&[&result(9, models)]), ["usage Run in 40 out 3 read 4 written None window 200 cost 0.5"]);
+        assert_eq!(
+            told(&[&result(9, ""), &result(5, "")]),
+            [
+                "usage Run in 9 out 1 read None written None window None cost 0.5",
+                "usage Run in 14 out 2 read None written None window None cost 0.5",
+            ]
+        );
+    }
+
+    #[test]
+    fn long_output_is_carried_in_part() {
+        for piece in ["plain text ", "tab\\t quote \\\" ", "\\ud83d\\ude00", "ümläut "] {
+            let json = format!("\"{}\"", piece.repeat(3000));
+            let raw: &RawValue = serde_json::from_str(&json).unwrap();
+            let whole: String = serde_json::from_str(&json).unwrap();
+            let text = tool_output(raw);
+            assert!(whole.starts_with(&*text), "{piece}");
+            assert!(text.len() >= 2048 || text.len() == whole.len() || piece.starts_with("\\u"), "{} {piece}", text.len());
+        }
+    }
+
+    #[test]
+    fn odd_fields_do_not_hide_a_line() {
+        tells(
+            r#"{"type":"result","subtype":"success","is_error":true,"result":"limit","usage":[1],"timestamp":7,"errors":{"a":1},"session_id":"s","api_error_status":"429"}"#,
+            &["provider failure [] ends: limit"],
+        );
+    }
+
+    #[test]
+    fn what_is_not_this_formats_is_left_alone() {
+        for line in [
+            "", "{}", "[]", "[1]", "7", "\"x\"", "{\"type\":7}", r#"{"type":"error","message":"x"}"#,
+            r#"{"type":"result","status":"success","stats":{}}"#, r#"{"type":"message","role":"assistant","content":"x"}"#,
+            r#"{"type":"turn.failed","error":{"message":"x"}}"#, r#"{"type":"user","message":"x"}"#,
+            r#"{"type":"assistant","session_id":"s","message":{"#, r#"{"level":"error","msg":"429"}"#,
+        ] {
+            assert!(!FORMAT.recognise(frame(line.as_bytes())), "{line}");
+            let decoded = FORMAT.decoder().json(frame(line.as_bytes()), &mut |_| panic!("{line}"));
+            assert_eq!(decoded, Decoded::No, "{line}");
+        }
+        let cut = Frame { truncated: true, ..frame(LIMIT.lines().next().unwrap().as_bytes()) };
+        assert!(!FORMAT.recognise(cut));
+        let bytes = b"{\"type\":\"summary\",\"summary\":\"\xff\",\"leafUuid\":\"u\"}";
+        assert_eq!(FORMAT.decoder().json(frame(bytes), &mut |_| {}), Decoded::No, "not UTF-8");
+    }
+
+    #[test]
+    fn every_line_of_the_samples_is_recognised() {
+        for line in [LIMIT, CLEAN, RETRY, INTERRUPTED, SIDECHAIN, ARRAY].iter().flat_map(|text| text.lines()) {
+            assert!(FORMAT.recognise(frame(line.as_bytes())), "{line}");
+        }
+        for line in [
+            r#"{"type":"result","subtype":"success","total_cost_usd":0.1,"result":"x"}"#,
+            r#"{"type":"assistant","message":{"role":"assistant","content":[]},"session_id":"s"}"#,
+            r#"{"type":"system","subtype":"api_error","error":{},"sessionId":"s"}"#,
+            r#"{"type":"queue-operation","operation":"enqueue","sessionId":"s"}"#,
+        ] {
+            assert!(FORMAT.recognise(frame(line.as_bytes())), "{line}");
+        }
+    }
+
+    fn sample() -> impl Strategy<Value = Vec<u8>> {
+        let all: Vec<&str> =
+            [LIMIT, CLEAN, RETRY, INTERRUPTED, SIDECHAIN, ARRAY].iter().flat_map(|text| text.lines()).collect();
+        let cut = (prop::sample::select(all), any::<prop::sample::Index>(), any::<Option<u8>>());
+        cut.prop_map(|(line, at, with)| {
+            let at = at.index(line.len() + 1);
+            let mut bytes = line.as_bytes().to_vec();
+            match with {
+                None => bytes.truncate(at),
+                Some(byte) if at < bytes.len() => bytes[at] = byte,
+                Some(byte) => bytes.push(byte),
+            }
+            bytes
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), cuts in prop::collection::vec(sample(), 0..8)) {
+            let mut decoder = FORMAT.decoder();
+            for bytes in cuts.iter().chain([&bytes]) {
+                FORMAT.recognise(frame(bytes));
+                decoder.json(frame(bytes), &mut |record| { let _ = record.clone(); });
+            }
+        }
+
+        #[test]
+        fn a_prefix_of_a_string_is_read_as_one(text in "(\\PC|[\"\\\\\n\t😀]){0,6000}") {
+            let json = serde_json::to_string(&text).unwrap();
+            prop_assert!(text.starts_with(&*string_prefix(&json)));
+        }
     }
 }

@@ -1,0 +1,122 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_session_doctor_global_optspecs
+    string join \n config= color= h/help V/version
+end
+
+function __fish_session_doctor_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_session_doctor_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_session_doctor_using_subcommand
+    set -l cmd (__fish_session_doctor_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -s V -l version -d 'Print version'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "tap" -d 'Read agents\' output from standard input, files or directories, and write events'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "explain" -d 'Tell what one line is taken for, and why'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "schema" -d 'Print the JSON Schema of the events'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "config" -d 'Show the settings and where they come from'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "completions" -d 'Print the completions for a shell'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "man" -d 'Print the manual page, or write all of them'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l agent -d 'Whose output it is; auto tells by the bytes' -r -f -a "auto\t''
+qwen\t''
+claude\t''
+codex\t''
+gemini\t''
+generic\t''
+plain\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l emit -d 'Write only these types of events' -r -f -a "session_started\t''
+session_updated\t''
+finding\t''
+alert\t''
+decision\t''
+status\t''
+summary\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l format -d 'How to write events: json (one object a line), text, auto (text on a terminal)' -r -f -a "auto\t''
+json\t''
+text\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l events -d 'Write events to this file, to an open file descriptor (fd:3), or to standard output (-)' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l fail-on -d 'End with status 1 after an alert of this severity or a worse one' -r -f -a "never\t''
+low\t''
+medium\t''
+high\t''
+critical\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l glob -d 'Read the files of a directory that match, as in a .gitignore; `!` excludes; may be repeated' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l threads -d 'How many files to read at a time; 0: as many as there are processor cores' -r
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l time-zone -d 'Read times without a zone in this one: local, or an IANA name such as Europe/Berlin' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l pass-through -d 'Write the input unchanged to standard output; events go where --events says'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l no-progress -d 'Do not show on a terminal how far it is'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l agent -d 'Whose output it is; auto tells by the bytes' -r -f -a "auto\t''
+qwen\t''
+claude\t''
+codex\t''
+gemini\t''
+generic\t''
+plain\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l format -d 'How to answer: json, text, auto (text on a terminal)' -r -f -a "auto\t''
+json\t''
+text\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand schema" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand schema" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand schema" -s h -l help -d 'Print help'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand config; and not __fish_seen_subcommand_from show paths" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand config; and not __fish_seen_subcommand_from show paths" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand config; and not __fish_seen_subcommand_from show paths" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand config; and not __fish_seen_subcommand_from show paths" -f -a "show" -d 'Print the settings that hold, as a configuration file'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand config; and not __fish_seen_subcommand_from show paths" -f -a "paths" -d 'List the configuration files that are looked for, in the order in which later ones win'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand config; and __fish_seen_subcommand_from show" -l format -d 'How to print: text (TOML), json' -r -f -a "text\t''
+json\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand config; and __fish_seen_subcommand_from show" -l origins -d 'Say where each value comes from'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand config; and __fish_seen_subcommand_from paths" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand config; and __fish_seen_subcommand_from paths" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand config; and __fish_seen_subcommand_from paths" -s h -l help -d 'Print help'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand completions" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand completions" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand man" -l dir -d 'Write session-doctor.1 and a page for every command into this directory, which is made if it is not there' -r -f -a "(__fish_complete_directories)"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand man" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand man" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -1,0 +1,367 @@
+//! The command line. The manual pages and the completions are made from this file, as are their tests.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueHint, value_parser};
+use clap_complete::Shell;
+
+use crate::engine::format::FORMATS;
+use crate::settings::{Color, EVENT_TYPES, FAIL_ON, Flag, Format};
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0   fine: everything was read, whatever was found; or the reader of the output had enough
+  1   tap --fail-on: an alert at or above that severity
+  64  the command line is wrong
+  65  an input is damaged (what could be read of it was)
+  66  an input is missing or cannot be opened
+  69  something needed is not there
+  70  a mistake in this program
+  73  an output cannot be created
+  74  reading or writing failed in the middle
+  78  the settings are wrong
+  When SIGINT or SIGTERM ends it, it says what it knows and then ends by that signal.";
+
+const PROGRAM_NOTES: &str = "\
+Examples:
+  claude -p 'fix the tests' --output-format stream-json --verbose | session-doctor tap
+  session-doctor tap ~/.claude/projects --emit alert,summary --format text
+  session-doctor explain 'API Error: 529 Overloaded'
+
+Files:
+  /etc/session-doctor/config.toml
+  $XDG_CONFIG_HOME/session-doctor/config.toml (or ~/.config/session-doctor/config.toml)
+  .session-doctor.toml in the project
+  `session-doctor config paths` tells which of them are there.
+
+Environment:
+  SESSION_DOCTOR_<KEY>  sets a key of the configuration, lists separated by commas
+  NO_COLOR              turns colours off, unless --color says otherwise";
+
+const TAP_NOTES: &str = "\
+Examples:
+  Watch an agent and act on what should be done:
+    agent | session-doctor tap | jq 'select(.type == \"decision\")'
+  Leave the output of the agent as it is, events go to a file:
+    agent | session-doctor tap --pass-through --events events.jsonl | tee agent.log
+  Look through old transcripts, packed ones too:
+    session-doctor tap --emit alert,summary ~/.claude/projects ~/.codex/sessions
+  Fail a CI job when a person is needed:
+    agent 2>&1 | session-doctor tap --fail-on critical --format text";
+
+const EXPLAIN_NOTES: &str = "\
+Examples:
+  session-doctor explain 'API Error: 429 rate_limit_error'
+  tail -n 1 agent.log | session-doctor explain -";
+
+const CONFIG_NOTES: &str = "\
+Examples:
+  session-doctor config show --origins
+  session-doctor config show > ~/.config/session-doctor/config.toml
+  SESSION_DOCTOR_THREADS=1 session-doctor config show --format json | jq .threads";
+
+const COMPLETIONS_NOTES: &str = "\
+Examples:
+  session-doctor completions bash > ~/.local/share/bash-completion/completions/session-doctor
+  session-doctor completions zsh > ~/.zfunc/_session-doctor
+  session-doctor completions fish > ~/.config/fish/completions/session-doctor.fish";
+
+const MAN_NOTES: &str = "\
+Examples:
+  session-doctor man | man -l -
+  session-doctor man --dir ~/.local/share/man/man1";
+
+/// Reads what AI coding agents print and tells real failures from text that merely mentions them.
+///
+/// What comes in are the streams and transcripts of Claude Code, Codex, Gemini, Qwen and others, or plain
+/// terminal output. What goes out are events, one JSON object a line: findings, alerts, decisions, a summary.
+#[derive(Debug, Parser)]
+#[command(
+    name = "session-doctor",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_long_help = format!("{PROGRAM_NOTES}\n\n{EXIT_STATUS}")
+)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Globals {
+    /// Read this configuration file over the system's, the user's and the project's.
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+
+    /// When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never.
+    #[arg(long, global = true, value_name = "WHEN", value_parser = PossibleValuesParser::new(Color::NAMES))]
+    pub color: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read agents' output from standard input, files or directories, and write events.
+    ///
+    /// A file is read whatever its name; of a directory, the files ending in .jsonl .log .txt .md .json .traj
+    /// are, those with .gz or .zst behind it too. Files are read side by side, and each is a session of its own
+    /// unless its records say otherwise.
+    Tap(TapArgs),
+    /// Tell what one line is taken for, and why.
+    ///
+    /// Shows which format recognises it, who can have produced it, which rules looked at it, what class of
+    /// failure it is, and what would be done about it.
+    Explain(ExplainArgs),
+    /// Print the JSON Schema of the events.
+    Schema,
+    /// Show the settings and where they come from.
+    Config(ConfigArgs),
+    /// Print the completions for a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write all of them.
+    Man(ManArgs),
+}
+
+/// Arguments of `tap`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_long_help = format!("{TAP_NOTES}\n\n{EXIT_STATUS}"))]
+pub struct TapArgs {
+    /// Files and directories to read; `-`, or none: standard input.
+    #[arg(value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+    pub inputs: Vec<PathBuf>,
+
+    /// Whose output it is; auto tells by the bytes.
+    #[arg(long, value_name = "NAME", value_parser = agent_names())]
+    pub agent: Option<String>,
+
+    /// Write only these types of events.
+    #[arg(
+        long,
+        value_name = "TYPE",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(EVENT_TYPES)
+    )]
+    pub emit: Option<Vec<String>>,
+
+    /// How to write events: json (one object a line), text, auto (text on a terminal).
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(Format::NAMES))]
+    pub format: Option<String>,
+
+    /// Write the input unchanged to standard output; events go where --events says.
+    #[arg(long)]
+    pub pass_through: bool,
+
+    /// Write events to this file, to an open file descriptor (fd:3), or to standard output (-).
+    #[arg(long, value_name = "PATH|fd:N|-", value_parser = events_target, value_hint = ValueHint::FilePath)]
+    pub events: Option<EventsTarget>,
+
+    /// End with status 1 after an alert of this severity or a worse one.
+    #[arg(long, value_name = "SEVERITY", value_parser = PossibleValuesParser::new(FAIL_ON))]
+    pub fail_on: Option<String>,
+
+    /// Read the files of a directory that match, as in a .gitignore; `!` excludes; may be repeated.
+    #[arg(long, value_name = "GLOB", value_hint = ValueHint::Other)]
+    pub glob: Vec<String>,
+
+    /// How many files to read at a time; 0: as many as there are processor cores.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(0..=1024))]
+    pub threads: Option<u16>,
+
+    /// Read times without a zone in this one: local, or an IANA name such as Europe/Berlin.
+    #[arg(long, value_name = "ZONE", value_hint = ValueHint::Other)]
+    pub time_zone: Option<String>,
+
+    /// Do not show on a terminal how far it is.
+    #[arg(long)]
+    pub no_progress: bool,
+}
+
+impl TapArgs {
+    /// Returns the flags that set something, as the last layer of the settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        let one = |flag, key, value: &Option<String>| {
+            value.as_ref().map(|value| Flag { flag, key, values: vec![value.clone()] })
+        };
+        let list = |flag, key, values: &[String]| Flag { flag, key, values: values.to_vec() };
+        [
+            one("--agent", "agent", &self.agent),
+            self.emit.as_ref().map(|types| list("--emit", "emit", types)),
+            one("--format", "format", &self.format),
+            one("--fail-on", "fail_on", &self.fail_on),
+            (!self.glob.is_empty()).then(|| list("--glob", "glob", &self.glob)),
+            one("--threads", "threads", &self.threads.map(|n| n.to_string())),
+            one("--time-zone", "time_zone", &self.time_zone),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// Where `tap --events` writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventsTarget {
+    /// A file, created or written over.
+    Path(PathBuf),
+    /// A file descriptor that is open already.
+    Fd(i32),
+    /// Standard output.
+    Stdout,
+}
+
+fn events_target(text: &str) -> Result<EventsTarget, String> {
+    match text.strip_prefix("fd:") {
+        Some(number) => match number.parse() {
+            Ok(number) if number >= 0 => Ok(EventsTarget::Fd(number)),
+            _ => Err("a file descriptor is written as fd:3".to_owned()),
+        },
+        None if text == "-" => Ok(EventsTarget::Stdout),
+        None if text.is_empty() => Err("the name is empty".to_owned()),
+        None => Ok(EventsTarget::Path(PathBuf::from(text))),
+    }
+}
+
+/// Arguments of `explain`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_long_help = EXPLAIN_NOTES)]
+pub struct ExplainArgs {
+    /// The line; `-`, or none: the lines of standard input.
+    #[arg(value_name = "LINE|-", allow_hyphen_values = true, value_hint = ValueHint::Other)]
+    pub line: Option<OsString>,
+
+    /// Whose output it is; auto tells by the bytes.
+    #[arg(long, value_name = "NAME", value_parser = agent_names())]
+    pub agent: Option<String>,
+
+    /// How to answer: json, text, auto (text on a terminal).
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(Format::NAMES))]
+    pub format: Option<String>,
+}
+
+impl ExplainArgs {
+    /// Returns the flags that set something, as the last layer of the settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        [("--agent", "agent", &self.agent), ("--format", "format", &self.format)]
+            .into_iter()
+            .filter_map(|(flag, key, value)| Some(Flag { flag, key, values: vec![value.clone()?] }))
+            .collect()
+    }
+}
+
+/// Arguments of `config`.
+#[derive(Args, Clone, Debug)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true, after_long_help = CONFIG_NOTES)]
+pub struct ConfigArgs {
+    /// What to show.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What to show of the settings.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the settings that hold, as a configuration file.
+    Show(ConfigShowArgs),
+    /// List the configuration files that are looked for, in the order in which later ones win.
+    Paths,
+}
+
+/// Arguments of `config show`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConfigShowArgs {
+    /// Say where each value comes from.
+    #[arg(long)]
+    pub origins: bool,
+
+    /// How to print: text (TOML), json.
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = PossibleValuesParser::new(["text", "json"]))]
+    pub format: String,
+}
+
+/// Arguments of `completions`.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = COMPLETIONS_NOTES)]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_long_help = MAN_NOTES)]
+pub struct ManArgs {
+    /// Write session-doctor.1 and a page for every command into this directory, which is made if it is not there.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+}
+
+fn agent_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(["auto"].into_iter().chain(FORMATS.iter().map(|format| format.name())))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_settings() {
+        let cli = Cli::parse_from([
+            "session-doctor",
+            "tap",
+            "a",
+            "--emit",
+            "alert,summary",
+            "--glob",
+            "*.a",
+            "--glob",
+            "!b",
+            "--threads",
+            "0",
+            "--fail-on",
+            "high",
+        ]);
+        let Command::Tap(args) = cli.command else { unreachable!() };
+        let flags: Vec<_> = args.flags().into_iter().map(|flag| (flag.key, flag.values.join(" "))).collect();
+        assert_eq!(
+            flags,
+            [
+                ("emit", "alert summary".to_owned()),
+                ("fail_on", "high".to_owned()),
+                ("glob", "*.a !b".to_owned()),
+                ("threads", "0".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn events_go_to_a_path_a_descriptor_or_standard_output() {
+        assert_eq!(events_target("fd:3"), Ok(EventsTarget::Fd(3)));
+        assert_eq!(events_target("-"), Ok(EventsTarget::Stdout));
+        assert_eq!(events_target("fd"), Ok(EventsTarget::Path("fd".into())));
+        assert!(events_target("fd:x").is_err());
+        assert!(events_target("fd:-1").is_err());
+    }
+
+    #[test]
+    fn every_status_is_explained() {
+        for exit in crate::cli::exit::Exit::ALL {
+            assert!(EXIT_STATUS.contains(&format!("\n  {:<3} ", exit.status())), "{exit:?}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The only place that waits.
+
+pub mod signals;

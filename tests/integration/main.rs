@@ -1,0 +1,8 @@
+//! The program from outside: one file per topic.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod cli_errors;
+mod config;
+mod generated;
+mod support;
