@@ -50,7 +50,7 @@ const MAX_DURATION_PARTS: usize = 8;
 ///
 /// Clock times that a zone skips or repeats are resolved as RFC 5545 does it (jiff's "compatible").
 pub fn find(text: &str, now: Timestamp, host_zone: &TimeZone) -> Option<ResetTime> {
-    let text = &text[..text.floor_char_boundary(MAX_TEXT)];
+    let text = head(text, MAX_TEXT);
     let lower = text.to_ascii_lowercase();
     let finder = Finder {
         text,
@@ -80,6 +80,15 @@ pub fn find(text: &str, now: Timestamp, host_zone: &TimeZone) -> Option<ResetTim
         keep(finder.before_chinese_reset(start + lead.len()));
     }
     latest
+}
+
+/// Returns the beginning of `text`, at most `most` bytes, cut between characters.
+fn head(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// What kind of word announces the time, which decides how much may stand between the two.
@@ -130,7 +139,7 @@ struct Zone {
 }
 
 /// The day of a point in time, as far as the text has it.
-enum Day {
+enum When {
     /// A date with its year.
     Full(Date),
     /// Month and day.
@@ -337,7 +346,7 @@ impl<'t> Finder<'t> {
         let time = cursor.clock()?;
         cursor.skip_space();
         let zone = Zone { zone: named_zone("Asia/Shanghai")?, sure: false };
-        cursor.eat("重置").then(|| self.resolve(Day::Full(date), Some(time), Some(zone))).flatten()
+        cursor.eat("重置").then(|| self.resolve(When::Full(date), Some(time), Some(zone))).flatten()
     }
 
     /// Reads a point in time: an epoch, a date, a weekday, a clock, with a zone or without.
@@ -345,23 +354,23 @@ impl<'t> Finder<'t> {
         if let Some(found) = self.epoch(cursor) {
             return Some(found);
         }
-        let mut day = Day::Open;
+        let mut day = When::Open;
         let word = cursor.word();
         if let Some(weekday) = weekday(word) {
             cursor.skip(word.len());
             cursor.eat(".");
             cursor.eat(",");
             cursor.skip_space();
-            day = Day::Weekday(weekday);
+            day = When::Weekday(weekday);
         } else if let "today" | "tomorrow" = word {
             cursor.skip(word.len());
-            day = Day::Ahead(i64::from(word == "tomorrow"));
+            day = When::Ahead(i64::from(word == "tomorrow"));
         }
         if let Some(date) = cursor.date() {
             day = date;
         }
         let mut behind_day = *cursor;
-        if !matches!(day, Day::Open) {
+        if !matches!(day, When::Open) {
             behind_day.skip_space();
             let _ = behind_day.eat(",") || behind_day.eat("t");
             behind_day.skip_space();
@@ -374,7 +383,7 @@ impl<'t> Finder<'t> {
         if time.is_some() {
             *cursor = behind_day;
         }
-        if time.is_none() && matches!(day, Day::Open) {
+        if time.is_none() && matches!(day, When::Open) {
             return None;
         }
         let zone = self.zone(cursor);
@@ -382,7 +391,7 @@ impl<'t> Finder<'t> {
     }
 
     /// Makes a point in time of its parts.
-    fn resolve(&self, day: Day, time: Option<Time>, zone: Option<Zone>) -> Option<ResetTime> {
+    fn resolve(&self, day: When, time: Option<Time>, zone: Option<Zone>) -> Option<ResetTime> {
         let mut basis = if zone.as_ref().is_some_and(|zone| zone.sure) && time.is_some() {
             Basis::Asserted
         } else {
@@ -390,7 +399,7 @@ impl<'t> Finder<'t> {
         };
         let zone = match zone {
             Some(zone) => zone.zone,
-            None if self.beijing && matches!(day, Day::Full(_)) => named_zone("Asia/Shanghai")?,
+            None if self.beijing && matches!(day, When::Full(_)) => named_zone("Asia/Shanghai")?,
             None => self.host_zone.clone(),
         };
         let today = zone.to_datetime(self.now.into()).date();
@@ -398,22 +407,22 @@ impl<'t> Finder<'t> {
         let days_from_today = |days: i64| today.checked_add(Span::new().days(days)).ok();
         let just_passed = self.now.plus_seconds(-JUST_PASSED_SECONDS);
         let at = match day {
-            Day::Full(date) => zone.to_timestamp(date.to_datetime(clock)).ok().map(Timestamp::from),
-            Day::Ahead(days) => {
+            When::Full(date) => zone.to_timestamp(date.to_datetime(clock)).ok().map(Timestamp::from),
+            When::Ahead(days) => {
                 zone.to_timestamp(days_from_today(days)?.to_datetime(clock)).ok().map(Timestamp::from)
             }
-            Day::MonthDay(month, day) => {
+            When::MonthDay(month, day) => {
                 basis = Basis::Inferred;
                 let years = (-1..=1).filter_map(|ahead| today.year().checked_add(ahead));
                 let dates = years.filter_map(|year| Date::new(year, month, day).ok());
                 first_after(dates, clock, &zone, self.now.plus_seconds(-DATE_PASSED_SECONDS))
             }
-            Day::Weekday(weekday) => {
+            When::Weekday(weekday) => {
                 basis = Basis::Inferred;
                 let days = (-1..=8).filter_map(days_from_today).filter(|day| day.weekday() == weekday);
                 first_after(days, clock, &zone, just_passed)
             }
-            Day::Open => first_after((-1..=2).filter_map(days_from_today), clock, &zone, just_passed),
+            When::Open => first_after((-1..=2).filter_map(days_from_today), clock, &zone, just_passed),
         };
         at.map(|at| ResetTime { at, basis })
     }
@@ -834,9 +843,9 @@ impl<'t> Cursor<'t> {
     }
 
     /// Reads a date: ISO, US with its year, or with the month's name before or after the day.
-    fn date(&mut self) -> Option<Day> {
+    fn date(&mut self) -> Option<When> {
         if let Some(date) = self.iso_date() {
-            return Some(Day::Full(date));
+            return Some(When::Full(date));
         }
         let mut behind = *self;
         let word = behind.word();
@@ -854,7 +863,7 @@ impl<'t> Cursor<'t> {
                 }
                 let date = Date::new(behind.year()?, number, i8::try_from(day).ok()?).ok()?;
                 *self = behind;
-                return Some(Day::Full(date));
+                return Some(When::Full(date));
             }
             behind.skip_space();
             behind.eat("-");
@@ -869,9 +878,9 @@ impl<'t> Cursor<'t> {
         if let Some(year) = behind.year() {
             let date = Date::new(year, month, day).ok()?;
             *self = behind;
-            return Some(Day::Full(date));
+            return Some(When::Full(date));
         }
-        Some(Day::MonthDay(month, day))
+        Some(When::MonthDay(month, day))
     }
 
     /// Reads `YYYY-MM-DD` (or with slashes).
