@@ -214,7 +214,11 @@ mod tests {
 
     fn steps(lines: &[&str]) -> Vec<Step> {
         let mut documents = Documents::new(1000);
-        lines.iter().enumerate().map(|(index, line)| documents.push(line.as_bytes(), index as u64 + 1, 0)).collect()
+        lines
+            .iter()
+            .enumerate()
+            .map(|(index, line)| documents.push(line.as_bytes(), index as u64 + 1, 0))
+            .collect()
     }
 
     #[test]
@@ -226,7 +230,13 @@ mod tests {
 
     #[test]
     fn what_is_not_json_breaks_at_once() {
-        for lines in [&["{", "  int x;"][..], &["[", "2023-01-01]"], &["{", "\"a\": b"], &["{", "]"], &["{", "\"a\": \"cut"]] {
+        for lines in [
+            &["{", "  int x;"][..],
+            &["[", "2023-01-01]"],
+            &["{", "\"a\": b"],
+            &["{", "]"],
+            &["{", "\"a\": \"cut"],
+        ] {
             assert_eq!(steps(lines).last(), Some(&Step::Broken), "{lines:?}");
         }
         for line in ["[INFO] x", "[2023-01-01 INFO]", "{ code: 429,", "[12] x", "plain", "{}"] {

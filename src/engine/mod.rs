@@ -199,7 +199,10 @@ struct Core {
     name: String,
     scanner: Scanner,
     active: Option<Active>,
-    generic: Box<dyn Decode + Send>,
+    /// The last resort for JSON; taken out while it works.
+    generic: Option<Box<dyn Decode + Send>>,
+    /// The name of the active format.
+    agent: &'static str,
     documents: Documents,
     wrapped: Option<Wrapped>,
     wrapped_deadline: Option<Timestamp>,
@@ -225,7 +228,8 @@ impl Core {
         Self {
             scanner: options.scanner.clone(),
             active: options.agent.map(|format| Active::new(format, format.reads_text())),
-            generic,
+            generic: Some(generic),
+            agent: options.agent.map_or("unknown", |format| format.name()),
             documents: Documents::new(options.line_limit),
             wrapped: None,
             wrapped_deadline: None,
@@ -246,7 +250,7 @@ impl Core {
 
     fn moment(&self, now: Timestamp, time: Option<Timestamp>, place: Option<(u64, u64)>) -> Moment {
         let place = place.map(|(line, offset)| SourcePlace { name: self.name.clone(), line, offset });
-        Moment { now, time, place, agent: self.active.as_ref().map_or("unknown", |active| active.format.name()) }
+        Moment { now, time, place, agent: self.agent }
     }
 
     // ------------------------------------------------------------------------------------ blocks and lines
@@ -267,7 +271,8 @@ impl Core {
         let mut next_hit = hits.iter().copied().peekable();
         let (mut start, mut line) = (0, block.line);
         while start < block.bytes.len() {
-            let end = memchr::memchr(b'\n', &block.bytes[start..]).map_or(block.bytes.len(), |end| start + end);
+            let end =
+                memchr::memchr(b'\n', &block.bytes[start..]).map_or(block.bytes.len(), |end| start + end);
             let bytes = &block.bytes[start..end];
             let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
             let hit = if scanned {
@@ -276,12 +281,8 @@ impl Core {
             } else {
                 false
             };
-            let frame = Frame {
-                bytes,
-                line,
-                offset: block.offset + start as u64,
-                truncated: block.omitted > 0,
-            };
+            let frame =
+                Frame { bytes, line, offset: block.offset + start as u64, truncated: block.omitted > 0 };
             self.line(now, frame, scanned.then_some(hit), escapes, out);
             start = end + 1;
             line += 1;
@@ -337,9 +338,16 @@ impl Core {
     }
 
     /// Takes a line that may be JSON; returns whether it was.
-    fn json_line(&mut self, now: Timestamp, frame: Frame<'_>, first: usize, out: &mut dyn FnMut(Event)) -> bool {
+    fn json_line(
+        &mut self,
+        now: Timestamp,
+        frame: Frame<'_>,
+        first: usize,
+        out: &mut dyn FnMut(Event),
+    ) -> bool {
         let bytes = frame.bytes[first..].trim_ascii_end();
-        let closed = matches!((bytes.first(), bytes.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')));
+        let closed =
+            matches!((bytes.first(), bytes.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')));
         if closed && !frame.truncated {
             if self.json(now, Frame { bytes, ..frame }, out) == Decoded::Yes {
                 return true;
@@ -374,13 +382,9 @@ impl Core {
             self.settle_wrapped(now, out);
         }
         if let Some(mut active) = self.active.take() {
-            let mut records = Vec::new();
-            let decoded = active.decoder.json(frame, &mut |record| records.push(own(record)));
+            let decoded = active.decoder.json(frame, &mut |record| self.record(now, frame, record, out));
             self.active = Some(active);
             if decoded == Decoded::Yes {
-                for record in records {
-                    self.record(now, frame, record, out);
-                }
                 return Decoded::Yes;
             }
         }
@@ -388,21 +392,17 @@ impl Core {
             && let Some(format) = format::FORMATS.iter().copied().find(|format| format.recognise(frame))
         {
             let mut active = Active::new(format, false);
-            let mut records = Vec::new();
-            let decoded = active.decoder.json(frame, &mut |record| records.push(own(record)));
-            if decoded == Decoded::Yes {
+            let before = std::mem::replace(&mut self.agent, format.name());
+            if active.decoder.json(frame, &mut |record| self.record(now, frame, record, out)) == Decoded::Yes
+            {
                 self.active = Some(active);
-                for record in records {
-                    self.record(now, frame, record, out);
-                }
                 return Decoded::Yes;
             }
+            self.agent = before;
         }
-        let mut records = Vec::new();
-        let decoded = self.generic.json(frame, &mut |record| records.push(own(record)));
-        for record in records {
-            self.record(now, frame, record, out);
-        }
+        let Some(mut generic) = self.generic.take() else { return Decoded::No };
+        let decoded = generic.json(frame, &mut |record| self.record(now, frame, record, out));
+        self.generic = Some(generic);
         decoded
     }
 
@@ -471,7 +471,8 @@ impl Core {
         out: &mut dyn FnMut(Event),
     ) {
         if let Some(mut wrapped) = self.wrapped.take() {
-            let joined = (frame.line > wrapped.line).then(|| format::plain::join(&wrapped.text, &text)).flatten();
+            let joined =
+                (frame.line > wrapped.line).then(|| format::plain::join(&wrapped.text, &text)).flatten();
             if let Some(joined) = joined {
                 let goes_on = format::plain::may_continue(&text);
                 (wrapped.text, wrapped.joined) = (joined, true);
@@ -489,12 +490,8 @@ impl Core {
             return;
         }
         if reads_text && let Some(mut active) = self.active.take() {
-            let mut records = Vec::new();
-            let decoded = active.decoder.text(&text, &mut |record| records.push(own(record)));
+            let decoded = active.decoder.text(&text, &mut |record| self.record(now, frame, record, out));
             self.active = Some(active);
-            for record in records {
-                self.record(now, frame, record, out);
-            }
             if decoded == Decoded::Yes {
                 return;
             }
@@ -506,8 +503,12 @@ impl Core {
             return;
         }
         if format::plain::may_continue(&text) {
-            self.wrapped =
-                Some(Wrapped { text: text.into_owned(), line: frame.line, offset: frame.offset, joined: false });
+            self.wrapped = Some(Wrapped {
+                text: text.into_owned(),
+                line: frame.line,
+                offset: frame.offset,
+                joined: false,
+            });
             self.wrapped_deadline = Some(now.plus_millis(WRAP_WAIT_MS));
             return;
         }
@@ -529,7 +530,10 @@ impl Core {
         };
         match &mut self.active {
             Some(active) if active.format.name() == format.name() => active.reads_text = true,
-            _ => self.active = Some(Active::new(format, true)),
+            _ => {
+                self.agent = format.name();
+                self.active = Some(Active::new(format, true));
+            }
         }
         false
     }
@@ -583,24 +587,66 @@ impl Core {
         }
         match record.body {
             Body::Message(message) => {
-                self.explain(line, "message", if message.role == Role::User { "user" } else { "content" }, &message.text, Err("prose is content"), None, Vec::new());
+                self.explain(
+                    line,
+                    "message",
+                    if message.role == Role::User { "user" } else { "content" },
+                    &message.text,
+                    Err("prose is content"),
+                    None,
+                    Vec::new(),
+                );
                 if message.role == Role::Assistant {
                     self.tracks[index].progress(&moment, &self.options.policy, out);
                 }
             }
             Body::ToolCall(call) => {
-                self.explain(line, "tool_call", "content", &call.input, Err("a tool's input is content"), None, Vec::new());
+                self.explain(
+                    line,
+                    "tool_call",
+                    "content",
+                    &call.input,
+                    Err("a tool's input is content"),
+                    None,
+                    Vec::new(),
+                );
                 self.tracks[index].progress(&moment, &self.options.policy, out);
             }
             Body::ToolResult(result) if result.failed => {
                 let mut looks = Vec::new();
                 let trace = self.explanations.is_some().then_some(&mut looks);
                 let verdict = classify::tool_result(&self.options.rules, moment.agent, &result, trace);
-                self.explain(line, "tool_result", "tool", &result.text, Ok(verdict.class), Some(&verdict.rule), looks);
-                self.finding(&moment, index, &verdict, &result.text, None, Basis::Asserted, false, record.at, out);
+                self.explain(
+                    line,
+                    "tool_result",
+                    "tool",
+                    &result.text,
+                    Ok(verdict.class),
+                    Some(&verdict.rule),
+                    looks,
+                );
+                self.finding(
+                    &moment,
+                    index,
+                    &verdict,
+                    &result.text,
+                    None,
+                    Basis::Asserted,
+                    false,
+                    record.at,
+                    out,
+                );
             }
             Body::ToolResult(result) => {
-                self.explain(line, "tool_result", "content", &result.text, Err("the output of a tool that did not fail is content"), None, Vec::new());
+                self.explain(
+                    line,
+                    "tool_result",
+                    "content",
+                    &result.text,
+                    Err("the output of a tool that did not fail is content"),
+                    None,
+                    Vec::new(),
+                );
                 self.tracks[index].progress(&moment, &self.options.policy, out);
             }
             Body::Failure(failure) => self.failure(&moment, index, line, &failure, record.at, out),
@@ -615,13 +661,28 @@ impl Core {
         }
     }
 
-    fn text_record(&mut self, moment: &Moment, index: usize, line: u64, text: &TextLine<'_>, out: &mut dyn FnMut(Event)) {
+    fn text_record(
+        &mut self,
+        moment: &Moment,
+        index: usize,
+        line: u64,
+        text: &TextLine<'_>,
+        out: &mut dyn FnMut(Event),
+    ) {
         let mut looks = Vec::new();
         let trace = self.explanations.is_some().then_some(&mut looks);
         let verdict = classify::line(&self.options.rules, moment.agent, text, trace);
         let words = &text.text[text.body..];
         let outcome = verdict.as_ref().map(|verdict| verdict.class).ok_or("no rule for plain lines matches");
-        self.explain(line, "text", if text.content { "content" } else { "agent" }, words, outcome, verdict.as_ref().map(|verdict| verdict.rule.as_str()), looks);
+        self.explain(
+            line,
+            "text",
+            if text.content { "content" } else { "agent" },
+            words,
+            outcome,
+            verdict.as_ref().map(|verdict| verdict.rule.as_str()),
+            looks,
+        );
         if let Some(verdict) = verdict {
             self.finding(moment, index, &verdict, words, None, Basis::Inferred, false, 0, out);
         } else if let Some(retry) = classify::line_retry(text) {
@@ -641,12 +702,31 @@ impl Core {
         let mut looks = Vec::new();
         let trace = self.explanations.is_some().then_some(&mut looks);
         let verdict = classify::failure(&self.options.rules, moment.agent, failure, trace);
-        let outcome = verdict.as_ref().map(|verdict| verdict.class).ok_or("a retry notice that does not say of what");
-        self.explain(line, "failure", failure.origin.name(), &failure.text, outcome, verdict.as_ref().map(|verdict| verdict.rule.as_str()), looks);
+        let outcome =
+            verdict.as_ref().map(|verdict| verdict.class).ok_or("a retry notice that does not say of what");
+        self.explain(
+            line,
+            "failure",
+            failure.origin.name(),
+            &failure.text,
+            outcome,
+            verdict.as_ref().map(|verdict| verdict.rule.as_str()),
+            looks,
+        );
         let basis = if failure.structured { Basis::Asserted } else { Basis::Inferred };
         match verdict {
             Some(verdict) => {
-                self.finding(moment, index, &verdict, &failure.text, failure.retry_at, basis, failure.ends, at, out);
+                self.finding(
+                    moment,
+                    index,
+                    &verdict,
+                    &failure.text,
+                    failure.retry_at,
+                    basis,
+                    failure.ends,
+                    at,
+                    out,
+                );
             }
             None => {
                 let retry = failure.retry.unwrap_or_default();
@@ -854,8 +934,7 @@ impl Core {
             .number(moment.place.as_ref().map_or(0, |place| place.offset))
             .part(known.model.as_deref().unwrap_or("").as_bytes())
             .finish("s-");
-        let body =
-            if again { EventBody::SessionUpdated(known) } else { EventBody::SessionStarted(known) };
+        let body = if again { EventBody::SessionUpdated(known) } else { EventBody::SessionStarted(known) };
         let event = self.tracks[index].event(moment, id, body);
         out(event);
     }
@@ -911,7 +990,7 @@ impl Core {
         rule: Option<&str>,
         looks: Vec<Look>,
     ) {
-        let format = self.active.as_ref().map_or("unknown", |active| active.format.name());
+        let format = self.agent;
         if let Some(explanations) = &mut self.explanations {
             explanations.push(Explanation {
                 line,

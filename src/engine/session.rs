@@ -151,7 +151,9 @@ impl Track {
             self.episodes.remove(&incident.class);
         }
         out(self.event(moment, finding_id, EventBody::Finding(finding)));
-        if !incident.self_healing && let Some(episode) = self.episodes.get_mut(&incident.class) {
+        if !incident.self_healing
+            && let Some(episode) = self.episodes.get_mut(&incident.class)
+        {
             episode.met(time);
         }
         self.observe(moment, time, &Observation::Incident(&incident), retry_at, policy, out);
@@ -165,8 +167,10 @@ impl Track {
         moment: &Moment,
         out: &mut dyn FnMut(Event),
     ) -> bool {
-        let over =
-            self.episodes.get(&incident.class).is_some_and(|episode| episode.is_over(incident.time, policy.quiet_sec));
+        let over = self
+            .episodes
+            .get(&incident.class)
+            .is_some_and(|episode| episode.is_over(incident.time, policy.quiet_sec));
         if over && self.episodes.len() == 1 {
             let reason = format!("no {} for {} s", incident.class, policy.quiet_sec);
             self.set_health(moment, Health::Ok, reason, Basis::Inferred, out);
@@ -226,8 +230,11 @@ impl Track {
         policy: &Policy,
         out: &mut dyn FnMut(Event),
     ) {
-        let detections: Vec<Detection> =
-            self.detectors.iter_mut().filter_map(|detector| detector.observe(time, observation, policy)).collect();
+        let detections: Vec<Detection> = self
+            .detectors
+            .iter_mut()
+            .filter_map(|detector| detector.observe(time, observation, policy))
+            .collect();
         for detection in detections {
             self.alert(moment, time, detection, retry_at, policy, out);
         }
@@ -250,7 +257,8 @@ impl Track {
         }
         let failed = episode.tell(detection.level);
         let row = policy.class(class);
-        let fingerprint = IdBuilder::new("trouble").part(self.id.as_bytes()).part(class.name().as_bytes()).finish("t-");
+        let fingerprint =
+            IdBuilder::new("trouble").part(self.id.as_bytes()).part(class.name().as_bytes()).finish("t-");
         let alert_id = IdBuilder::new("alert")
             .part(fingerprint.as_bytes())
             .part(detection.detector.as_bytes())
@@ -297,7 +305,10 @@ impl Track {
         if let Some(episode) = self.episodes.get_mut(&class) {
             episode.decided(not_before, matches!(verdict.strategy, Strategy::Halt | Strategy::Monitor));
         }
-        let decision_id = IdBuilder::new("decision").part(alert_id.as_bytes()).number(u64::from(verdict.attempt)).finish("d-");
+        let decision_id = IdBuilder::new("decision")
+            .part(alert_id.as_bytes())
+            .number(u64::from(verdict.attempt))
+            .finish("d-");
         let decision = Decision {
             alert: alert_id,
             class,
@@ -312,7 +323,14 @@ impl Track {
         out(self.event(moment, decision_id, EventBody::Decision(decision)));
     }
 
-    fn set_health(&mut self, moment: &Moment, to: Health, reason: String, basis: Basis, out: &mut dyn FnMut(Event)) {
+    fn set_health(
+        &mut self,
+        moment: &Moment,
+        to: Health,
+        reason: String,
+        basis: Basis,
+        out: &mut dyn FnMut(Event),
+    ) {
         let from = std::mem::replace(&mut self.health, to);
         if from == to {
             return;

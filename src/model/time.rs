@@ -36,7 +36,7 @@ impl Timestamp {
             n if n >= 1e12 => n / 1e3,
             n => n,
         };
-        (1e9..1e10).contains(&seconds).then(|| Self((seconds * 1e6) as i64))
+        (1e9..1e10).contains(&seconds).then_some(Self((seconds * 1e6) as i64))
     }
 
     /// Returns microseconds since the Unix epoch.
@@ -95,6 +95,21 @@ impl fmt::Display for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(feature = "cli")]
+impl schemars::JsonSchema for Timestamp {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "date-time" })
+    }
+
+    fn inline_schema() -> bool {
+        true
     }
 }
 

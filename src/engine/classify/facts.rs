@@ -85,7 +85,10 @@ fn codes(text: &str) -> Vec<String> {
     }
     // `litellm.ContextWindowExceededError: litellm.BadRequestError: …`: the outermost is the most specific.
     if text.contains("error:") || text.contains("error(") {
-        let class = regex(&CLASS, r"\b(?:litellm|openai|anthropic|exceptions|error)\.(\w{3,40}error)\b|^(\w{3,40}error): ");
+        let class = regex(
+            &CLASS,
+            r"\b(?:litellm|openai|anthropic|exceptions|error)\.(\w{3,40}error)\b|^(\w{3,40}error): ",
+        );
         for found in class.captures_iter(text).take(4) {
             if let Some(name) = found.get(1).or(found.get(2)) {
                 add(name.as_str());
@@ -161,16 +164,19 @@ mod tests {
     #[test]
     fn codes_come_from_error_bodies_and_exception_names() {
         assert_eq!(
-            codes(r#"api error: 400 {"type":"error","error":{"type":"invalid_request_error","message":"x"}}"#),
+            codes(
+                r#"api error: 400 {"type":"error","error":{"type":"invalid_request_error","message":"x"}}"#
+            ),
             ["error", "invalid_request_error"]
         );
-        assert_eq!(codes("litellm.contextwindowexceedederror: litellm.badrequesterror: x"), [
-            "contextwindowexceedederror",
-            "badrequesterror"
-        ]);
-        assert_eq!(codes("an error occurred (throttlingexception) when calling the converse operation"), [
-            "throttlingexception"
-        ]);
+        assert_eq!(
+            codes("litellm.contextwindowexceedederror: litellm.badrequesterror: x"),
+            ["contextwindowexceedederror", "badrequesterror"]
+        );
+        assert_eq!(
+            codes("an error occurred (throttlingexception) when calling the converse operation"),
+            ["throttlingexception"]
+        );
         assert_eq!(codes("error_code=insufficient_quota error_message='x'"), ["insufficient_quota"]);
     }
 

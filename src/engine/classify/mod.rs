@@ -90,7 +90,8 @@ pub fn failure(rules: &Rules, agent: &str, failure: &Failure<'_>, mut trace: Tra
 /// Classifies a failed tool result: what the tool printed does not matter, only what the agent says of the call.
 pub fn tool_result(rules: &Rules, agent: &str, result: &ToolResult<'_>, trace: Trace<'_>) -> Verdict {
     let folded = fold::fold_lower(head(&result.text, LOOK_AT));
-    let rule = best(rules, agent, Origin::Tool, &folded, &Facts::default(), trace).map(|rule| &rules.rules[rule]);
+    let rule =
+        best(rules, agent, Origin::Tool, &folded, &Facts::default(), trace).map(|rule| &rules.rules[rule]);
     Verdict {
         class: rule.map_or(Class::ToolError, |rule| rule.class),
         rule: rule.map_or("failed_tool_result", |rule| rule.id.as_str()).to_owned(),
@@ -146,13 +147,7 @@ pub fn line_retry(line: &TextLine<'_>) -> Option<Retry> {
     (body.starts_with("retrying in ") && !line.content).then(|| facts::read(&body).retry).flatten()
 }
 
-fn note(
-    trace: &mut Trace<'_>,
-    rule: &str,
-    class: Option<Class>,
-    fired: bool,
-    why: impl FnOnce() -> String,
-) {
+fn note(trace: &mut Trace<'_>, rule: &str, class: Option<Class>, fired: bool, why: impl FnOnce() -> String) {
     if let Some(looks) = trace {
         looks.push(Look { rule: rule.to_owned(), class, fired, why: why() });
     }
@@ -172,11 +167,16 @@ fn best(
         let text = rule.text_match(folded);
         let code = rule.codes.iter().find(|code| facts.codes.iter().any(|known| known == *code));
         let status = facts.status.filter(|status| rule.statuses.contains(status));
-        let (rank, why): (Rank, &dyn Fn() -> String) = match (&text, code, status) {
-            (Some(found), _, _) => (Rank::Text, &|| format!("text `{}`", found.as_str())),
-            (None, Some(code), _) => (Rank::Code, &|| format!("code `{code}`")),
-            (None, None, Some(status)) => (Rank::Status, &|| format!("status {status}")),
+        let rank = match (&text, code, status) {
+            (Some(_), _, _) => Rank::Text,
+            (None, Some(_), _) => Rank::Code,
+            (None, None, Some(_)) => Rank::Status,
             (None, None, None) => continue,
+        };
+        let why = || match (&text, code, status) {
+            (Some(found), _, _) => format!("text `{}`", found.as_str()),
+            (None, Some(code), _) => format!("code `{code}`"),
+            (None, None, status) => format!("status {}", status.unwrap_or_default()),
         };
         let rank = rule.rank.unwrap_or(rank);
         let blocked = if !rule.origins.contains(&origin) {
@@ -187,7 +187,9 @@ fn best(
             rule.disclaimer(folded).map(|words| format!("`{words}` disclaims it"))
         };
         if let Some(reason) = blocked {
-            note(&mut trace, &rule.id, Some(rule.class), false, || format!("{} matches, but {reason}", why()));
+            note(&mut trace, &rule.id, Some(rule.class), false, || {
+                format!("{} matches, but {reason}", why())
+            });
             continue;
         }
         note(&mut trace, &rule.id, Some(rule.class), true, || format!("{} (rank {rank:?})", why()));

@@ -284,9 +284,7 @@ impl Rules {
     /// pattern without stems, a code that is not in lower case, a class without a place in the precedence.
     pub fn check(&self) -> Result<(), RulesError> {
         let mut names = std::collections::HashSet::new();
-        let fail = |rule: &str, message: String| {
-            Err(RulesError { rule: Some(rule.to_owned()), message })
-        };
+        let fail = |rule: &str, message: String| Err(RulesError { rule: Some(rule.to_owned()), message });
         for introducer in &self.introducers {
             if !names.insert(&introducer.id) {
                 return fail(&introducer.id, "the name is used twice".to_owned());

@@ -8,7 +8,8 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::rules::Rules;
 
-/// Finds the lines of plain text that may concern a rule.
+/// Finds the lines of plain text that may concern a rule. Clones share the automaton.
+#[derive(Clone)]
 pub struct Scanner {
     automaton: AhoCorasick,
     lower: Vec<u8>,
@@ -62,7 +63,8 @@ mod tests {
     #[test]
     fn typography_does_not_hide_a_candidate() {
         let mut scanner = Scanner::new(&Rules::built_in(), &[]);
-        for line in ["You’ve hit your limit ∙ resets 3pm", "API Error: 529", "LITELLM.RateLimitError: x"] {
+        for line in ["You’ve hit your limit ∙ resets 3pm", "API Error: 529", "LITELLM.RateLimitError: x"]
+        {
             assert!(scanner.is_candidate(line.as_bytes()), "{line}");
         }
         assert!(!scanner.is_candidate(b"compiling session-doctor v0.1.0"));

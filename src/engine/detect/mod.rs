@@ -94,7 +94,12 @@ pub struct Detection {
 /// Sees a pattern over time in one session.
 pub trait Detector {
     /// Takes note of what happened at `now` (event time) and says what it sees.
-    fn observe(&mut self, now: Timestamp, observation: &Observation<'_>, policy: &Policy) -> Option<Detection>;
+    fn observe(
+        &mut self,
+        now: Timestamp,
+        observation: &Observation<'_>,
+        policy: &Policy,
+    ) -> Option<Detection>;
 }
 
 /// Returns a detection that one incident is enough for.

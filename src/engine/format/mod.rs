@@ -12,7 +12,8 @@ use crate::model::Record;
 /// Declares the formats: their modules, and the list in which they are tried.
 macro_rules! formats {
     ($($name:ident)+) => {
-        $(mod $name;)+
+        $(pub(super) mod $name;)+
+
         /// Every format, in the order in which they are tried.
         pub static FORMATS: &[&dyn Format] = &[$(&$name::FORMAT,)+];
     };
@@ -56,6 +57,17 @@ pub trait Format: Sync {
     /// while the format of a stream is not known or its decoder does not understand a frame; must be cheap
     /// and must not claim what another agent could have written.
     fn recognise(&self, frame: Frame<'_>) -> bool;
+
+    /// Returns literals (lower-case ASCII) of which one stands in every plain line that [`Self::recognise`] claims:
+    /// banners. Plain text is asked about line by line only where one of them stands.
+    fn banners(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Tells whether the decoder follows this format's plain text line by line.
+    fn reads_text(&self) -> bool {
+        false
+    }
 
     /// Returns a decoder for one stream, with nothing seen yet.
     fn decoder(&self) -> Box<dyn Decode + Send>;

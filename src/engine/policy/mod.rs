@@ -109,7 +109,14 @@ impl Policy {
     /// Decides about trouble of a class that has already seen `failed` recoveries.
     ///
     /// `now` is the time of the alert, `reset` the time that the server named, `seed` what the jitter comes from.
-    pub fn decide(&self, class: Class, failed: u32, now: Timestamp, reset: Option<Timestamp>, seed: &str) -> Verdict {
+    pub fn decide(
+        &self,
+        class: Class,
+        failed: u32,
+        now: Timestamp,
+        reset: Option<Timestamp>,
+        seed: &str,
+    ) -> Verdict {
         let row = self.class(class);
         let max_attempts = self.max_auto_retries.max(1);
         let attempt = failed + 1;
@@ -137,7 +144,13 @@ impl Policy {
             (Strategy::Monitor, ..) => (0, "nothing to do but watch".to_owned()),
             _ => (0, "the request must change first".to_owned()),
         };
-        Verdict { strategy: row.strategy, attempt, max_attempts, delay_sec, reason: format!("{class}: {wait}") }
+        Verdict {
+            strategy: row.strategy,
+            attempt,
+            max_attempts,
+            delay_sec,
+            reason: format!("{class}: {wait}"),
+        }
     }
 }
 
@@ -158,13 +171,12 @@ mod tests {
     #[test]
     fn after_the_allowed_recoveries_comes_the_halt() {
         let policy = Policy::default();
-        let steps: Vec<_> = (0..4).map(|failed| policy.decide(Class::Overloaded, failed, NOW, None, "s")).collect();
-        assert_eq!(steps.iter().map(|step| step.strategy).collect::<Vec<_>>(), [
-            Strategy::Backoff,
-            Strategy::Backoff,
-            Strategy::Halt,
-            Strategy::Halt
-        ]);
+        let steps: Vec<_> =
+            (0..4).map(|failed| policy.decide(Class::Overloaded, failed, NOW, None, "s")).collect();
+        assert_eq!(
+            steps.iter().map(|step| step.strategy).collect::<Vec<_>>(),
+            [Strategy::Backoff, Strategy::Backoff, Strategy::Halt, Strategy::Halt]
+        );
         assert_eq!((steps[1].attempt, steps[1].max_attempts), (2, 2));
     }
 
