@@ -18,6 +18,8 @@ macro_rules! formats {
     };
 }
 
+mod loose;
+
 formats! { qwen claude codex gemini generic plain }
 
 /// The format with this name.
