@@ -79,6 +79,8 @@ struct Decoder {
     turn_failed: bool,
     /// Where in the human text we are.
     place: Place,
+    /// Whether the banner had a time stamp: then all of the program's own lines have one.
+    stamps: bool,
     /// Whether we are inside a code fence of prose.
     fence: bool,
     /// The last line if it was an `ERROR: ` line inside the output of a command.
@@ -758,10 +760,11 @@ const BANNER: &str = "OpenAI Codex v";
 const RULE: &str = "--------";
 
 fn recognise_text(bytes: &[u8]) -> bool {
-    if let Some(version) = bytes.strip_prefix(BANNER.as_bytes()) {
-        return version.first().is_some_and(u8::is_ascii_digit);
+    let Ok(line) = std::str::from_utf8(bytes) else { return false };
+    match stamped(line).unwrap_or(line).strip_prefix(BANNER) {
+        Some(version) => version.starts_with(|digit: char| digit.is_ascii_digit()),
+        None => log_line(line).is_some_and(|line| line.ours),
     }
-    std::str::from_utf8(bytes).ok().and_then(log_line).is_some_and(|line| line.ours)
 }
 
 /// A line of Codex's own log: on stderr with `--json`, and in `codex-tui.log`.
@@ -798,9 +801,10 @@ fn log_line(line: &str) -> Option<LogLine<'_>> {
 impl Decoder {
     /// A line that is not JSON.
     fn human(&mut self, line: &str, say: &mut dyn FnMut(Body<'_>)) -> Decoded {
-        if line.starts_with(BANNER) {
-            let fresh = Decoder { resets_at: self.resets_at, ..Decoder::default() };
-            *self = Decoder { place: Place::Banner, ..fresh };
+        let own = stamped(line);
+        if own.unwrap_or(line).starts_with(BANNER) {
+            let (resets_at, stamps) = (self.resets_at, own.is_some());
+            *self = Decoder { place: Place::Banner, resets_at, stamps, ..Decoder::default() };
             say(Body::Lifecycle(Lifecycle::Other));
             return Decoded::Yes;
         }
@@ -816,7 +820,7 @@ impl Decoder {
         if self.place == Place::Outside {
             return Decoded::No;
         }
-        if let Some(own) = stamped(line) {
+        if let Some(own) = own.filter(|_| self.stamps) {
             self.own_line(own, say);
             return Decoded::Yes;
         }
