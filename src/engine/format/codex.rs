@@ -789,9 +789,16 @@ fn log_line(line: &str) -> Option<LogLine<'_>> {
         return None;
     }
     let words = words.trim_start();
-    let call = words.strip_prefix("FunctionCall: ").filter(|_| level == "INFO").map(|call| {
-        let (name, input) = call.split_once('(').unwrap_or((call, ""));
-        (name, input.strip_suffix(')').unwrap_or(input))
+    let call = match words.split_once(": ") {
+        Some(("FunctionCall", call)) => call.split_once('(').map(|(name, input)| {
+            (name, input.strip_suffix(')').unwrap_or(input)) // the end may be lines away
+        }),
+        Some(("ToolCall", call)) => call.split_once(' '),
+        _ => None,
+    };
+    let call = call.filter(|(name, _)| {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        level == "INFO" && !name.is_empty() && name.bytes().all(word)
     });
     let target = words.starts_with("codex_");
     let router = words.starts_with("codex_core::tools::");
@@ -1009,4 +1016,450 @@ fn stamped(line: &str) -> Option<&str> {
     let bytes = stamp.as_bytes();
     (bytes.len() >= 19 && bytes[10] == b'T' && bytes[13] == b':' && bytes[..4].iter().all(u8::is_ascii_digit))
         .then_some(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a line says, short enough for a table: `!` is a failure, `!!` one that ends the turn, `~` a
+    /// retry, `?` one that is read from text.
+    fn show(record: &Record<'_>) -> String {
+        match &record.body {
+            Body::Message(message) => format!("{:?}: {}", message.role, message.text),
+            Body::ToolCall(call) => format!("call {} {} {}", call.id, call.name, call.input),
+            Body::ToolResult(result) => {
+                let mark = if result.failed { "failed" } else { "done" };
+                format!("{mark} {} {:?} {}", result.id, result.exit_code, result.text)
+            }
+            Body::Failure(failure) => {
+                let mark = match (failure.retry, failure.ends, failure.structured) {
+                    (Some(_), _, true) => "~",
+                    (Some(_), _, false) => "?~",
+                    (None, true, _) => "!!",
+                    (None, false, true) => "!",
+                    (None, false, false) => "?",
+                };
+                let mut shown = format!("{mark} {}", failure.text);
+                if let Some(status) = failure.status {
+                    shown += &format!(" [{status}]");
+                }
+                for code in &failure.codes {
+                    shown += &format!(" <{code}>");
+                }
+                shown
+            }
+            Body::Usage(usage) => format!(
+                "tokens {:?} in {:?} read {:?} out {:?} of {:?}",
+                usage.scope,
+                usage.input_tokens,
+                usage.cache_read_tokens,
+                usage.output_tokens,
+                usage.context_limit
+            ),
+            Body::Lifecycle(Lifecycle::Other) => "-".to_owned(),
+            Body::Lifecycle(Lifecycle::Started { cwd, model }) => {
+                format!("started {:?} {cwd:?} {model:?}", record.session)
+            }
+            Body::Lifecycle(lifecycle) => format!("{lifecycle:?}"),
+            Body::Text(_) => unreachable!("the decoder makes no text records"),
+        }
+    }
+
+    fn feed(decoder: &mut Decoder, line: &str) -> Vec<String> {
+        let mut said = Vec::new();
+        let mut out = |record: Record<'_>| said.push(show(&record));
+        let decoded = if line.starts_with('{') {
+            decoder.json(frame(line.as_bytes()), &mut out)
+        } else {
+            decoder.text(line, &mut out)
+        };
+        if decoded == Decoded::No {
+            assert!(said.is_empty(), "said something about a line that is not its own: {line}");
+            said.push("not ours".to_owned());
+        }
+        said
+    }
+
+    fn frame(bytes: &[u8]) -> Frame<'_> {
+        Frame { bytes, line: 1, offset: 0, truncated: false }
+    }
+
+    /// Feeds lines to one decoder; each line's records are joined by ` | `.
+    fn story(lines: &[(&str, &str)]) {
+        let mut decoder = Decoder::default();
+        for (line, said) in lines {
+            assert_eq!(feed(&mut decoder, line).join(" | "), *said, "{line}");
+        }
+    }
+
+    fn alone(line: &str) -> Failure<'static> {
+        failure_of(&mut Decoder::default(), line)
+    }
+
+    fn failure_of(decoder: &mut Decoder, line: &str) -> Failure<'static> {
+        let mut found = None;
+        let decoded = decoder.json(frame(line.as_bytes()), &mut |record| {
+            if let Body::Failure(failure) = record.body {
+                let codes = failure.codes.into_iter().map(|code| Cow::Owned(code.into_owned())).collect();
+                found = Some(Failure { text: Cow::Owned(failure.text.into_owned()), codes, ..failure });
+            }
+        });
+        assert_eq!(decoded, Decoded::Yes);
+        found.unwrap_or_else(|| panic!("no failure in {line}"))
+    }
+
+    const EVENTS: &[(&str, &str)] = &[
+        (r#"{"type":"thread.started","thread_id":"00000000-aaaa"}"#, r#"started Some("00000000-aaaa") None None"#),
+        (r#"{"type":"turn.started"}"#, "TurnStarted"),
+        (
+            r#"{"type":"item.completed","item":{"id":"i0","type":"error","message":"Long talks may hit the limit."}}"#,
+            "-",
+        ),
+        (
+            r#"{"type":"item.started","item":{"id":"i1","type":"command_execution","command":"make check","aggregated_output":"","exit_code":null,"status":"in_progress"}}"#,
+            "call i1 command_execution make check",
+        ),
+        (
+            r#"{"type":"item.completed","item":{"id":"i1","type":"command_execution","command":"make check","aggregated_output":"case 429_usage_limit ... ok\n","exit_code":0,"status":"completed"}}"#,
+            "done i1 Some(0) case 429_usage_limit ... ok\n",
+        ),
+        (
+            r#"{"type":"item.completed","item":{"id":"i2","type":"command_execution","command":"curl x","aggregated_output":"503","exit_code":22,"status":"failed"}}"#,
+            "call i2 command_execution curl x | failed i2 Some(22) 503",
+        ),
+        (
+            r#"{"type":"item.completed","item":{"id":"i3","type":"mcp_tool_call","server":"db","tool":"query","arguments":{"q":1},"result":null,"error":{"message":"rate limit"},"status":"failed"}}"#,
+            r#"call i3 db.query {"q":1} | failed i3 None rate limit"#,
+        ),
+        (
+            r#"{"type":"item.completed","item":{"id":"i4","type":"mcp_tool_call","server":"db","tool":"query","arguments":{},"result":{"content":[{"type":"text","text":"7 rows"}]},"error":null,"status":"completed"}}"#,
+            "call i4 db.query {} | done i4 None 7 rows",
+        ),
+        (
+            r#"{"type":"item.completed","item":{"id":"i5","type":"agent_message","text":"CI says: last status: 429."}}"#,
+            "Assistant: CI says: last status: 429.",
+        ),
+        (r#"{"type":"item.updated","item":{"id":"i6","type":"todo_list","items":[]}}"#, "-"),
+        (
+            r#"{"type":"turn.completed","usage":{"input_tokens":900,"cached_input_tokens":600,"output_tokens":30,"reasoning_output_tokens":9}}"#,
+            "tokens Turn in Some(300) read Some(600) out Some(30) of None | TurnEnded",
+        ),
+    ];
+
+    #[test]
+    fn a_good_run_has_no_failures_whatever_it_shows() {
+        story(EVENTS);
+    }
+
+    #[test]
+    fn an_error_event_is_a_retry_or_a_failure_by_its_beginning() {
+        story(&[
+            (
+                r#"{"type":"error","message":"Reconnecting... 2/5 (stream cut (again): idle)"}"#,
+                "~ stream cut (again): idle",
+            ),
+            (r#"{"type":"error","message":"Reconnecting... waiting for network (no route)"}"#, "~ no route"),
+            (r#"{"type":"error","message":"Reconnecting... 3/5"}"#, "~ Reconnecting... 3/5"),
+            (
+                r#"{"type":"error","message":"Falling back from WebSockets to HTTPS transport. timed out"}"#,
+                "~ timed out",
+            ),
+            (r#"{"type":"error","message":"stream cut: idle"}"#, "! stream cut: idle"),
+            (r#"{"type":"turn.failed","error":{"message":"stream cut: idle"}}"#, "!! stream cut: idle"),
+            (r#"{"type":"turn.failed"}"#, "!! "),
+        ]);
+        let retry = alone(r#"{"type":"error","message":"Reconnecting... 2/5 (late)"}"#).retry;
+        assert_eq!(retry, Some(Retry { attempt: Some(2), max_attempts: Some(5), delay_ms: None }));
+        let retry = retry_notice(Cow::Borrowed("stream error: cut; retrying 1/5 in 203ms…"));
+        let expected = Retry { attempt: Some(1), max_attempts: Some(5), delay_ms: Some(203) };
+        assert_eq!(retry, (Cow::Borrowed("cut"), Some(expected)));
+    }
+
+    const ROLLOUT: &[(&str, &str)] = &[
+        (
+            r#"{"timestamp":"2026-11-20T05:00:00.120Z","type":"session_meta","payload":{"id":"0000-bbbb","cwd":"/w","cli_version":"0.1","instructions":"You've hit your usage limit"}}"#,
+            r#"started Some("0000-bbbb") Some("/w") None"#,
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:01Z","type":"event_msg","payload":{"type":"task_started"}}"#,
+            "TurnStarted",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:01Z","type":"turn_context","payload":{"cwd":"/w","model":"m1","summary":"auto"}}"#,
+            r#"started None Some("/w") Some("m1")"#,
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:02Z","type":"response_item","payload":{"type":"message","role":"user","content":[{"type":"input_text","text":"Explain error 429"}]}}"#,
+            "User: Explain error 429",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:03Z","type":"response_item","payload":{"type":"function_call","name":"shell","arguments":"{\"command\":[\"ls\"]}","call_id":"c1"}}"#,
+            r#"call c1 shell {"command":["ls"]}"#,
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:03Z","type":"response_item","payload":{"type":"function_call_output","call_id":"c1","output":"{\"output\":\"You've hit your usage limit\",\"metadata\":{\"exit_code\":0}}"}}"#,
+            "done c1 Some(0) You've hit your usage limit",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:03Z","type":"response_item","payload":{"type":"function_call_output","call_id":"c2","output":"{\"output\":\"HTTP 503\",\"metadata\":{\"exit_code\":22}}"}}"#,
+            "failed c2 Some(22) HTTP 503",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:03Z","type":"response_item","payload":{"type":"function_call_output","call_id":"c3","output":"Exit code: 1\nOutput:\nProcess exited with code 0"}}"#,
+            "failed c3 Some(1) Exit code: 1\nOutput:\nProcess exited with code 0",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:03Z","type":"response_item","payload":{"type":"function_call_output","call_id":"c4","output":"Wall time: 1 s\nProcess exited with code 0\nOutput:\nExit code: 9"}}"#,
+            "done c4 Some(0) Wall time: 1 s\nProcess exited with code 0\nOutput:\nExit code: 9",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:03Z","type":"response_item","payload":{"type":"function_call_output","call_id":"c5","output":"unsupported call: frobnicate"}}"#,
+            "failed c5 None unsupported call: frobnicate",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:03Z","type":"response_item","payload":{"type":"custom_tool_call","status":"completed","call_id":"c6","name":"apply_patch","input":"*** Begin"}}"#,
+            "call c6 apply_patch *** Begin",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:04Z","type":"event_msg","payload":{"type":"agent_message","message":"rate limit"}}"#,
+            "-",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:04Z","type":"event_msg","payload":{"type":"exec_command_end","aggregated_output":"429","exit_code":1}}"#,
+            "-",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:05Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":90,"output_tokens":5},"last_token_usage":{"input_tokens":50,"cached_input_tokens":40,"output_tokens":3},"model_context_window":1000},"rate_limits":{"primary":{"used_percent":99.0,"window_minutes":300,"resets_at":1795287600},"secondary":null,"rate_limit_reached_type":null}}}"#,
+            "tokens Request in Some(10) read Some(40) out Some(3) of Some(1000)",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:05Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":90,"output_tokens":5},"last_token_usage":{"input_tokens":50,"cached_input_tokens":40,"output_tokens":3},"model_context_window":1000},"rate_limits":null}}"#,
+            "-",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:06Z","type":"compacted","payload":{"message":"prompt is too long"}}"#,
+            "Compacted",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:07Z","type":"event_msg","payload":{"type":"task_complete","last_agent_message":"usage limit"}}"#,
+            "TurnEnded",
+        ),
+    ];
+
+    #[test]
+    fn a_good_rollout_has_no_failures_and_counts_tokens_once() {
+        story(ROLLOUT);
+    }
+
+    #[test]
+    fn rollout_errors_carry_codes_and_status() {
+        let line = |payload: &str| {
+            format!(r#"{{"timestamp":"2026-11-20T05:00:00Z","type":"event_msg","payload":{payload}}}"#)
+        };
+        for (payload, said) in [
+            (r#"{"type":"error","message":"No room.","codex_error_info":"context_window_exceeded"}"#, "! No room. <context_window_exceeded>"),
+            (r#"{"type":"error","message":"No.","codex_error_info":{"http_connection_failed":{"http_status_code":401}}}"#, "! No. [401] <http_connection_failed>"),
+            (r#"{"type":"error","message":"Hm.","codex_error_info":"other"}"#, "! Hm."),
+            (r#"{"type":"error","message":"Hm.","codex_error_info":{"response_stream_disconnected":{"http_status_code":null}}}"#, "! Hm. <response_stream_disconnected>"),
+            (r#"{"type":"stream_error","message":"Reconnecting... 1/5","additional_details":"cut"}"#, "~ cut"),
+            (r#"{"type":"turn_aborted","reason":"interrupted"}"#, "!! interrupted <interrupted>"),
+            (r#"{"type":"task_complete","error":{"message":"Full.","codex_error_info":"server_overloaded"}}"#, "!! Full. <server_overloaded>"),
+        ] {
+            assert_eq!(feed(&mut Decoder::default(), &line(payload)), [said]);
+        }
+        let aborted = alone(&line(r#"{"type":"turn_aborted","reason":"interrupted"}"#));
+        assert_eq!(aborted.class, Some(Class::Interrupted));
+    }
+
+    #[test]
+    fn an_error_event_keeps_its_turn_from_ending_well() {
+        story(&[
+            (r#"{"timestamp":"2026-11-20T05:00:00Z","type":"event_msg","payload":{"type":"error","message":"No."}}"#, "! No."),
+            (r#"{"timestamp":"2026-11-20T05:00:00Z","type":"event_msg","payload":{"type":"task_complete"}}"#, "-"),
+            (r#"{"timestamp":"2026-11-20T05:00:00Z","type":"event_msg","payload":{"type":"task_started"}}"#, "TurnStarted"),
+            (r#"{"timestamp":"2026-11-20T05:00:00Z","type":"event_msg","payload":{"type":"task_complete"}}"#, "TurnEnded"),
+        ]);
+    }
+
+    #[test]
+    fn the_latest_reset_of_the_exhausted_windows_goes_to_the_usage_limit() {
+        let mut decoder = Decoder::default();
+        // The long window stands in `primary` here, as on plans that have no other.
+        let context = r#"{"timestamp":"2026-11-20T05:00:00Z","type":"event_msg","payload":{"type":"token_count","info":null,"rate_limits":{"primary":{"used_percent":100.0,"window_minutes":10080,"resets_at":1795651200},"secondary":{"used_percent":100.0,"window_minutes":300,"resets_in_seconds":60},"rate_limit_reached_type":null}}}"#;
+        assert_eq!(feed(&mut decoder, context), ["-"]);
+        let limit = r#"{"timestamp":"2026-11-20T05:00:01Z","type":"event_msg","payload":{"type":"task_complete","error":{"message":"Used up.","codex_error_info":"usage_limit_exceeded"}}}"#;
+        assert_eq!(failure_of(&mut decoder, limit).retry_at, Some(Timestamp::from_seconds(1_795_651_200)));
+        let other = r#"{"timestamp":"2026-11-20T05:00:01Z","type":"event_msg","payload":{"type":"task_complete","error":{"message":"Busy.","codex_error_info":"server_overloaded"}}}"#;
+        assert_eq!(failure_of(&mut decoder, other).retry_at, None);
+
+        let reached = context.replace("null}}}", r#""rate_limit_reached"}}}"#);
+        let failure = failure_of(&mut decoder, &reached);
+        assert_eq!(failure.codes, ["rate_limit_reached"]);
+        assert_eq!(failure.retry_at, Some(Timestamp::from_seconds(1_795_651_200)));
+        assert_eq!(feed(&mut decoder, &reached), ["-"], "the same limit is reported once");
+    }
+
+    #[test]
+    fn rollouts_from_before_the_envelope_are_content() {
+        story(&[
+            (r#"{"record_type":"state"}"#, "-"),
+            (r#"{"type":"message","id":null,"role":"assistant","content":[{"type":"output_text","text":"429"}]}"#, "Assistant: 429"),
+            (r#"{"type":"function_call","name":"shell","arguments":"{}","call_id":"c1"}"#, "call c1 shell {}"),
+            (r#"{"type":"function_call_output","call_id":"c1","output":"Plan updated"}"#, "done c1 None Plan updated"),
+        ]);
+    }
+
+    const TEXT: &[(&str, &str)] = &[
+        ("Reading additional input from stdin...", "not ours"),
+        ("OpenAI Codex v0.169.0", "-"),
+        ("--------", ""),
+        ("workdir: /w", r#"started None Some("/w") None"#),
+        ("model: m1", r#"started None None Some("m1")"#),
+        ("approval: never", ""),
+        ("session id: 00000000-cccc", r#"started Some("00000000-cccc") None None"#),
+        ("--------", ""),
+        ("user", ""),
+        ("Find out why the limit is hit.", "User: Find out why the limit is hit."),
+        ("warning: Model metadata for `m1` not found.", "-"),
+        ("thinking", ""),
+        ("rate limit exceeded?", "Assistant: rate limit exceeded?"),
+        ("exec", ""),
+        ("bash -lc 'pip install x' in /w", "call  exec bash -lc 'pip install x'"),
+        (" exited 1 in 340ms:", "failed  Some(1) "),
+        ("ERROR: No matching distribution, status 429", ""),
+        ("user", ""),
+        ("warning: limit", ""),
+        ("codex", ""),
+        ("It printed:", "Assistant: It printed:"),
+        ("```", "Assistant: ```"),
+        ("ERROR: You've hit your usage limit.", "Assistant: ERROR: You've hit your usage limit."),
+        ("```", "Assistant: ```"),
+        ("tokens used", "TurnEnded"),
+        ("1,020", "-"),
+        ("It printed an error.", "Assistant: It printed an error."),
+    ];
+
+    #[test]
+    fn human_text_of_a_good_run_has_no_failures() {
+        story(TEXT);
+    }
+
+    #[test]
+    fn errors_outside_output_are_the_program_s_own() {
+        let begin = [("OpenAI Codex v0.169.0", "-"), ("--------", ""), ("--------", ""), ("user", "")];
+        let ends: [&[(&str, &str)]; 4] = [
+            &[("ERROR: Used up.", "? Used up."), ("ERROR: Used up.", "? Used up."), ("tokens used", "")],
+            &[
+                ("codex", ""),
+                ("ERROR: Reconnecting... 1/5 (cut)", "?~ cut"),
+                ("warning: You have less than 10% of your limit left.", "? You have less than 10% of your limit left."),
+            ],
+            // In output it is the doubled last word, or the one before the count.
+            &[
+                ("exec", ""),
+                ("ls in /w", "call  exec ls"),
+                (" succeeded in 2ms:", "done  Some(0) "),
+                ("ERROR: x", ""),
+                ("ERROR: Used up.", ""),
+                ("ERROR: Used up.", "? Used up."),
+            ],
+            &[
+                ("exec", ""),
+                ("ls in /w", "call  exec ls"),
+                ("ERROR: No room.", ""),
+                ("tokens used", "? No room."),
+                ("0", "-"),
+            ],
+        ];
+        for end in ends {
+            story(&[&begin, end].concat());
+        }
+    }
+
+    #[test]
+    fn stamps_tell_the_program_s_own_lines_in_older_text() {
+        story(&[
+            ("[2025-08-20T10:00:00] OpenAI Codex v0.22.0 (research preview)", "-"),
+            ("--------", ""),
+            ("--------", ""),
+            ("[2025-08-20T10:00:00] User instructions:", ""),
+            ("Go on", "User: Go on"),
+            ("[2025-08-20T10:00:01] exec bash -lc make in /w", "call  exec bash -lc make"),
+            ("[2025-08-20T10:00:02] bash -lc make exited 2 in 20ms:", ""),
+            ("ERROR: 429", ""),
+            ("[2025-08-20T10:00:03] stream error: cut; retrying 1/5 in 1s…", "?~ cut"),
+            ("[2025-08-20T10:00:09] ERROR: Used up.", "? Used up."),
+        ]);
+    }
+
+    #[test]
+    fn the_log_shows_calls_and_their_contents() {
+        story(&[
+            ("2025-10-31T10:37:32.411754Z  INFO ToolCall: shell {\"command\":[\"ls\"]}", "call  shell {\"command\":[\"ls\"]}"),
+            ("2025-10-31T10:37:33.411754Z  INFO FunctionCall: apply_patch(*** Begin", "call  apply_patch *** Begin"),
+            ("+ERROR: usage limit", ""),
+            ("2025-10-31T10:37:34.411754Z ERROR exec error: no such file", "not ours"),
+            ("ERROR: usage limit", "not ours"),
+            ("2026-11-21T06:39:30.359071Z ERROR codex_core::tools::router: error=unsupported call", "-"),
+        ]);
+    }
+
+    #[test]
+    fn only_what_is_beyond_doubt_is_recognised() {
+        for (line, _) in EVENTS.iter().chain(ROLLOUT) {
+            assert!(FORMAT.recognise(frame(line.as_bytes())), "{line}");
+        }
+        for (line, ours) in [
+            ("OpenAI Codex v0.169.0 (research preview)", true),
+            ("OpenAI Codex vs others", false),
+            ("tokens used", false),
+            ("2026-11-21T06:39:30.359071Z ERROR codex_core::tools::router: error=x", true),
+            ("2026-11-21T06:39:30.359071Z ERROR server: x", false),
+            (r#"{"type":"error","message":"Reconnecting... 1/5 (x)"}"#, true),
+            (r#"{"type":"error","message":"x"}"#, false),
+            (r#"{"type":"error","error":{"type":"api_error","message":"x"}}"#, false),
+            (r#"{"type":"assistant","message":{"role":"assistant","content":[]}}"#, false),
+            (r#"{"type":"message","timestamp":"t","role":"user","content":"x"}"#, false),
+            (r#"{"type":"event_msg","text":"x"}"#, false),
+            (r#"{"metric":"http.429.count","value":0}"#, false),
+            ("{", false),
+            ("", false),
+        ] {
+            assert_eq!(FORMAT.recognise(frame(line.as_bytes())), ours, "{line}");
+        }
+    }
+
+    #[test]
+    fn calls_that_never_end_do_not_pile_up() {
+        let mut decoder = Decoder::default();
+        for id in 0..1_000 {
+            let line = format!(r#"{{"type":"item.started","item":{{"id":"i{id}","type":"web_search","query":"q"}}}}"#);
+            feed(&mut decoder, &line);
+        }
+        assert_eq!(decoder.open.len(), OPEN_CALLS);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "\\PC{0,80}") {
+            let mut decoder = Decoder::default();
+            decoder.json(frame(&bytes), &mut |_| {});
+            FORMAT.recognise(frame(&bytes));
+            for line in ["OpenAI Codex v1", "--------", "--------", "exec", &text, "codex", &text] {
+                decoder.text(line, &mut |_| {});
+            }
+            retry_notice(Cow::Owned(format!("Reconnecting...{text}")));
+        }
+
+        #[test]
+        fn a_cut_line_is_not_ours(case in 0..EVENTS.len() + ROLLOUT.len(), cut in 1usize..400) {
+            let (line, _) = EVENTS.iter().chain(ROLLOUT).nth(case).unwrap();
+            let bytes = &line.as_bytes()[..line.len().saturating_sub(cut)];
+            prop_assert_eq!(Decoder::default().json(frame(bytes), &mut |_| {}), Decoded::No);
+            FORMAT.recognise(frame(bytes));
+        }
+    }
 }
