@@ -598,3 +598,281 @@ fn report(line: &str) -> Option<(&str, &str)> {
     let (name, message) = rest.split_once(": ")?;
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_').then_some((name, message))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a record says, short enough for a table: `!` is a failure, `!!` one that ends the run, `~` a
+    /// retry, `?` one that is read from text.
+    fn show(record: &Record<'_>) -> String {
+        match &record.body {
+            Body::Message(message) => format!("{:?}: {}", message.role, message.text),
+            Body::ToolCall(call) => format!("call {} {} {}", call.id, call.name, call.input),
+            Body::ToolResult(result) => {
+                let mark = if result.failed { "failed" } else { "done" };
+                format!("{mark} {} {}", result.id, result.text)
+            }
+            Body::Failure(failure) => {
+                let mark = match (failure.retry, failure.ends, failure.structured) {
+                    (Some(_), ..) => "?~",
+                    (None, true, _) => "!!",
+                    (None, false, true) => "!",
+                    (None, false, false) => "?",
+                };
+                let mut shown = format!("{mark} {}", failure.text);
+                if let Some(status) = failure.status {
+                    shown += &format!(" [{status}]");
+                }
+                for code in &failure.codes {
+                    shown += &format!(" <{code}>");
+                }
+                if let Some(class) = failure.class {
+                    shown += &format!(" ({class})");
+                }
+                shown
+            }
+            Body::Usage(usage) => format!(
+                "tokens {:?} in {:?} read {:?} out {:?}",
+                usage.scope, usage.input_tokens, usage.cache_read_tokens, usage.output_tokens
+            ),
+            Body::Lifecycle(Lifecycle::Other) => "-".to_owned(),
+            Body::Lifecycle(Lifecycle::Started { model, .. }) => {
+                format!("started {:?} {model:?}", record.session)
+            }
+            Body::Lifecycle(lifecycle) => format!("{lifecycle:?}"),
+            Body::Text(_) => unreachable!("the decoder makes no text records"),
+        }
+    }
+
+    fn frame(bytes: &[u8]) -> Frame<'_> {
+        Frame { bytes, line: 1, offset: 0, truncated: false }
+    }
+
+    fn feed(decoder: &mut Decoder, line: &str, mut out: impl FnMut(Record<'_>)) -> Decoded {
+        if line.starts_with('{') { decoder.json(frame(line.as_bytes()), &mut out) } else { decoder.text(line, &mut out) }
+    }
+
+    /// Feeds lines to one decoder; each line's records are joined by ` | `.
+    fn story(lines: &[(&str, &str)]) {
+        let mut decoder = Decoder::default();
+        for (line, expected) in lines {
+            let mut said = Vec::new();
+            if feed(&mut decoder, line, |record| said.push(show(&record))) == Decoded::No {
+                assert!(said.is_empty(), "said something about a line that is not its own: {line}");
+                said.push("not ours".to_owned());
+            }
+            assert_eq!(said.join(" | "), *expected, "{line}");
+        }
+    }
+
+    const EVENTS: &[(&str, &str)] = &[
+        (
+            r#"{"type":"init","timestamp":"2026-11-20T05:00:00Z","session_id":"0000-aaaa","model":"m1"}"#,
+            r#"started Some("0000-aaaa") Some("m1")"#,
+        ),
+        (
+            r#"{"type":"message","timestamp":"2026-11-20T05:00:00Z","role":"user","content":"Why RESOURCE_EXHAUSTED?"}"#,
+            "User: Why RESOURCE_EXHAUSTED?",
+        ),
+        (
+            r#"{"type":"message","timestamp":"2026-11-20T05:00:01Z","role":"assistant","content":"Your quota will reset soon","delta":true}"#,
+            "Assistant: Your quota will reset soon",
+        ),
+        (
+            r#"{"type":"tool_use","timestamp":"2026-11-20T05:00:02Z","tool_name":"run_shell_command","tool_id":"t1","parameters":{"command":"ls"}}"#,
+            r#"call t1 run_shell_command {"command":"ls"}"#,
+        ),
+        (
+            r#"{"type":"tool_result","timestamp":"2026-11-20T05:00:03Z","tool_id":"t1","status":"error","output":"RESOURCE_EXHAUSTED in a fixture","error":{"type":"shell_execute_error","message":"exit 1"}}"#,
+            "failed t1 RESOURCE_EXHAUSTED in a fixture",
+        ),
+        (
+            r#"{"type":"tool_result","timestamp":"2026-11-20T05:00:03Z","tool_id":"t2","status":"success","output":"429"}"#,
+            "done t2 429",
+        ),
+        (
+            r#"{"type":"result","timestamp":"2026-11-20T05:00:04Z","status":"success","stats":{"total_tokens":110,"input_tokens":100,"output_tokens":10,"cached":60,"input":40,"models":{}}}"#,
+            "tokens Turn in Some(40) read Some(60) out Some(10) | TurnEnded",
+        ),
+    ];
+
+    #[test]
+    fn a_good_run_has_no_failures_whatever_it_shows() {
+        story(EVENTS);
+    }
+
+    #[test]
+    fn errors_are_read_from_error_and_result_events() {
+        story(&[
+            (
+                r#"{"type":"error","timestamp":"2026-11-20T05:00:00Z","severity":"warning","message":"Loop detected, stopping"}"#,
+                "! Loop detected, stopping (tool_repeat)",
+            ),
+            (r#"{"type":"error","timestamp":"2026-11-20T05:00:00Z","severity":"warning","message":"Hooks are slow"}"#, "-"),
+            (
+                r#"{"type":"error","timestamp":"2026-11-20T05:00:00Z","severity":"warning","message":"The context will overflow"}"#,
+                "! The context will overflow",
+            ),
+            (r#"{"type":"error","timestamp":"2026-11-20T05:00:00Z","severity":"error","message":"Empty answer"}"#, "! Empty answer"),
+            (r#"{"type":"result","timestamp":"2026-11-20T05:00:00Z","status":"error"}"#, "!! Empty answer"),
+            (
+                r#"{"type":"result","timestamp":"2026-11-20T05:00:00Z","status":"error","error":{"type":"unknown","message":"[API Error: cut]"}}"#,
+                "!! [API Error: cut]",
+            ),
+            (
+                r#"{"type":"result","timestamp":"2026-11-20T05:00:00Z","status":"error","error":{"type":"FatalTurnLimitedError","message":"Enough."}}"#,
+                "!! Enough. <FatalTurnLimitedError>",
+            ),
+            (
+                r#"{"type":"result","timestamp":"2026-11-20T05:00:00Z","status":"error","error":{"type":"unknown","message":"[API Error: {\"error\":{\"code\":400,\"message\":\"Bad key.\",\"status\":\"INVALID_ARGUMENT\"}}]"}}"#,
+                r#"!! [API Error: {"error":{"code":400,"message":"Bad key.","status":"INVALID_ARGUMENT"}}] [400] <INVALID_ARGUMENT>"#,
+            ),
+        ]);
+    }
+
+    #[test]
+    fn the_asked_wait_in_a_body_counts_from_the_event_s_time() {
+        let line = r#"{"type":"result","timestamp":"2026-11-20T05:00:00Z","status":"error","error":{"type":"unknown","message":"[API Error: {\"error\":{\"code\":429,\"message\":\"Wait.\",\"status\":\"RESOURCE_EXHAUSTED\",\"details\":[{\"@type\":\"x/RetryInfo\",\"retryDelay\":\"90s\"}]}}]"}}"#;
+        let mut retry_at = None;
+        feed(&mut Decoder::default(), line, |record| {
+            if let Body::Failure(failure) = record.body {
+                retry_at = failure.retry_at;
+            }
+        });
+        assert_eq!(retry_at, Timestamp::parse_rfc3339("2026-11-20T05:01:30Z"));
+    }
+
+    #[test]
+    fn the_document_is_one_frame_of_many_lines() {
+        let models = r#"{"m1":{"tokens":{"prompt":100,"candidates":5,"cached":40,"thoughts":2}},"m2":{"tokens":{"prompt":10,"candidates":1,"cached":0}}}"#;
+        let good = format!("{{\n  \"session_id\": \"0000-bbbb\",\n  \"response\": \"429 is a status\",\n  \"stats\": {{\n    \"models\": {models}\n  }}\n}}");
+        let bad = "{\n  \"session_id\": \"0000-bbbb\",\n  \"error\": {\n    \"type\": \"Error\",\n    \"message\": \"Quota gone.\",\n    \"code\": 429\n  }\n}";
+        story(&[
+            (
+                &good,
+                r#"started Some("0000-bbbb") None | Assistant: 429 is a status | tokens Turn in Some(70) read Some(40) out Some(8) | TurnEnded"#,
+            ),
+            (bad, r#"started Some("0000-bbbb") None | !! Quota gone. [429]"#),
+            (&bad.replace("429", "53").replace("\"Error\"", "\"FatalTurnLimitedError\""), r#"started Some("0000-bbbb") None | !! Quota gone. <FatalTurnLimitedError>"#),
+            (r#"{"session_id":"x"}"#, "not ours"),
+        ]);
+        assert!(FORMAT.recognise(frame(good.as_bytes())) && FORMAT.recognise(frame(bad.as_bytes())));
+    }
+
+    const SESSION: &[(&str, &str)] = &[
+        (
+            r#"{"sessionId":"0000-cccc","projectHash":"00","startTime":"2026-11-20T05:00:00Z","lastUpdated":"2026-11-20T05:00:00Z","kind":"main"}"#,
+            r#"started Some("0000-cccc") None"#,
+        ),
+        (
+            r#"{"$set":{"messages":[{"id":"0","type":"error","content":"quota exceeded"}],"lastUpdated":"2026-11-20T05:00:00Z"}}"#,
+            "-",
+        ),
+        (r#"{"id":"1","timestamp":"2026-11-20T05:00:00Z","type":"user","content":[{"text":"List it"}]}"#, "User: List it"),
+        (
+            r#"{"id":"2","timestamp":"2026-11-20T05:00:01Z","type":"gemini","content":"","thoughts":[],"tokens":{"input":10,"output":2,"cached":4,"thoughts":1,"total":13},"model":"m1"}"#,
+            "tokens Request in Some(6) read Some(4) out Some(3)",
+        ),
+        (
+            r#"{"id":"2","timestamp":"2026-11-20T05:00:02Z","type":"gemini","content":"","tokens":{"input":10,"output":2,"cached":4,"thoughts":1,"total":13},"toolCalls":[{"id":"t1","name":"ls","args":{"p":"."},"status":"error","resultDisplay":"rate limit"}]}"#,
+            r#"call t1 ls {"p":"."} | failed t1 rate limit"#,
+        ),
+        (r#"{"id":"3","timestamp":"2026-11-20T05:00:03Z","type":"info","content":"rate limit"}"#, "-"),
+        (r#"{"id":"4","timestamp":"2026-11-20T05:00:03Z","type":"error","content":"[API Error: cut]"}"#, "! [API Error: cut]"),
+    ];
+
+    #[test]
+    fn a_session_file_says_each_message_once() {
+        story(SESSION);
+        let messages: Vec<&str> = SESSION[2..].iter().map(|(line, _)| *line).collect();
+        let document = format!(
+            "{{\"sessionId\":\"0000-cccc\",\"projectHash\":\"00\",\"messages\":[{}]}}",
+            messages.join(",\n")
+        );
+        let said: Vec<&str> = SESSION.iter().enumerate().filter(|(index, _)| *index != 1).map(|(_, line)| line.1).collect();
+        story(&[(&document, &said.join(" | "))]);
+    }
+
+    #[test]
+    fn stderr_tells_retries_and_reports_from_noise() {
+        story(&[
+            (YOLO, "-"),
+            ("[STARTUP] Phase 'x' was started but never ended.", "-"),
+            ("Attempt 1 failed with status 503. Retrying with backoff... _ApiError: {\"error\":{\"code\":503,\"message\":\"Busy.\",\"status\":\"UNAVAILABLE\"}}", "?~ {\"error\":{\"code\":503,\"message\":\"Busy.\",\"status\":\"UNAVAILABLE\"}} [503] <UNAVAILABLE>"),
+            ("    at run (file:///x.js:1:2) {", "-"),
+            ("  status: 503", "-"),
+            ("}", "-"),
+            ("}", "-"),
+            ("Attempt 2 failed with status 503. Retrying with backoff...", "?~ Attempt 2 failed with status 503. Retrying with backoff... [503]"),
+            ("Attempt 3 failed. Retrying with backoff... Error: exception TypeError: fetch failed", "?~ exception TypeError: fetch failed"),
+            ("Attempt 4 failed: Quota for now.", "?~ Quota for now."),
+            ("Please retry in 2s.", "-"),
+            ("Suggested retry after 2s.. Retrying after 5196ms...", "-"),
+            ("Error when talking to Gemini API Full report available at: /tmp/r-2026.json TerminalQuotaError: Daily quota gone.", "? Daily quota gone. <TerminalQuotaError>"),
+            ("    at x (y.js:1:2) {", "-"),
+            ("  cause: {", "-"),
+            ("    code: 429,", "-"),
+            ("  status: 429", "-"),
+            ("}", "-"),
+            ("[Routing] Strategy failed: Error: Failed to generate content: quota", "-"),
+            ("Error generating content via API. Full report available at: /tmp/r.json TypeError: cut", "? cut"),
+            ("A model's answer about quota exceeded", "not ours"),
+            ("  indented: 429", "not ours"),
+            ("[WARNING] Loop detected, stopping execution", "? Loop detected, stopping execution (tool_repeat)"),
+            ("Attempt to fail: 429", "not ours"),
+            ("Attempt 1 failed the test", "not ours"),
+        ]);
+        let (_, _, retry) = attempt("Attempt 2 failed: Wait. Retrying after 5196ms...").unwrap();
+        assert_eq!(retry, Retry { attempt: Some(2), max_attempts: None, delay_ms: Some(5196) });
+    }
+
+    #[test]
+    fn only_what_is_beyond_doubt_is_recognised() {
+        for line in [
+            EVENTS[0].0, EVENTS[3].0, EVENTS[4].0, EVENTS[6].0, SESSION[0].0, SESSION[1].0, SESSION[3].0, YOLO,
+            "Attempt 1 failed with status 503. Retrying with backoff...",
+            "Attempt 1 failed: Wait. Retrying after 5196ms...",
+            "Error when talking to Gemini API Full report available at: /tmp/r.json TypeError: cut",
+        ] {
+            assert!(FORMAT.recognise(frame(line.as_bytes())), "{line}");
+        }
+        for line in [
+            r#"{"type":"system","subtype":"init","session_id":"x","model":"m"}"#,
+            r#"{"type":"result","subtype":"success","is_error":false,"session_id":"x"}"#,
+            r#"{"type":"tool_use","timestamp":1,"sessionID":"s","part":{"tool":"x"}}"#,
+            r#"{"type":"user","message":{"role":"user","content":"x"},"sessionId":"s"}"#,
+            r#"{"$set":{"count":1}}"#,
+            r#"{"session_id":"x","error":"no"}"#,
+            "Attempt 1 failed: connection refused",
+            "Error when talking to Gemini API is handled in client.ts",
+            "    at x (y.js:1:2)",
+            "{",
+            "",
+        ] {
+            assert!(!FORMAT.recognise(frame(line.as_bytes())), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "\\PC{0,80}") {
+            let mut decoder = Decoder::default();
+            decoder.json(frame(&bytes), &mut |_| {});
+            FORMAT.recognise(frame(&bytes));
+            for beginning in ["", "Attempt 1 failed", "Attempt 1 failed: ", TALKING, GENERATING] {
+                decoder.text(&format!("{beginning}{text}"), &mut |_| {});
+            }
+        }
+
+        #[test]
+        fn a_cut_line_is_not_ours(case in 0..EVENTS.len() + SESSION.len(), cut in 1usize..400) {
+            let (line, _) = EVENTS.iter().chain(SESSION).nth(case).unwrap();
+            let bytes = &line.as_bytes()[..line.len().saturating_sub(cut)];
+            prop_assert_eq!(Decoder::default().json(frame(bytes), &mut |_| {}), Decoded::No);
+            FORMAT.recognise(frame(bytes));
+        }
+    }
+}
