@@ -19,6 +19,8 @@ macro_rules! formats {
     };
 }
 
+mod loose;
+
 formats! { qwen claude codex gemini generic plain }
 
 /// The format with this name.

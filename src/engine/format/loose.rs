@@ -1,0 +1,222 @@
+//! Field types for foreign JSON that never fail on an unexpected type: what does not fit is `None`.
+//!
+//! For the decoders of this folder, so that a field that changes its type in some version of an agent
+//! costs that field and not the whole line. They borrow from the line where nothing is escaped.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// The text in a value: a string, the `text` or `content` of an object, or a list of those joined by line ends.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Loose<'a>(pub(super) Option<Cow<'a, str>>);
+
+impl<'a> Loose<'a> {
+    /// Returns the text; empty if there is none.
+    pub(super) fn text(self) -> Cow<'a, str> {
+        self.0.unwrap_or_default()
+    }
+
+    /// Returns the text as a borrowed string; empty if there is none.
+    pub(super) fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    /// Tells whether there is text with something in it.
+    pub(super) fn is_some(&self) -> bool {
+        !self.as_str().is_empty()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Loose<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Loose<'de>, E> {
+        Ok(Loose(Some(Cow::Borrowed(text))))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Loose<'de>, E> {
+        Ok(Loose(Some(Cow::Owned(text.to_owned()))))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Loose<'de>, E> {
+        Ok(Loose(Some(Cow::Owned(text))))
+    }
+
+    fn visit_unit<E>(self) -> Result<Loose<'de>, E> {
+        Ok(Loose(None))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Loose<'de>, E> {
+        Ok(Loose(None))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Loose<'de>, E> {
+        Ok(Loose(None))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Loose<'de>, E> {
+        Ok(Loose(None))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Loose<'de>, E> {
+        Ok(Loose(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Loose<'de>, A::Error> {
+        let mut joined: Option<Cow<'de, str>> = None;
+        while let Some(element) = list.next_element::<Loose<'de>>()? {
+            let Some(text) = element.0 else { continue };
+            match &mut joined {
+                None => joined = Some(text),
+                Some(all) => {
+                    let all = all.to_mut();
+                    all.push('\n');
+                    all.push_str(&text);
+                }
+            }
+        }
+        Ok(Loose(joined))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Loose<'de>, A::Error> {
+        let mut found = Loose(None);
+        while let Some(key) = map.next_key::<Loose<'de>>()? {
+            match key.as_str() {
+                "text" | "content" if found.0.is_none() => found = map.next_value()?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A number, whatever its notation; `None` for anything else.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Number(pub(super) Option<f64>);
+
+impl Number {
+    /// Returns the number if it is a count: whole and not negative.
+    pub(super) fn count(self) -> Option<u64> {
+        self.0.filter(|n| (0.0..9e15).contains(n) && n.fract() == 0.0).map(|n| n as u64)
+    }
+
+    /// Returns the number if it is whole.
+    pub(super) fn whole(self) -> Option<i64> {
+        self.0.filter(|n| n.abs() < 9e15 && n.fract() == 0.0).map(|n| n as i64)
+    }
+
+    /// Returns the number if it is an HTTP status that reports a failure.
+    pub(super) fn http_status(self) -> Option<u16> {
+        self.count().filter(|n| (400..600).contains(n)).map(|n| n as u16)
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NumberVisitor)
+    }
+}
+
+struct NumberVisitor;
+
+impl<'de> Visitor<'de> for NumberVisitor {
+    type Value = Number;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Number, E> {
+        Ok(Number(Some(number as f64)))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Number, E> {
+        Ok(Number(Some(number as f64)))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Number, E> {
+        Ok(Number(Some(number)))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Number, E> {
+        Ok(Number(None))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Number, E> {
+        Ok(Number(None))
+    }
+
+    fn visit_unit<E>(self) -> Result<Number, E> {
+        Ok(Number(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Number, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Number(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Number, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Number(None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_found_in_every_shape_that_agents_use() {
+        for (json, text) in [
+            (r#""plain""#, Some("plain")),
+            (r#""esc\naped""#, Some("esc\naped")),
+            (r#"{"type":"text","text":"inner"}"#, Some("inner")),
+            (r#"[{"text":"one"},{"type":"image"},"two"]"#, Some("one\ntwo")),
+            (r#"{"content":[{"text":"deep"}],"isError":false}"#, Some("deep")),
+            ("null", None),
+            ("7", None),
+            ("-7.5", None),
+            ("true", None),
+            ("{}", None),
+            ("[]", None),
+        ] {
+            let loose: Loose<'_> = serde_json::from_str(json).unwrap();
+            assert_eq!(loose.0.as_deref(), text, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_string_without_escapes_is_borrowed() {
+        let loose: Loose<'_> = serde_json::from_str(r#""as is""#).unwrap();
+        assert!(matches!(loose.0, Some(Cow::Borrowed(_))));
+    }
+
+    #[test]
+    fn numbers_of_the_wrong_type_are_absent() {
+        for (json, number) in
+            [("3", Some(3.0)), ("-1", Some(-1.0)), ("0.5", Some(0.5)), ("\"3\"", None), ("[3]", None)]
+        {
+            assert_eq!(serde_json::from_str::<Number>(json).unwrap().0, number, "{json}");
+        }
+        assert_eq!(Number(Some(429.0)).http_status(), Some(429));
+        assert_eq!(Number(Some(200.0)).http_status(), None);
+        assert_eq!(Number(Some(1e300)).count(), None);
+        assert_eq!(Number(Some(-3.0)).whole(), Some(-3));
+    }
+}
