@@ -102,7 +102,7 @@ fn drop_joined(text: &str) -> String {
 
 /// A rule: literals of which one must be in the text, and what finds the secrets.
 struct Rule {
-    /// In lower case; found in any case.
+    /// Found in any case.
     literals: &'static [&'static str],
     /// Finds the parts of a text to be replaced, in their order.
     find: fn(&str, &mut Vec<Range<usize>>),
@@ -115,7 +115,7 @@ const RULES: &[Rule] = &[
     Rule { literals: &["cookie"], find: cookies },
     Rule { literals: SECRET_NAMES, find: assignments },
     Rule { literals: &["://", ":\\/\\/"], find: url_passwords },
-    Rule { literals: TOKEN_LITERALS, find: tokens },
+    Rule { literals: &TOKEN_LITERALS, find: tokens },
 ];
 
 /// Applies every rule once; `None` when nothing changed.
@@ -185,7 +185,8 @@ fn private_keys(text: &str, found: &mut Vec<Range<usize>>) {
 
 const AUTHORIZATION: &str = concat!(
     r#"(?i-u)authorization(?:\\*["'`][ \t]{0,4}(?:[:=,]|=>)|[ \t]{0,4}(?:[:=]|=>))[ \t]{0,4}\[?\\*["'`]?"#,
-    r#"(?P<scheme>(?:bearer|basic|token|digest|apikey|negotiate|bot|key)[ \t]+)?(?P<value>[A-Za-z0-9._~+/=:@%$!*-]{4,})"#,
+    r#"(?:(?P<scheme>bearer|basic|token|digest|apikey|negotiate|bot|key)[ \t]+|(?P<other>[A-Za-z][A-Za-z0-9-]{1,40})[ \t]+)?"#,
+    r#"(?P<value>[A-Za-z0-9._~+/=:@%$!*-]{4,})"#,
     r#"|\bbearer[ \t]+(?:token[ \t]+)?(?P<bearer>[A-Za-z0-9._~+/=-]{8,})"#
 );
 
@@ -195,7 +196,16 @@ fn authorizations(text: &str, found: &mut Vec<Range<usize>>) {
     let Some(pattern) = compiled(&PATTERN, AUTHORIZATION) else { return };
     for header in pattern.captures_iter(text) {
         if let Some(value) = header.name("value") {
-            let secret = header.name("scheme").is_some() || looks_random(value.as_str());
+            // Of two words the first is a scheme of its own ("Client-ID …"), or the value with a sentence behind it.
+            if let Some(other) = header.name("other")
+                && other.len() >= 12
+                && other.as_str().bytes().any(|byte| byte.is_ascii_digit())
+            {
+                found.push(other.range());
+            }
+            // A scheme whose value is gone already is no value.
+            let done = text[value.end()..].trim_start().starts_with(MARK);
+            let secret = !done && (header.name("scheme").is_some() || looks_random(value.as_str()));
             if secret && !is_stand_in(value.as_str()) && !is_prose(value.as_str()) {
                 found.push(value.range());
             }
@@ -286,8 +296,15 @@ fn assignments(text: &str, found: &mut Vec<Range<usize>>) {
         // As a sentence goes on after a colon: "token: unexpected end", not "token=…" or "\"token\": …".
         let spoken = name.name("close").is_none()
             && name.name("sep").is_some_and(|sep| sep.as_str().ends_with([' ', '\t']));
+        let is_list = name.name("list").is_some();
         let secret = if name.name("sign").is_some() {
-            value.len() >= 20 && looks_random(value)
+            // Of URLs and JSON; "sig = …" in a program is its own affair.
+            let is_field =
+                name.name("close").is_some() || name.name("sep").is_some_and(|sep| sep.as_str() == "=");
+            is_field && value.len() >= 20 && looks_random(value)
+        } else if is_list {
+            // A pair of a list of headers, or two columns of a table.
+            value.len() >= 8 && looks_random(value)
         } else if name.name("password").is_some() {
             let is_directory = key.to_ascii_lowercase().ends_with("pwd")
                 && (value.starts_with(['/', '~', '.']) || value.get(1..3) == Some(":\\"));
@@ -476,113 +493,166 @@ fn mixes_case(value: &str) -> bool {
         && value.bytes().skip(1).any(|byte| byte.is_ascii_uppercase())
 }
 
-const URL_PASSWORD: &str = r#"(?i)[a-z][a-z0-9+.-]{1,30}:\\?/\\?/(?:[^\s/?#@:"'`<>\\]{0,256}:([^\s/?#"'`<>\\]{1,512})|([a-z0-9_.~-]{20,256}))@"#;
-
-/// Passwords, and tokens in the place of a user name, in URLs.
+/// Passwords, and tokens in the place of a user name, in URLs. By hand, as it is wanted for every text with a URL and
+/// compiling an expression takes longer than the program's start may (5 ms).
 fn url_passwords(text: &str, found: &mut Vec<Range<usize>>) {
-    static PATTERN: OnceLock<Option<Regex>> = OnceLock::new();
-    let Some(pattern) = compiled(&PATTERN, URL_PASSWORD) else { return };
-    for url in pattern.captures_iter(text) {
-        if let Some(value) = url.get(1).or(url.get(2)) {
-            let secret = url.get(1).is_some() || looks_random(value.as_str());
-            if secret && !is_stand_in(value.as_str()) {
-                found.push(value.range());
-            }
+    let slashes = ["://", ":\\/\\/"];
+    for (at, slashes) in slashes.iter().flat_map(|slashes| text.match_indices(slashes)) {
+        if !text[..at].ends_with(|before: char| before.is_ascii_alphanumeric()) {
+            continue;
+        }
+        let start = at + slashes.len();
+        let ends =
+            |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '`' | '<' | '>' | '\\');
+        let end = text[start..].find(ends).map_or(text.len(), |length| start + length);
+        // A password may hold an @; a host does not.
+        let Some(length) = text[start..end].rfind('@') else { continue };
+        let user = &text[start..start + length];
+        let (value, secret) = match user.find(':') {
+            Some(colon) => (start + colon + 1..start + length, true),
+            None => (start..start + length, user.len() >= 20 && looks_random(user)),
+        };
+        if secret && !is_stand_in(&text[value.clone()]) {
+            found.push(value);
         }
     }
+    found.sort_by_key(|range| range.start);
 }
 
-/// Kinds of tokens that tell themselves by their beginning: what is kept of it, what may follow the kept part but
-/// belongs to the secret, and the secret's letters and least length. Sources: the vendors' pages on key formats and
-/// secret scanning.
-const TOKEN: &str = concat!(
-    // Behind no letter or digit, except those of an escape: `\n`, `%3D`, a colour.
-    r"(?P<before>^|[^A-Za-z0-9]|\\[bfnrt]|%[0-9A-Fa-f]{2}|\[[0-9;]{0,16}m)(?:",
-    r"(?P<anthropic>sk-ant-)[A-Za-z0-9_-]{6,}",
-    r"|(?P<router>sk-or-(?:v1-)?|sk-proj-|sk-svcacct-|sk-admin-|sk_live_|sk_test_|rk_live_|rk_test_|pk_live_|whsec_)[A-Za-z0-9_-]{8,}",
-    r"|(?P<openai>sk-)[A-Za-z0-9_-]{16,}",
-    r"|(?P<google>AIza)[A-Za-z0-9_-]{16,}|(?P<ya29>ya29\.|GOCSPX-|1//0)[A-Za-z0-9_.-]{10,}",
-    r"|(?P<aws>AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}",
-    r"|(?P<github>gh[posur]_|github_pat_)[A-Za-z0-9_]{10,}|(?P<gitlab>gl(?:pat|dt|rt|cbt|ptt|oas)-)[A-Za-z0-9_.-]{8,}",
-    r"|(?P<slack>xox[a-z]-|xapp-)[A-Za-z0-9-]{8,}",
-    r"|(?P<npm>npm_|hf_|gsk_|r8_|dop_v1_|shp(?:at|ca|pa|ss)_|sntrys_|figd_|lin_api_)[A-Za-z0-9_]{12,}",
-    r"|(?P<xai>xai-|nvapi-|pplx-|csk-|tvly-|pypi-)[A-Za-z0-9_-]{12,}",
-    r"|(?P<sendgrid>SG\.)[A-Za-z0-9_-]{12,}(?:\.[A-Za-z0-9_-]*)?|(?P<age>AGE-SECRET-KEY-)[A-Z0-9]{8,}",
-    r"|(?P<jwt>eyJ)[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}",
-    r"|(?P<webhook>hooks\.slack\.com/services/)[A-Za-z0-9/]{8,}",
-    r")"
-);
+/// A kind of token that tells itself by its beginning.
+struct Token {
+    /// What is kept.
+    prefix: &'static str,
+    /// The bytes that the rest is made of, besides ASCII letters and digits.
+    marks: &'static [u8],
+    /// The least length of the rest. Less than what the vendor makes, for tokens that were cut.
+    least: usize,
+    /// Whether names of things begin like this as well ("sk-learn-contrib-examples"): then the rest must look made.
+    may_be_words: bool,
+}
 
-/// The beginnings that `TOKEN` knows, in lower case.
-const TOKEN_LITERALS: &[&str] = &[
-    "sk-",
-    "sk_live_",
-    "sk_test_",
-    "rk_live_",
-    "rk_test_",
-    "pk_live_",
-    "whsec_",
-    "aiza",
-    "ya29.",
-    "gocspx-",
-    "1//0",
-    "akia",
-    "asia",
-    "abia",
-    "acca",
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "ghu_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "gldt-",
-    "glrt-",
-    "glcbt-",
-    "glptt-",
-    "gloas-",
-    "xox",
-    "xapp-",
-    "npm_",
-    "hf_",
-    "gsk_",
-    "r8_",
-    "dop_v1_",
-    "shpat_",
-    "shpca_",
-    "shppa_",
-    "shpss_",
-    "sntrys_",
-    "figd_",
-    "lin_api_",
-    "xai-",
-    "nvapi-",
-    "pplx-",
-    "csk-",
-    "tvly-",
-    "pypi-",
-    "sg.",
-    "age-secret-key-",
-    "eyj",
-    "hooks.slack.com/services/",
+const fn token(prefix: &'static str, marks: &'static [u8], least: usize, may_be_words: bool) -> Token {
+    Token { prefix, marks, least, may_be_words }
+}
+
+/// The known kinds. Sources: the vendors' pages on the format of their keys, and on secret scanning.
+const TOKENS: [Token; 60] = [
+    token("sk-ant-", b"_-", 6, false),
+    token("sk-or-v1-", b"_-", 8, true),
+    token("sk-proj-", b"_-", 8, true),
+    token("sk-svcacct-", b"_-", 8, true),
+    token("sk-admin-", b"_-", 8, true),
+    token("sk-", b"_-", 16, true),
+    token("sk_live_", b"_", 8, true),
+    token("sk_test_", b"_", 8, true),
+    token("rk_live_", b"_", 8, true),
+    token("rk_test_", b"_", 8, true),
+    token("pk_live_", b"_", 8, true),
+    token("whsec_", b"_+/=", 8, true),
+    token("AIza", b"_-", 16, false),
+    token("ya29.", b"_.-", 10, true),
+    token("GOCSPX-", b"_-", 10, true),
+    token("1//0", b"_-", 16, true),
+    token("AKIA", b"", 12, false),
+    token("ASIA", b"", 12, false),
+    token("ABIA", b"", 12, false),
+    token("ACCA", b"", 12, false),
+    token("ghp_", b"_", 10, true),
+    token("gho_", b"_", 10, true),
+    token("ghs_", b"_", 10, true),
+    token("ghu_", b"_", 10, true),
+    token("ghr_", b"_", 10, true),
+    token("github_pat_", b"_", 10, true),
+    token("glpat-", b"_.-", 8, true),
+    token("gldt-", b"_.-", 8, true),
+    token("glrt-", b"_.-", 8, true),
+    token("glcbt-", b"_.-", 8, true),
+    token("glptt-", b"_.-", 8, true),
+    token("gloas-", b"_.-", 8, true),
+    token("xoxa-", b"-", 8, true),
+    token("xoxb-", b"-", 8, true),
+    token("xoxc-", b"-%", 8, true),
+    token("xoxd-", b"-%", 8, true),
+    token("xoxe-", b"-", 8, true),
+    token("xoxe.", b"-.", 8, true),
+    token("xoxp-", b"-", 8, true),
+    token("xoxr-", b"-", 8, true),
+    token("xoxs-", b"-", 8, true),
+    token("xapp-", b"-", 8, true),
+    token("hooks.slack.com/services/", b"/", 8, true),
+    token("npm_", b"", 12, true),
+    token("pypi-", b"_-", 16, true),
+    token("hf_", b"", 12, true),
+    token("gsk_", b"", 12, true),
+    token("r8_", b"", 12, true),
+    token("xai-", b"_-", 12, true),
+    token("nvapi-", b"_-", 12, true),
+    token("pplx-", b"_-", 12, true),
+    token("csk-", b"_-", 12, true),
+    token("tvly-", b"_-", 12, true),
+    token("dop_v1_", b"", 12, true),
+    token("shpat_", b"", 12, true),
+    token("sntrys_", b"_=+/", 12, true),
+    token("lin_api_", b"", 12, true),
+    token("SG.", b"_.-", 20, true),
+    token("AGE-SECRET-KEY-", b"", 8, false),
+    token("eyJ", b"_.-", 12, false),
 ];
+
+/// The beginnings of the known kinds.
+const TOKEN_LITERALS: [&str; TOKENS.len()] = {
+    let mut literals = [""; TOKENS.len()];
+    let mut at = 0;
+    while at < TOKENS.len() {
+        literals[at] = TOKENS[at].prefix;
+        at += 1;
+    }
+    literals
+};
 
 /// Tokens that tell themselves by their beginning.
 fn tokens(text: &str, found: &mut Vec<Range<usize>>) {
-    static PATTERN: OnceLock<Option<Regex>> = OnceLock::new();
-    let Some(pattern) = compiled(&PATTERN, TOKEN) else { return };
-    for token in pattern.captures_iter(text) {
-        let start = group(&token, 1).end;
-        let end = group(&token, 0).end;
-        let kept = (2..token.len()).find_map(|number| token.get(number)).map_or(start, |kept| kept.end());
-        let value = &text[kept..end];
-        // "sk-learn-contrib-examples" is a name. Vendors' generated values have digits or both cases.
-        let may_be_words =
-            ["openai", "router", "npm", "xai", "sendgrid"].iter().any(|kind| token.name(kind).is_some());
-        if !may_be_words || looks_random(value) {
-            found.push(kept..end);
+    let bytes = text.as_bytes();
+    let mut all = Vec::new();
+    for token in &TOKENS {
+        for (at, _) in text.match_indices(token.prefix) {
+            let start = at + token.prefix.len();
+            let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || token.marks.contains(byte);
+            let mut end = start + bytes[start..].iter().take_while(is_part).count();
+            // A full stop ends a sentence.
+            while end > start && bytes[end - 1] == b'.' {
+                end -= 1;
+            }
+            if end - start >= token.least
+                && begins_word(bytes, at)
+                && (!token.may_be_words || looks_random(&text[start..end]))
+            {
+                all.push((at, start..end));
+            }
         }
+    }
+    // Of two kinds that begin in one place the longer name is meant.
+    all.sort_by_key(|(at, range)| (*at, std::cmp::Reverse(range.start)));
+    found.extend(all.into_iter().map(|(_, range)| range));
+}
+
+/// Tells whether what begins at `at` is behind no letter or digit, except those of an escape: `\n`, `\u003d`, `%3D`, a
+/// colour.
+fn begins_word(bytes: &[u8], at: usize) -> bool {
+    let before = &bytes[..at];
+    let hexadecimal = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+    match before {
+        [] => true,
+        [.., last] if !last.is_ascii_alphanumeric() => true,
+        [.., b'\\', b'b' | b'f' | b'n' | b'r' | b't'] => true,
+        [.., b'%', high, low] => hexadecimal(&[*high, *low]),
+        [.., b'\\', b'u', a, b, c, d] => hexadecimal(&[*a, *b, *c, *d]),
+        [rest @ .., b'm'] => {
+            let numbers =
+                rest.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b';').take(16).count();
+            rest[..rest.len() - numbers].ends_with(b"[")
+        }
+        _ => false,
     }
 }
 

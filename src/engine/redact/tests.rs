@@ -41,9 +41,16 @@ fn shapes() -> Vec<(String, String, String)> {
         ("eyJ", "", 60),
     ] {
         let secret = format!("{middle}{}", noise(length));
-        for around in
-            ["key {} rejected", "({})", "\"{}\"", "a\\n{}\\n", "k%3D{}", "\u{1b}[31m{}\u{1b}[0m", "{}"]
-        {
+        for around in [
+            "key {} rejected",
+            "({})",
+            "\"{}\"",
+            "a\\n{}\\n",
+            "k%3D{}",
+            "k\\u003d{}",
+            "\u{1b}[31m{}\u{1b}[0m",
+            "{}",
+        ] {
             let around = around.replace("{}", &format!("{prefix}{{}}"));
             add(&around, secret.clone(), &around);
         }
@@ -61,6 +68,8 @@ fn shapes() -> Vec<(String, String, String)> {
         r#""Authorization":"Bearer {}""#,
         r#"{\"authorization\": \"Bearer {}\"}"#,
         "('Authorization', 'Bearer {}')",
+        "Authorization: Client-ID {}",
+        "Authorization: {} was sent",
         "sent Bearer {} to host",
         "x-api-key: {}",
         "'x-api-key': '{}'",
@@ -159,6 +168,8 @@ fn ordinary_text_stays() {
         r#""password": {"type": "string"}"#,
         "uses Bearer authentication",
         "Authorization: required",
+        "Authorization: required for this host",
+        "{\"Authorization\": \"Client-ID YOUR_ACCESS_KEY\"}",
         "authorization header missing",
         "the cookie: it crumbles",
         "http://localhost:8080/path@v1",
@@ -167,6 +178,8 @@ fn ordinary_text_stays() {
         "-----BEGIN CERTIFICATE-----MIIabc-----END CERTIFICATE-----",
         "the sk-learn-contrib-examples-and-more package, task-queue-worker-number-one",
         "tokenizer: cl100k_base, token_type: x, token_count=5",
+        r#"SELECT "user"."password", "user"."last_login""#,
+        "default_sig = connection.creation.test_db_signature()",
         "monkey: banana, keyboard=us",
     ] {
         assert_eq!(redact(text), text);
@@ -176,7 +189,7 @@ fn ordinary_text_stays() {
 
 #[test]
 fn every_pattern_compiles() {
-    for pattern in [PRIVATE_KEY, AUTHORIZATION, COOKIE, ASSIGNMENT, URL_PASSWORD, TOKEN] {
+    for pattern in [PRIVATE_KEY, AUTHORIZATION, COOKIE, ASSIGNMENT] {
         Regex::new(pattern).unwrap();
     }
     assert!(AhoCorasick::new(RULES.iter().flat_map(|rule| rule.literals)).is_ok());
@@ -185,8 +198,14 @@ fn every_pattern_compiles() {
 #[test]
 fn literals_hold_for_every_shape() {
     for (text, ..) in shapes() {
-        let lower = text.to_lowercase();
-        assert!(RULES.iter().flat_map(|rule| rule.literals).any(|literal| lower.contains(literal)), "{text}");
+        let lower = text.to_ascii_lowercase();
+        assert!(
+            RULES
+                .iter()
+                .flat_map(|rule| rule.literals)
+                .any(|literal| lower.contains(&literal.to_ascii_lowercase())),
+            "{text}"
+        );
     }
 }
 
