@@ -1,9 +1,417 @@
-//! `tap`: not wired yet.
+//! `tap`: reads what agents said, tells what is wrong.
 
-use super::args::{Globals, TapArgs};
-use super::{CliError, Exit, Kind};
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::{fs, thread};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::tz::TimeZone;
+
+use super::args::{EventsTarget, Globals, TapArgs};
+use super::{CliError, Exit, Kind, globs, load_settings};
+use crate::engine::policy::AlertOn;
+use crate::engine::{Options, format};
+use crate::model::event::SourcePlace;
+use crate::model::id::IdBuilder;
+use crate::model::{Event, EventBody, EventType, Timestamp};
+use crate::runtime::scan::{self, FileTrouble, Progress, Take};
+use crate::runtime::signals::{Signals, reraise};
+use crate::runtime::{Tally, Telling, clock, live};
+use crate::settings::{AlertWhen, Color, Format, Settings};
+use crate::sink::output::Output;
+use crate::sink::queue::Queue;
+use crate::sink::{Form, renderer};
+use crate::source::os_words;
+use crate::source::stdin::Stdin;
+use crate::source::walk::{self, Input};
 
 /// Runs the command.
-pub fn run(_args: &TapArgs, _globals: &Globals) -> Result<Exit, CliError> {
-    Err(CliError::new(Kind::Internal, "run `tap`").cause("it is not part of this build"))
+///
+/// # Errors
+/// The command line or the settings are wrong, or an output cannot be used. Inputs that cannot be read are told on
+/// standard error as they are met; the others go on, and the worst of them decides the status.
+pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
+    let loaded = load_settings(globals, args.flags())?;
+    let settings = &loaded.settings;
+    check_outputs(args)?;
+    let roots = args.inputs.clone();
+    if roots.is_empty() && io::stdin().is_terminal() {
+        return Err(CliError::new(Kind::Usage, "find an input")
+            .cause("no file is named, and standard input is a terminal")
+            .hint("pipe an agent into it: claude -p … --output-format stream-json --verbose | session-doctor tap")
+            .hint("or name logs: session-doctor tap ~/.claude/projects"));
+    }
+    let options = Arc::new(engine_options(settings)?);
+    let signals = Signals::watch()
+        .map_err(|error| CliError::new(Kind::Internal, "watch for signals").cause(os_words(&error)))?;
+    let mut output = open_events(args)?;
+    let form = match &args.events {
+        None | Some(EventsTarget::Stdout) => resolve_form(settings, &io::stdout()),
+        Some(_) => resolve(settings, output.is_terminal()),
+    };
+    let emit = settings.emit.iter().filter_map(|name| EventType::from_name(name)).collect();
+    let telling = Telling { render: renderer(form), emit };
+    let roots = if roots.is_empty() { vec!["-".into()] } else { roots };
+    let walked = walk::walk(&roots, &globs(&loaded)?, settings.threads);
+    let mut run = Run {
+        options,
+        telling: &telling,
+        signals: &signals,
+        settings,
+        tally: Tally::default(),
+        worst: None,
+        unread: false,
+    };
+    for problem in &walked.problems {
+        run.complain(CliError::from(problem));
+    }
+    if args.pass_through {
+        run.pass_through(&walked.inputs, output)?;
+    } else {
+        run.read(&walked.inputs, &mut output, !args.no_progress)?;
+        run.close(&mut output);
+    }
+    let (worst, tally) = (run.worst, run.tally);
+    if let Some(signal) = signals.caught() {
+        reraise(signal);
+    }
+    if let Some(exit) = worst {
+        return Ok(exit);
+    }
+    let alert = settings.fail_on.is_some_and(|bar| tally.worst_alert.is_some_and(|worst| worst >= bar));
+    Ok(if alert { Exit::Alert } else { Exit::Ok })
+}
+
+/// One run over all inputs.
+struct Run<'r> {
+    options: Arc<Options>,
+    telling: &'r Telling,
+    signals: &'r Signals,
+    settings: &'r Settings,
+    tally: Tally,
+    /// The status of the first trouble.
+    worst: Option<Exit>,
+    /// Whether the reader of the output had enough.
+    unread: bool,
+}
+
+impl Run<'_> {
+    fn complain(&mut self, error: CliError) {
+        if error.kind == Kind::BrokenPipe {
+            self.unread = true;
+            return;
+        }
+        error.print();
+        self.worst.get_or_insert(error.kind.exit());
+    }
+
+    /// Reads the inputs in their order: files in parallel, live streams one by one.
+    fn read(&mut self, inputs: &[Input], output: &mut Output, progress: bool) -> Result<(), CliError> {
+        for group in
+            inputs.chunk_by(|one, other| one.kind == walk::Kind::File && other.kind == walk::Kind::File)
+        {
+            if self.signals.caught().is_some() || self.unread {
+                break;
+            }
+            if group[0].kind == walk::Kind::File {
+                self.files(group, output, progress)?;
+            } else {
+                self.stream(&group[0], output)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn files(&mut self, inputs: &[Input], output: &mut Output, show: bool) -> Result<(), CliError> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads = if self.settings.threads == 0 { cores } else { self.settings.threads };
+        let progress = Progress::default();
+        let total: u64 = inputs.iter().map(|input| input.size).sum();
+        let bar = (show && io::stderr().is_terminal()).then(|| progress_bar(total));
+        let (ended, end) = crossbeam_channel::bounded::<()>(0);
+        let mut writer = Writer { output, bar: bar.as_ref(), trouble: None };
+        let outcome = thread::scope(|scope| {
+            let (progress, bar, signals) = (&progress, bar.as_ref(), self.signals);
+            // Shows how far it is, and stops the scan when a signal came.
+            scope.spawn(move || {
+                while end.recv_timeout(Duration::from_millis(100))
+                    == Err(crossbeam_channel::RecvTimeoutError::Timeout)
+                {
+                    if let Some(bar) = bar {
+                        bar.set_position(progress.bytes.load(Ordering::Relaxed));
+                        let files = progress.files.load(Ordering::Relaxed);
+                        bar.set_message(format!("{files} of {} files", inputs.len()));
+                    }
+                    if signals.caught().is_some() {
+                        progress.stop.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
+            let outcome = scan::run(inputs, &self.options, self.telling, threads, progress, &mut writer);
+            drop(ended);
+            outcome
+        })
+        .map_err(|error| CliError::new(Kind::Internal, "start a thread").cause(os_words(&error)))?;
+        let trouble = writer.trouble;
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        if let Some(error) = trouble {
+            self.complain(CliError::output(&error));
+        }
+        for trouble in &outcome.troubles {
+            self.complain(match trouble {
+                FileTrouble::Read(error) => CliError::from(error),
+                FileTrouble::Engine(path) => engine_failed(path),
+            });
+        }
+        self.tally.add(&outcome.tally);
+        Ok(())
+    }
+
+    fn stream(&mut self, input: &Input, output: &mut Output) -> Result<(), CliError> {
+        let mut source = self.open_stream(input)?;
+        let events = live::Events::Direct(output);
+        let name = input.path.to_string_lossy();
+        let outcome = live::run(&mut source, &name, &self.options, self.telling, events, None, self.signals);
+        self.streamed(input, &outcome);
+        Ok(())
+    }
+
+    fn pass_through(&mut self, inputs: &[Input], output: Output) -> Result<(), CliError> {
+        let mut output = Some(output);
+        for input in inputs {
+            let mut stdout = io::stdout().lock();
+            let mut source = match input.kind {
+                walk::Kind::File => Stdin::open(&input.path, self.signals.waker().ok())
+                    .map_err(|error| cannot_open(&input.path, &error))?,
+                _ => self.open_stream(input)?,
+            };
+            let Some(events) = output.take() else { break };
+            let queue = Queue::new(events)
+                .map_err(|error| CliError::new(Kind::Internal, "start a thread").cause(os_words(&error)))?;
+            let name = input.path.to_string_lossy();
+            let events = live::Events::Queued(queue);
+            let outcome = live::run(
+                &mut source,
+                &name,
+                &self.options,
+                self.telling,
+                events,
+                Some(&mut stdout),
+                self.signals,
+            );
+            self.streamed(input, &outcome);
+        }
+        Ok(())
+    }
+
+    fn open_stream(&self, input: &Input) -> Result<Stdin, CliError> {
+        let waker = self.signals.waker().ok();
+        match input.kind {
+            walk::Kind::Stdin => Ok(Stdin::new(waker)),
+            _ => Stdin::open(&input.path, waker).map_err(|error| cannot_open(&input.path, &error)),
+        }
+    }
+
+    fn streamed(&mut self, input: &Input, outcome: &live::Outcome) {
+        self.tally.add(&outcome.tally);
+        self.unread |= outcome.unread;
+        for trouble in &outcome.troubles {
+            self.complain(match trouble {
+                live::Trouble::Read(error) => {
+                    CliError::new(Kind::Io, format!("read {}", shown(&input.path))).cause(os_words(error))
+                }
+                live::Trouble::Events(error) => CliError::output(error),
+                live::Trouble::PassThrough(error) => {
+                    CliError::new(Kind::Io, "pass the input on to standard output").cause(os_words(error))
+                }
+                live::Trouble::Dropped(count) => CliError::new(Kind::Io, "write all events")
+                    .cause(format!("{count} or more events were dropped because nobody took them in time"))
+                    .hint("the input was passed on whole; give --events a reader that keeps up, or a file"),
+                live::Trouble::Engine => engine_failed(&input.path),
+            });
+        }
+    }
+
+    /// Ends the output; several sources get a summary of all.
+    fn close(&mut self, output: &mut Output) {
+        if self.unread {
+            return;
+        }
+        let wanted = self.telling.emit.is_empty() || self.telling.emit.contains(&EventType::Summary);
+        let mut lines = Vec::new();
+        if self.tally.summary.sources > 1 && wanted {
+            self.telling.render.render(&total(&self.tally, clock::now()), &mut lines);
+        }
+        if let Err(error) = output.write(&lines).and_then(|()| output.flush()) {
+            self.complain(CliError::output(&error));
+        }
+    }
+}
+
+fn total(tally: &Tally, now: Timestamp) -> Event {
+    let id = IdBuilder::new("total").number(tally.summary.sources).number(tally.summary.bytes).finish("e-");
+    Event {
+        session: id.clone(),
+        id,
+        parent_session: None,
+        agent: "unknown".to_owned(),
+        time: None,
+        observed_time: now,
+        source: None::<SourcePlace>,
+        body: EventBody::Summary(tally.summary.clone()),
+    }
+}
+
+/// Writes the events of files, around the progress bar.
+struct Writer<'w> {
+    output: &'w mut Output,
+    bar: Option<&'w ProgressBar>,
+    trouble: Option<io::Error>,
+}
+
+impl Take for Writer<'_> {
+    fn take(&mut self, lines: &[u8]) -> bool {
+        let output = &mut *self.output;
+        let written = match self.bar {
+            Some(bar) if output.is_terminal() => bar.suspend(|| output.write(lines)),
+            _ => output.write(lines),
+        };
+        self.trouble = written.err();
+        self.trouble.is_none()
+    }
+}
+
+fn progress_bar(total: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{bytes} of {total_bytes} [{bar:30}] {bytes_per_sec}, {msg}, {eta} left",
+    )
+    .unwrap_or_else(|_| ProgressStyle::default_bar())
+    .progress_chars("=> ");
+    ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(5)).with_style(style)
+}
+
+/// `--pass-through` owns standard output.
+fn check_outputs(args: &TapArgs) -> Result<(), CliError> {
+    if !args.pass_through {
+        return Ok(());
+    }
+    let usage = |cause: &str| {
+        Err(CliError::new(Kind::Usage, "place the events")
+            .cause(cause)
+            .hint("say where they go: --events events.jsonl, or --events fd:3 with 3>events.jsonl"))
+    };
+    match &args.events {
+        None => usage("with --pass-through, standard output carries the input, and no --events is given"),
+        Some(EventsTarget::Stdout) => {
+            usage("with --pass-through, standard output carries the input, not events")
+        }
+        Some(EventsTarget::Path(path)) if same_file(path) => {
+            usage("the file of --events is standard output, which carries the input")
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Whether a path is what standard output is.
+fn same_file(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(metadata) = fs::metadata(path) else { return false };
+    let stdout = rustix::fs::fstat(io::stdout());
+    metadata.is_file()
+        && stdout.is_ok_and(|stdout| (stdout.st_dev, stdout.st_ino) == (metadata.dev(), metadata.ino()))
+}
+
+fn open_events(args: &TapArgs) -> Result<Output, CliError> {
+    let (output, name) = match &args.events {
+        None | Some(EventsTarget::Stdout) => return Ok(Output::stdout()),
+        Some(EventsTarget::Path(path)) => (Output::append(path), shown(path)),
+        Some(EventsTarget::Fd(number)) => (Output::descriptor(*number), format!("file descriptor {number}")),
+    };
+    output.map_err(|error| {
+        let hint = match &args.events {
+            Some(EventsTarget::Fd(number)) => {
+                format!("open it in the shell: session-doctor tap … {number}>events.jsonl")
+            }
+            _ => "check that the folder exists and may be written to".to_owned(),
+        };
+        CliError::new(Kind::CannotCreate, format!("open {name} for events"))
+            .cause(os_words(&error))
+            .hint(hint)
+    })
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> CliError {
+    CliError::new(Kind::NoInput, format!("open {}", shown(path))).cause(os_words(error))
+}
+
+fn engine_failed(path: &Path) -> CliError {
+    CliError::new(Kind::Internal, format!("watch {}", shown(path)))
+        .cause("a mistake in session-doctor; what came before it was told")
+        .hint("please report it, with the line that was being read if you can share it")
+}
+
+fn shown(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { format!("`{}`", path.display()) }
+}
+
+/// Returns the form of events for what they are written to.
+pub(super) fn resolve_form(settings: &Settings, stdout: &io::Stdout) -> Form {
+    resolve(settings, stdout.is_terminal())
+}
+
+fn resolve(settings: &Settings, terminal: bool) -> Form {
+    let color = match settings.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            terminal && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+        }
+    };
+    match settings.format {
+        Format::Json => Form::Json,
+        Format::Text => Form::Text { color },
+        Format::Auto if terminal => Form::Text { color },
+        Format::Auto => Form::Json,
+    }
+}
+
+/// Returns what the engine needs of the settings.
+pub(super) fn engine_options(settings: &Settings) -> Result<Options, CliError> {
+    let mut options = Options::new();
+    options.agent = if settings.agent == "auto" { None } else { format::by_name(&settings.agent) };
+    options.zone = zone(&settings.time_zone)?;
+    options.line_limit = settings.line_limit_bytes;
+    options.max_sessions = settings.max_sessions;
+    options.detect.error_repeat_count = settings.error_repeat_count;
+    options.detect.error_window_sec = u64::from(settings.error_window_sec);
+    let policy = &mut options.policy;
+    policy.max_auto_retries = settings.max_auto_retries;
+    policy.quiet_sec = 2 * u64::from(settings.error_window_sec);
+    policy.backoff.base_sec = u64::from(settings.backoff_base_sec);
+    policy.backoff.max_sec = u64::from(settings.backoff_max_sec);
+    policy.backoff.reset_margin_sec = u64::from(settings.reset_margin_sec);
+    for (class, row) in &settings.class {
+        let alert = row.alert.map(|alert| match alert {
+            AlertWhen::First => AlertOn::First,
+            AlertWhen::Repeat => AlertOn::Repeat,
+            AlertWhen::Never => AlertOn::Never,
+        });
+        policy.set(*class, row.severity, row.strategy, alert);
+    }
+    Ok(options)
+}
+
+fn zone(name: &str) -> Result<TimeZone, CliError> {
+    if name == "local" {
+        return Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC));
+    }
+    jiff::tz::TimeZoneDatabase::bundled().get(name).map_err(|_| {
+        CliError::new(Kind::Config, format!("find the time zone `{name}`"))
+            .hint("names look like Europe/Berlin or UTC; `local` takes this machine's")
+    })
 }

@@ -1,3 +1,102 @@
-//! The only place that waits.
+//! The only place that waits: reads sources, feeds doctors, writes events.
 
+pub mod clock;
+pub mod live;
+pub mod scan;
 pub mod signals;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::engine::{Doctor, Options};
+use crate::model::event::Summary;
+use crate::model::{Event, EventBody, EventType, Severity};
+use crate::sink::Render;
+
+/// What is done with the events of every source.
+pub struct Telling {
+    /// Writes them.
+    pub render: Box<dyn Render>,
+    /// The types that are told; empty: all.
+    pub emit: Vec<EventType>,
+}
+
+/// What came out of one source, beside its events.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// The worst severity that an alert had.
+    pub worst_alert: Option<Severity>,
+    /// The sum of the summaries.
+    pub summary: Summary,
+}
+
+impl Tally {
+    /// Adds what came out of another source.
+    pub fn add(&mut self, other: &Self) {
+        self.worst_alert = self.worst_alert.max(other.worst_alert);
+        self.summary.add(&other.summary);
+    }
+}
+
+/// A mistake in the engine: it is ours, and must not become the agent's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnginePanic;
+
+/// A doctor whose events become bytes; a panic in it ends the watching, nothing else.
+pub struct Watch<'t> {
+    doctor: Option<Doctor>,
+    telling: &'t Telling,
+    tally: Tally,
+}
+
+impl<'t> Watch<'t> {
+    /// Begins to watch a source.
+    pub fn new(options: Arc<Options>, name: &str, seed: &str, telling: &'t Telling) -> Self {
+        Self { doctor: Some(Doctor::new(options, name, seed)), telling, tally: Tally::default() }
+    }
+
+    /// Lets the doctor do something, and appends what is told to `lines`.
+    ///
+    /// # Errors
+    /// The engine panicked, now or before.
+    pub fn run(
+        &mut self,
+        lines: &mut Vec<u8>,
+        work: impl FnOnce(&mut Doctor, &mut dyn FnMut(Event)),
+    ) -> Result<(), EnginePanic> {
+        let Some(mut doctor) = self.doctor.take() else { return Err(EnginePanic) };
+        let (telling, tally) = (self.telling, &mut self.tally);
+        let doctor = catch_unwind(AssertUnwindSafe(move || {
+            work(&mut doctor, &mut |event| {
+                match &event.body {
+                    EventBody::Alert(alert) => {
+                        tally.worst_alert = tally.worst_alert.max(Some(alert.severity))
+                    }
+                    EventBody::Summary(summary) => tally.summary.add(summary),
+                    _ => {}
+                }
+                if telling.emit.is_empty() || telling.emit.contains(&event.event_type()) {
+                    telling.render.render(&event, lines);
+                }
+            });
+            doctor
+        }));
+        match doctor {
+            Ok(doctor) => {
+                self.doctor = Some(doctor);
+                Ok(())
+            }
+            Err(_) => Err(EnginePanic),
+        }
+    }
+
+    /// Returns when the doctor wants to be asked again.
+    pub fn next_deadline(&self) -> Option<crate::model::Timestamp> {
+        self.doctor.as_ref().and_then(Doctor::next_deadline)
+    }
+
+    /// Returns what came out of the source.
+    pub fn tally(self) -> Tally {
+        self.tally
+    }
+}

@@ -52,6 +52,14 @@ impl Format for Codex {
         }
     }
 
+    fn banners(&self) -> &'static [&'static str] {
+        &["openai codex v", "codex_", "functioncall: ", "toolcall: "]
+    }
+
+    fn reads_text(&self) -> bool {
+        true
+    }
+
     fn decoder(&self) -> Box<dyn Decode + Send> {
         Box::new(Decoder::default())
     }

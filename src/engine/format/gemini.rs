@@ -54,6 +54,14 @@ impl Format for Gemini {
         }
     }
 
+    fn banners(&self) -> &'static [&'static str] {
+        &["yolo mode is enabled", "retrying with backoff", "retrying after ", "error when talking to", "error generating content"]
+    }
+
+    fn reads_text(&self) -> bool {
+        true
+    }
+
     fn decoder(&self) -> Box<dyn Decode + Send> {
         Box::new(Decoder::default())
     }

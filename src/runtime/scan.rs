@@ -1,0 +1,232 @@
+//! Files: read in parallel, told in order.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::{io, thread};
+
+use crossbeam_channel::bounded;
+
+use super::{EnginePanic, Tally, Telling, Watch, clock};
+use crate::engine::Options;
+use crate::source::file::{self, ReadError};
+use crate::source::walk::Input;
+
+/// How much is read at a time, in bytes.
+const CHUNK: usize = 256 * 1024;
+
+/// How many bytes of events a file that is not next in line may keep in memory; then its reader waits.
+const BACKLOG: usize = 4 * 1024 * 1024;
+
+/// Takes the events of the files, in the order of the files; returns whether more is wanted.
+pub trait Take: Send {
+    /// Takes whole lines.
+    fn take(&mut self, lines: &[u8]) -> bool;
+}
+
+/// How far a scan is; shared with whoever shows it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes read, as stored.
+    pub bytes: Arc<AtomicU64>,
+    /// Files read to their end.
+    pub files: AtomicUsize,
+    /// Set to stop early.
+    pub stop: AtomicBool,
+}
+
+/// Why a file was not read to its end.
+#[derive(Debug)]
+pub enum FileTrouble {
+    /// It could not be read.
+    Read(ReadError),
+    /// The engine failed on it.
+    Engine(PathBuf),
+}
+
+/// What came out of a scan.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// All files together.
+    pub tally: Tally,
+    /// What could not be read.
+    pub troubles: Vec<FileTrouble>,
+}
+
+/// Reads files with `threads` threads (at least one).
+///
+/// # Errors
+/// A thread cannot be started.
+pub fn run(
+    inputs: &[Input],
+    options: &Arc<Options>,
+    telling: &Telling,
+    threads: usize,
+    progress: &Progress,
+    output: &mut dyn Take,
+) -> io::Result<Outcome> {
+    let turnstile = Turnstile::new(output);
+    let outcome = Mutex::new(Outcome::default());
+    let threads = threads.clamp(1, inputs.len().max(1));
+    let (sender, jobs) = bounded::<(usize, &Input)>(1);
+    thread::scope(|scope| {
+        for number in 0..threads {
+            let (jobs, turnstile, outcome) = (jobs.clone(), &turnstile, &outcome);
+            thread::Builder::new().name(format!("scan-{number}")).spawn_scoped(scope, move || {
+                let mut chunk = vec![0; CHUNK];
+                for (index, input) in jobs {
+                    let mut turn = Turn { turnstile, index, lines: Vec::new() };
+                    let (tally, trouble) =
+                        scan_file(input, options, telling, progress, &mut chunk, &mut turn);
+                    turn.end();
+                    progress.files.fetch_add(1, Ordering::Relaxed);
+                    let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                    outcome.tally.add(&tally);
+                    outcome.troubles.extend(trouble);
+                }
+            })?;
+        }
+        drop(jobs);
+        for job in inputs.iter().enumerate() {
+            if progress.stop.load(Ordering::Relaxed) || sender.send(job).is_err() {
+                break;
+            }
+        }
+        drop(sender);
+        Ok::<(), io::Error>(())
+    })?;
+    Ok(outcome.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn scan_file(
+    input: &Input,
+    options: &Arc<Options>,
+    telling: &Telling,
+    progress: &Progress,
+    chunk: &mut [u8],
+    turn: &mut Turn<'_, '_>,
+) -> (Tally, Option<FileTrouble>) {
+    let name = input.path.to_string_lossy();
+    let mut watch = Watch::new(Arc::clone(options), &name, &seed(&input.path), telling);
+    let trouble = read_file(input, progress, chunk, turn, &mut watch);
+    if !matches!(trouble, Some(FileTrouble::Read(ref error)) if !error.is_data()) {
+        // What was read of a damaged file was read: it has a summary.
+        let now = clock::now();
+        let _ = watch.run(&mut turn.lines, |doctor, out| doctor.finish(now, out));
+    }
+    (watch.tally(), trouble)
+}
+
+fn read_file(
+    input: &Input,
+    progress: &Progress,
+    chunk: &mut [u8],
+    turn: &mut Turn<'_, '_>,
+    watch: &mut Watch<'_>,
+) -> Option<FileTrouble> {
+    let mut reader = match file::open_counting(&input.path, Arc::clone(&progress.bytes)) {
+        Ok(reader) => reader,
+        Err(error) => return Some(FileTrouble::Read(error)),
+    };
+    while !progress.stop.load(Ordering::Relaxed) {
+        let length = match reader.read_chunk(chunk) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) => return Some(FileTrouble::Read(error)),
+        };
+        let now = clock::now();
+        if watch.run(&mut turn.lines, |doctor, out| doctor.feed(now, &chunk[..length], out))
+            == Err(EnginePanic)
+        {
+            return Some(FileTrouble::Engine(input.path.clone()));
+        }
+        if !turn.pass() {
+            progress.stop.store(true, Ordering::Relaxed);
+        }
+    }
+    None
+}
+
+/// The id of a session that never names itself comes from the path of its file.
+fn seed(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Lets the files through to the output one after the other.
+struct Turnstile<'o> {
+    state: Mutex<State<'o>>,
+    moved: Condvar,
+}
+
+struct State<'o> {
+    /// The index of the file whose turn it is.
+    turn: usize,
+    /// The lines of files that ended before their turn came.
+    ended: std::collections::BTreeMap<usize, Vec<u8>>,
+    output: &'o mut dyn Take,
+    wanted: bool,
+}
+
+impl<'o> Turnstile<'o> {
+    fn new(output: &'o mut dyn Take) -> Self {
+        let ended = std::collections::BTreeMap::new();
+        Self { state: Mutex::new(State { turn: 0, ended, output, wanted: true }), moved: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<'o>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State<'_> {
+    fn put(&mut self, lines: &mut Vec<u8>) {
+        if self.wanted && !lines.is_empty() {
+            self.wanted = self.output.take(lines);
+        }
+        lines.clear();
+    }
+}
+
+/// One file's place in the queue.
+struct Turn<'t, 'o> {
+    turnstile: &'t Turnstile<'o>,
+    index: usize,
+    lines: Vec<u8>,
+}
+
+impl Turn<'_, '_> {
+    /// Passes lines on if it is this file's turn, or waits for it if they are too many to keep; returns whether more
+    /// is wanted.
+    fn pass(&mut self) -> bool {
+        if self.lines.is_empty() {
+            return true;
+        }
+        let mut state = self.turnstile.lock();
+        while state.turn != self.index && self.lines.len() > BACKLOG {
+            state = self.turnstile.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.turn == self.index {
+            state.put(&mut self.lines);
+        }
+        state.wanted
+    }
+
+    /// Ends this file's turn, or leaves its lines for when it comes.
+    fn end(mut self) {
+        let mut state = self.turnstile.lock();
+        if state.turn != self.index {
+            state.ended.insert(self.index, self.lines);
+            return;
+        }
+        state.put(&mut self.lines);
+        state.turn += 1;
+        loop {
+            let turn = state.turn;
+            let Some(mut lines) = state.ended.remove(&turn) else { break };
+            state.put(&mut lines);
+            state.turn += 1;
+        }
+        drop(state);
+        self.turnstile.moved.notify_all();
+    }
+}

@@ -1,0 +1,119 @@
+//! A place to write events to, flushed as its reader needs it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::FileType;
+
+/// An open output. A person or a program at the other end gets each line at once; a file gets blocks.
+pub struct Output {
+    writer: BufWriter<Box<dyn Write + Send>>,
+    waits: bool,
+    terminal: bool,
+    dirty: bool,
+}
+
+/// How much is collected for a file, in bytes.
+const BLOCK: usize = 64 * 1024;
+
+impl Output {
+    /// Returns standard output.
+    pub fn stdout() -> Self {
+        let stdout = io::stdout();
+        let (waits, terminal) = (is_waited_for(&stdout), stdout.is_terminal());
+        Self::over(Box::new(stdout), waits, terminal)
+    }
+
+    /// Opens a file to append to; creates it for its owner alone (mode 0600).
+    ///
+    /// # Errors
+    /// The file cannot be opened or created.
+    pub fn append(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        Ok(Self::file(file))
+    }
+
+    /// Opens a file descriptor that this process has inherited.
+    ///
+    /// # Errors
+    /// There is no such descriptor, or it is not open for writing.
+    pub fn descriptor(number: i32) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).open(format!("/dev/fd/{number}"))?;
+        Ok(Self::file(file))
+    }
+
+    fn file(file: File) -> Self {
+        let (waits, terminal) = (is_waited_for(&file), file.is_terminal());
+        Self::over(Box::new(file), waits, terminal)
+    }
+
+    fn over(writer: Box<dyn Write + Send>, waits: bool, terminal: bool) -> Self {
+        Self { writer: BufWriter::with_capacity(BLOCK, writer), waits, terminal, dirty: false }
+    }
+
+    /// Whether a terminal is at the other end.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Writes whole lines, and lets go of them at once if somebody waits.
+    ///
+    /// # Errors
+    /// The bytes cannot be written; some of them may have been.
+    pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.writer.write_all(lines)?;
+        self.dirty = true;
+        if self.waits { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes what was collected.
+    ///
+    /// # Errors
+    /// The bytes cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.dirty) { self.writer.flush() } else { Ok(()) }
+    }
+
+    /// Whether something is collected that was not written yet.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+}
+
+/// Whether somebody waits at the other end: anything but a regular file.
+fn is_waited_for(fd: &impl AsFd) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_appended_to_and_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        for line in ["one\n", "two\n"] {
+            let mut output = Output::append(&path).unwrap();
+            output.write(line.as_bytes()).unwrap();
+            assert!(output.is_dirty(), "nobody waits for a file");
+            output.flush().unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_full_device_says_so() {
+        let mut output = Output::append(Path::new("/dev/full")).unwrap();
+        let error = output.write(b"x\n").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+}

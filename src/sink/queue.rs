@@ -1,0 +1,97 @@
+//! Events on their way to a slow output: a bounded queue that drops and counts, never waits.
+
+use std::io;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::output::Output;
+
+/// How many batches of events may wait to be written.
+const QUEUE_LENGTH: usize = 4096;
+
+/// How long the end of the program waits for an output that takes nothing.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// Writes to an output from a thread of its own.
+pub struct Queue {
+    sender: Option<Sender<Vec<u8>>>,
+    done: Receiver<Option<io::Error>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Queue {
+    /// Begins to write to an output.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn new(mut output: Output) -> io::Result<Self> {
+        let (sender, batches) = bounded::<Vec<u8>>(QUEUE_LENGTH);
+        let (tell, done) = bounded(1);
+        let thread = thread::Builder::new().name("events".to_owned()).spawn(move || {
+            let mut trouble = None;
+            for batch in batches {
+                if trouble.is_none() {
+                    trouble = output.write(&batch).err();
+                }
+            }
+            let trouble = trouble.or_else(|| output.flush().err());
+            let _ = tell.send(trouble);
+        })?;
+        Ok(Self { sender: Some(sender), done, thread: Some(thread) })
+    }
+
+    /// Hands over whole lines; returns whether the queue took them.
+    pub fn offer(&self, lines: Vec<u8>) -> bool {
+        self.sender.as_ref().is_some_and(|sender| sender.try_send(lines).is_ok())
+    }
+
+    /// Hands over the last lines and waits until all is written, but not for ever; returns whether all was.
+    ///
+    /// # Errors
+    /// The output failed, now or before.
+    pub fn close(mut self, lines: Vec<u8>) -> io::Result<bool> {
+        let Some(sender) = self.sender.take() else { return Ok(true) };
+        let took = sender.send_timeout(lines, LAST_WAIT).is_ok();
+        drop(sender);
+        match self.done.recv_timeout(LAST_WAIT) {
+            Ok(trouble) => {
+                if let Some(thread) = self.thread.take() {
+                    let _ = thread.join();
+                }
+                trouble.map_or(Ok(took), Err)
+            }
+            // The thread hangs in a write that nobody reads; it ends with the process.
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_takes_nothing_costs_events_and_no_time() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+        let output = Output::append(std::path::Path::new(&path)).unwrap();
+        let queue = Queue::new(output).unwrap();
+        let batch = vec![b'x'; 64 * 1024];
+        let taken = (0..QUEUE_LENGTH + 8).filter(|_| queue.offer(batch.clone())).count();
+        assert!(taken < QUEUE_LENGTH + 8, "the queue is bounded");
+        drop(reader);
+        drop(writer);
+    }
+
+    #[test]
+    fn what_was_taken_is_written_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events");
+        let queue = Queue::new(Output::append(&path).unwrap()).unwrap();
+        assert!(queue.offer(b"one\n".to_vec()));
+        assert!(queue.close(b"two\n".to_vec()).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");
+    }
+}
