@@ -452,27 +452,21 @@ impl Core {
             }
         }
         if !terminal {
-            self.shown(now, frame, String::from_utf8_lossy(frame.bytes), reads_text, out);
+            self.shown(now, frame, String::from_utf8_lossy(frame.bytes), out);
             return;
         }
         let parts: Vec<&[u8]> = ansi::redraws(frame.bytes).collect();
         for part in parts {
-            self.shown(now, frame, ansi::strip(part), reads_text, out);
+            self.shown(now, frame, ansi::strip(part), out);
         }
     }
 
     /// Takes a text as a person saw it.
-    fn shown(
-        &mut self,
-        now: Timestamp,
-        frame: Frame<'_>,
-        text: Cow<'_, str>,
-        reads_text: bool,
-        out: &mut dyn FnMut(Event),
-    ) {
+    fn shown(&mut self, now: Timestamp, frame: Frame<'_>, text: Cow<'_, str>, out: &mut dyn FnMut(Event)) {
         if let Some(mut wrapped) = self.wrapped.take() {
-            let joined =
-                (frame.line > wrapped.line).then(|| format::plain::join(&wrapped.text, &text)).flatten();
+            let joined = (frame.line > wrapped.line)
+                .then(|| format::plain::join(&wrapped.text, &text, &self.options.zone))
+                .flatten();
             if let Some(joined) = joined {
                 let goes_on = format::plain::may_continue(&text);
                 (wrapped.text, wrapped.joined) = (joined, true);
@@ -486,9 +480,10 @@ impl Core {
             self.settle_wrapped(now, out);
         }
         let lower_hit = self.scanner.is_candidate(text.as_bytes());
-        if lower_hit && self.banner(frame, &text) {
-            return;
+        if lower_hit {
+            self.banner(frame, &text);
         }
+        let reads_text = self.active.as_ref().is_some_and(|active| active.reads_text);
         if reads_text && let Some(mut active) = self.active.take() {
             let decoded = active.decoder.text(&text, &mut |record| self.record(now, frame, record, out));
             self.active = Some(active);
@@ -496,13 +491,18 @@ impl Core {
                 return;
             }
         }
-        if text.trim_start().starts_with("```") {
-            self.fence = if self.fence.is_some() { None } else { Some(frame.line) };
+        if let Some(info) = text.strip_prefix("```") {
+            // Only a bare mark closes a fence; code in it may open others.
+            match self.fence {
+                None => self.fence = Some(frame.line),
+                Some(_) if info.trim().is_empty() => self.fence = None,
+                Some(_) => {}
+            }
         }
         if !lower_hit && self.explanations.is_none() {
             return;
         }
-        if format::plain::may_continue(&text) {
+        if format::plain::may_continue(&text) && self.concerns(&text) {
             self.wrapped = Some(Wrapped {
                 text: text.into_owned(),
                 line: frame.line,
@@ -515,10 +515,16 @@ impl Core {
         self.plain_line(now, frame.line, frame.offset, text, out);
     }
 
+    /// Whether a line says something about a failure already, so that what it goes on with matters.
+    fn concerns(&self, text: &str) -> bool {
+        let (_, read) = format::plain::read_line(Cow::Borrowed(text), &self.options.zone);
+        classify::concerns(&self.options.rules, self.agent, &read)
+    }
+
     /// Switches to the format whose banner this is, if it is one.
-    fn banner(&mut self, frame: Frame<'_>, text: &str) -> bool {
+    fn banner(&mut self, frame: Frame<'_>, text: &str) {
         if self.options.agent.is_some() {
-            return false;
+            return;
         }
         let shown = Frame { bytes: text.as_bytes(), ..frame };
         let Some(format) = format::FORMATS
@@ -526,7 +532,7 @@ impl Core {
             .copied()
             .find(|format| !format.banners().is_empty() && format.recognise(shown))
         else {
-            return false;
+            return;
         };
         match &mut self.active {
             Some(active) if active.format.name() == format.name() => active.reads_text = true,
@@ -535,7 +541,6 @@ impl Core {
                 self.active = Some(Active::new(format, true));
             }
         }
-        false
     }
 
     /// Judges the wrapped line that was held back, with what was joined to it.
@@ -555,7 +560,8 @@ impl Core {
         out: &mut dyn FnMut(Event),
     ) {
         let (time, mut read) = format::plain::read_line(text, &self.options.zone);
-        if self.fence.is_some_and(|start| line - start <= FENCE_LINES) {
+        // A row mark in front is the program's own: it does not print rows into a fence.
+        if read.body == 0 && self.fence.is_some_and(|start| line - start <= FENCE_LINES) {
             read.content = true;
         }
         let frame = Frame { bytes: b"", line, offset, truncated: false };
@@ -751,7 +757,7 @@ impl Core {
         if line.saturating_sub(at) > RETRY_REACH {
             return;
         }
-        self.tracks[index].retrying(moment, class, &self.options.policy, out);
+        self.tracks[index].retrying(moment, &self.options.policy, out);
         let verdict = Verdict {
             class,
             rule: "retry_notice".to_owned(),

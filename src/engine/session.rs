@@ -40,7 +40,15 @@ pub struct Track {
     detectors: Vec<Box<dyn Detector + Send>>,
     episodes: BTreeMap<Class, Episode>,
     last: Option<Last>,
+    /// The classes of the findings that the latest report of trouble consists of: programs say what ails them in
+    /// several lines, of which the outer may be classed otherwise than the inner. At most one entry a class.
+    report: Vec<Class>,
+    /// The line of the latest finding of the report.
+    report_line: u64,
 }
+
+/// How many lines may lie between two lines of one report.
+const REPORT_GAP: u64 = 2;
 
 /// The last incident, for telling restatements from new ones.
 struct Last {
@@ -66,6 +74,8 @@ impl Track {
             detectors: detect::build_all(options),
             episodes: BTreeMap::new(),
             last: None,
+            report: Vec::new(),
+            report_line: 0,
         }
     }
 
@@ -134,6 +144,13 @@ impl Track {
             ends,
             restates,
         };
+        if line.saturating_sub(self.report_line) > REPORT_GAP {
+            self.report.clear();
+        }
+        self.report_line = line;
+        if !self.report.contains(&finding.class) {
+            self.report.push(finding.class);
+        }
         let retry_at = finding
             .retry_at
             .or_else(|| self.last.as_ref().filter(|last| last.class == finding.class)?.retry_at);
@@ -179,9 +196,11 @@ impl Track {
     }
 
     /// The agent says that it is retrying after what it reported before.
-    pub fn retrying(&mut self, moment: &Moment, class: Class, policy: &Policy, out: &mut dyn FnMut(Event)) {
+    pub fn retrying(&mut self, moment: &Moment, policy: &Policy, out: &mut dyn FnMut(Event)) {
         let time = self.event_time(moment);
-        self.observe(moment, time, &Observation::Retrying(class), None, policy, out);
+        for class in std::mem::take(&mut self.report) {
+            self.observe(moment, time, &Observation::Retrying(class), None, policy, out);
+        }
     }
 
     /// The agent demonstrably works: every episode ends.

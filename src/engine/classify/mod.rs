@@ -141,6 +141,16 @@ pub fn line(rules: &Rules, agent: &str, line: &TextLine<'_>, mut trace: Trace<'_
     })
 }
 
+/// Whether a plain line begins as a failure does, whatever it turns out to be.
+pub fn concerns(rules: &Rules, agent: &str, line: &TextLine<'_>) -> bool {
+    if line.content {
+        return false;
+    }
+    let body = fold::fold_lower(head(&line.text[line.body..], LOOK_AT));
+    rules.introducers.iter().any(|introducer| introducer.introduces(&body))
+        || best_line(rules, agent, &body, None).is_some()
+}
+
 /// Returns the retry that a plain line announces, if it does.
 pub fn line_retry(line: &TextLine<'_>) -> Option<Retry> {
     let body: Cow<'_, str> = Cow::Owned(fold::fold_lower(head(&line.text[line.body..], 400)));

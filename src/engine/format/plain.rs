@@ -143,10 +143,13 @@ pub fn may_continue(line: &str) -> bool {
 }
 
 /// Joins a wrapped line with the next one, if that can be its continuation.
-pub fn join(line: &str, next: &str) -> Option<String> {
+pub fn join(line: &str, next: &str, zone: &TimeZone) -> Option<String> {
     let words = next.trim_start();
     let first = words.chars().next()?;
-    let new_start = matches!(first, '>' | '-' | '*' | '#' | '[' | '●' | '⏺' | '❯' | '⎿' | '|' | '`')
+    let (time, read) = read_line(Cow::Borrowed(next), zone);
+    let new_start = time.is_some()
+        || read.level.is_some()
+        || matches!(first, '>' | '-' | '*' | '#' | '[' | '●' | '⏺' | '❯' | '⎿' | '|' | '`')
         || (first.is_ascii_uppercase() && !line.ends_with(' '))
         || line.len() + next.len() > JOIN_LIMIT;
     if new_start {
@@ -218,9 +221,10 @@ mod tests {
     fn a_wrapped_line_is_joined_in_the_middle_of_a_word() {
         let line = "API Error: 400 {\"type\":\"error\",\"error\":{\"type\":\"invalid_request_err";
         assert!(may_continue(line));
-        let joined = join(line, "     or\",\"message\":\"prompt is too long\"}}").unwrap();
+        let joined = join(line, "     or\",\"message\":\"prompt is too long\"}}", &TimeZone::UTC).unwrap();
         assert!(joined.contains("invalid_request_error\",\"message\":\"prompt is too long"));
-        assert_eq!(join(line, "● I see"), None);
+        assert_eq!(join(line, "● I see", &TimeZone::UTC), None);
+        assert_eq!(join(line, "2024-07-27 19:35:22,343 ERROR  x", &TimeZone::UTC), None);
     }
 
     proptest! {
