@@ -5,4 +5,5 @@
 mod cli_errors;
 mod config;
 mod generated;
+mod messages;
 mod support;
