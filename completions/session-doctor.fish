@@ -53,7 +53,7 @@ summary\t''"
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l format -d 'How to write events: json (one object a line), text, auto (text on a terminal)' -r -f -a "auto\t''
 json\t''
 text\t''"
-complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l events -d 'Write events to this file, to an open file descriptor (fd:3), or to standard output (-)' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l events -d 'Append events to this file, or write them to an open file descriptor (fd:3) or to standard output (-)' -r -F
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l fail-on -d 'End with status 1 after an alert of this severity or a worse one' -r -f -a "never\t''
 low\t''
 medium\t''

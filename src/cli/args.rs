@@ -159,7 +159,7 @@ pub struct TapArgs {
     #[arg(long)]
     pub pass_through: bool,
 
-    /// Write events to this file, to an open file descriptor (fd:3), or to standard output (-).
+    /// Append events to this file, or write them to an open file descriptor (fd:3) or to standard output (-).
     #[arg(long, value_name = "PATH|fd:N|-", value_parser = events_target, value_hint = ValueHint::FilePath)]
     pub events: Option<EventsTarget>,
 
@@ -209,7 +209,7 @@ impl TapArgs {
 /// Where `tap --events` writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventsTarget {
-    /// A file, created or written over.
+    /// A file, created or appended to.
     Path(PathBuf),
     /// A file descriptor that is open already.
     Fd(i32),

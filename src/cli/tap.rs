@@ -69,7 +69,7 @@ pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
         run.complain(CliError::from(problem));
     }
     if args.pass_through {
-        run.pass_through(&walked.inputs, output)?;
+        run.pass_through(&walked.inputs, output, args)?;
     } else {
         run.read(&walked.inputs, &mut output, !args.no_progress)?;
         run.close(&mut output);
@@ -181,16 +181,24 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn pass_through(&mut self, inputs: &[Input], output: Output) -> Result<(), CliError> {
+    /// Passes the inputs on one after the other; each has a queue of its own for its events.
+    fn pass_through(&mut self, inputs: &[Input], output: Output, args: &TapArgs) -> Result<(), CliError> {
         let mut output = Some(output);
         for input in inputs {
+            if self.signals.caught().is_some() || self.unread {
+                break;
+            }
             let mut stdout = io::stdout().lock();
             let mut source = match input.kind {
                 walk::Kind::File => Stdin::open(&input.path, self.signals.waker().ok())
                     .map_err(|error| cannot_open(&input.path, &error))?,
                 _ => self.open_stream(input)?,
             };
-            let Some(events) = output.take() else { break };
+            // A queue keeps its output to the end; the next one opens it again, to append.
+            let events = match output.take() {
+                Some(events) => events,
+                None => open_events(args)?,
+            };
             let queue = Queue::new(events)
                 .map_err(|error| CliError::new(Kind::Internal, "start a thread").cause(os_words(&error)))?;
             let name = input.path.to_string_lossy();

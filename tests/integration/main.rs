@@ -6,4 +6,5 @@ mod cli_errors;
 mod config;
 mod generated;
 mod messages;
+mod pass_through;
 mod support;
