@@ -7,4 +7,5 @@ mod config;
 mod generated;
 mod messages;
 mod pass_through;
+mod readme;
 mod support;
