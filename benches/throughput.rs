@@ -90,17 +90,18 @@ fn ansi_strip(bencher: Bencher<'_, '_>, sample: Named) {
         .bench(|| lines.iter().map(|line| ansi::strip(line).len()).sum::<usize>());
 }
 
-/// The pre-scan of blocks of plain text.
+/// The pre-scan of plain text: literals in whole blocks, then how each line opens.
 #[divan::bench(args = plain())]
 fn scanner(bencher: Bencher<'_, '_>, sample: Named) {
     let mut scanner = Scanner::new(&Rules::built_in(), &[]);
     let bytes = &sample.0.bytes;
+    let lines = sample.0.lines();
     bencher.counter(BytesCount::of_slice(bytes)).bench_local(|| {
         let mut hits = 0;
         for chunk in bytes.chunks(CHUNK) {
             scanner.hits(chunk, |_| hits += 1);
         }
-        hits
+        hits + lines.iter().filter(|line| scanner.opens(line)).count()
     });
 }
 
