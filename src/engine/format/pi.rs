@@ -213,12 +213,10 @@ impl Decode for Decoder {
                     max_attempts: small(line.max_attempts),
                     delay_ms: line.delay_ms.count(),
                 };
-                let failure = Failure::new(Origin::Provider, line.error_message.text());
-                say(Body::Failure(Failure { retry: Some(retry), ..failure }));
+                say(Body::Failure(Failure { retry: Some(retry), ..provider_failure(line.error_message.text()) }));
             }
             "auto_retry_end" if line.success.0 == Some(false) => {
-                let failure = Failure::new(Origin::Provider, line.final_error.text());
-                say(Body::Failure(Failure { ends: true, ..failure }));
+                say(Body::Failure(Failure { ends: true, ..provider_failure(line.final_error.text()) }));
             }
             "auto_compaction_end" | "compaction_end" if line.error_message.is_some() => {
                 say(Body::Failure(Failure {
@@ -284,7 +282,14 @@ fn answer(message: ChatMessage<'_>, calls: bool, say: &mut dyn FnMut(Body<'_>)) 
         _ => return,
     };
     let words = if message.error_message.is_some() { message.error_message } else { message.stop_reason };
-    say(Body::Failure(Failure { class, ends: true, ..Failure::new(origin, words.text()) }));
+    say(Body::Failure(Failure { origin, class, ends: true, ..provider_failure(words.text()) }));
+}
+
+/// A failed request; the SDKs of the providers put the HTTP status in front of their message.
+fn provider_failure(text: Cow<'_, str>) -> Failure<'_> {
+    let status = text.split_once(' ').and_then(|(word, _)| word.parse::<u16>().ok());
+    let status = status.filter(|status| (400..600).contains(status));
+    Failure { status, ..Failure::new(Origin::Provider, text) }
 }
 
 fn tool_result<'a>(id: Cow<'a, str>, failed: bool, text: Cow<'a, str>) -> Body<'a> {
@@ -337,7 +342,7 @@ mod tests {
                 "User: List the files.",
                 "agent failure [] is interrupted ends: Request was aborted.",
                 "User: Go on.",
-                "provider failure [] ends: 529 {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}",
+                "provider failure 529 [] ends: 529 {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}",
                 "Assistant: The files are",
                 "provider failure [] is output_limit ends: length",
                 "provider failure [] ends: error",
@@ -377,8 +382,8 @@ mod tests {
                 "started Some(\"/home/dev/shop\") None",
                 "TurnStarted",
                 "User: List the files.",
-                "provider failure [] ends: 429 slow down",
-                "provider failure [] retry 1/3 in 2000: 429 slow down",
+                "provider failure 429 [] ends: 429 slow down",
+                "provider failure 429 [] retry 1/3 in 2000: 429 slow down",
                 "Assistant: I will list them.",
                 "call toolu_1 bash {\"command\":\"ls\"}",
                 "result toolu_1 failed: timed out",
@@ -431,6 +436,7 @@ mod tests {
                 Decoder.json(frame(bytes), &mut |_| {});
             }
             exit_code(&format!("Command exited with code {text}"));
+            provider_failure(Cow::Owned(text));
         }
     }
 }
