@@ -6,3 +6,4 @@ mod cli_errors;
 mod config;
 mod generated;
 mod support;
+mod transcripts;
