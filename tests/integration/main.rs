@@ -5,5 +5,6 @@
 mod cli_errors;
 mod config;
 mod generated;
+mod messages;
 mod support;
 mod transcripts;

@@ -68,10 +68,17 @@ fn codes(text: &str) -> Vec<String> {
             codes.push(code.to_owned());
         }
     };
+    // A message that is one word, or `exit_status: word`, is a code itself.
+    let word = text.trim();
+    let word = word.strip_prefix("exit_status: ").unwrap_or(word);
+    if (4..=60).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    {
+        add(word);
+    }
     if text.contains(['{', '=']) {
         let body = regex(
             &CODES,
-            r#"\\?["']?\b(?:code|type|status|reason|error_code|error_type|errortype)\\?["']?\s?[:=]\s?\\?["']?([a-z][a-z0-9_.]{3,60})\b"#,
+            r#"\\?["']?\b(?:code|type|status|reason|error_code|error_type|errortype|exit_status)\\?["']?\s?[:=]\s?\\?["']?([a-z][a-z0-9_.]{3,60})\b"#,
         );
         for found in body.captures_iter(text).take(16) {
             add(&found[1]);

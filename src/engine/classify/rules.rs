@@ -116,9 +116,12 @@ impl Patterns {
 }
 
 impl Rule {
-    /// Returns where `text` patterns match a message, if no `unless` does.
+    /// Returns where the patterns match a message: `text` anywhere, `line` at its start.
     pub fn text_match<'t>(&self, text: &'t str) -> Option<regex::Match<'t>> {
-        contains_any(text, &self.stems).then(|| self.text.find(text)).flatten()
+        contains_any(text, &self.stems)
+            .then(|| self.text.find(text))
+            .flatten()
+            .or_else(|| self.line_match(text))
     }
 
     /// Returns the match of the `line` patterns at the start of a plain line's own words.

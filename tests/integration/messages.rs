@@ -1,0 +1,201 @@
+//! The error messages that agents and providers really print, in the reference table beside a development checkout:
+//! each is given to the rules as the words of a failure. A clone without the table skips.
+
+use std::path::Path;
+
+use session_doctor::engine::classify::{self, rules::Rules};
+use session_doctor::engine::{Doctor, Options};
+use session_doctor::model::event::Finding;
+use session_doctor::model::record::Failure;
+use session_doctor::model::{Class, EventBody, Origin, Timestamp};
+use std::sync::Arc;
+
+/// One row of the table.
+struct Row {
+    id: String,
+    message: String,
+    producer: String,
+    class: String,
+}
+
+/// Where the table lies in a development checkout.
+const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/agent-formats.md");
+
+fn rows() -> Option<Vec<Row>> {
+    if !Path::new(TABLE).exists() {
+        return None;
+    }
+    let text = std::fs::read_to_string(TABLE).unwrap();
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("| E") && line[3..4].chars().all(|c| c.is_ascii_digit()))
+        .filter_map(|line| {
+            let line = line.replace("\\|", "\u{1}");
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            Some(Row {
+                id: (*cells.get(1)?).to_owned(),
+                message: message(&cells.get(2)?.replace('\u{1}', "|")),
+                producer: (*cells.get(3)?).to_owned(),
+                class: cells.get(4)?.trim_matches('`').to_owned(),
+            })
+        })
+        .collect();
+    Some(rows)
+}
+
+/// The cell's words with plausible values for its placeholders.
+fn message(cell: &str) -> String {
+    let mut text = cell.trim_matches('`').trim().replace("\\n", "\n");
+    for (placeholder, value) in [
+        ("<epoch>", "1795287600"),
+        ("<TZ>", "Asia/Tokyo"),
+        ("<IANA TZ>", "Asia/Tokyo"),
+        ("<Mon D, h:mmam>", "Oct 9, 10:30am"),
+        ("<Mon D, ham>", "Oct 9, 10am"),
+        ("<Mon D, h[:mm]am>", "Oct 9, 10am"),
+        ("<t>", "3pm"),
+        ("<time>", "Nov 23 at 9:00 AM"),
+        ("<n>", "12"),
+        ("<m>", "some-model"),
+        ("<k>", "3"),
+        ("<x>", "5"),
+        ("<y>", "7"),
+        ("<uuid>", "0199f2c4-7a11-7c31-9d55-2b1f0c4f6a10"),
+        ("<id>", "0199f2c4"),
+        ("<dur>", "12m"),
+        ("<model>", "some-model"),
+        ("<Provider>", "OpenAI"),
+        ("<ECONNREFUSED|ECONNRESET|ENOTFOUND|…>", "ECONNREFUSED"),
+        ("<5h|weekly>", "5h"),
+    ] {
+        text = text.replace(placeholder, value);
+    }
+    text
+}
+
+/// The classes that count as right: the table's own names are older than the program's.
+fn wanted(row: &Row) -> Vec<Class> {
+    match row.class.as_str() {
+        "budget" => vec![Class::BudgetOver],
+        "auth" => vec![Class::AuthError],
+        "bad_request" => vec![Class::Http400],
+        "limit_warning" => vec![Class::UsageWarning],
+        "repeated_tool_call" => vec![Class::ToolRepeat],
+        "stuck_idle" => vec![Class::Stalled],
+        "tool_failure" => vec![Class::ToolError],
+        // The table has no class of its own for 5xx.
+        "overloaded" => vec![Class::Overloaded, Class::ServerError],
+        name => Class::from_name(name).into_iter().collect(),
+    }
+}
+
+#[test]
+fn the_rules_know_the_messages_that_agents_print() {
+    let Some(rows) = rows() else {
+        eprintln!("skipped: the reference table is not beside this checkout");
+        return;
+    };
+    let rules = Rules::built_in();
+    let mut wrong = Vec::new();
+    let mut asked = 0;
+    for row in &rows {
+        asked += 1;
+        if UNDECIDABLE.iter().any(|(id, _)| *id == row.id) {
+            continue;
+        }
+        let agent = match row.producer.as_str() {
+            "Gemini CLI" | "Google Gemini / Vertex API" => "gemini",
+            "Codex CLI" => "codex",
+            "Claude Code" => "claude",
+            "Qwen Code" => "qwen",
+            _ => "unknown",
+        };
+        let origin = if row.producer.contains("API") { Origin::Provider } else { Origin::Agent };
+        let verdict = classify::failure(&rules, agent, &Failure::new(origin, row.message.as_str()), None);
+        let right = match (&verdict, row.class.as_str()) {
+            // A bare notice says nothing but that a retry is under way.
+            (verdict, "retrying") => verdict.as_ref().is_none_or(|verdict| verdict.retry.is_some()),
+            (Some(verdict), _) => wanted(row).contains(&verdict.class),
+            (None, _) => false,
+        };
+        if !right {
+            let got = verdict
+                .map_or("nothing".to_owned(), |verdict| format!("{} by {}", verdict.class, verdict.rule));
+            wrong.push(format!("{} [{}] {}: got {got} :: {}", row.id, row.producer, row.class, row.message));
+        }
+    }
+    assert!(asked >= 500, "the table has only {asked} rows: its shape has changed");
+    assert!(wrong.is_empty(), "{} of {asked} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Rows that no rule can decide, and why.
+const UNDECIDABLE: [(&str, &str); 4] = [
+    ("E211", "printed at the start of every run; only silence afterwards makes it a failure"),
+    ("E220", "a wrapper without its message"),
+    ("E231", "a wrapper without its message"),
+    ("E284", "a wrapper without its message"),
+];
+
+/// A line that must not be taken for a failure: its id, the stream it is from, the line.
+fn hard_negatives() -> Option<Vec<(String, String, String)>> {
+    if !Path::new(TABLE).exists() {
+        return None;
+    }
+    let text = std::fs::read_to_string(TABLE).unwrap();
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("HN-") {
+            let (head, words) = rest.split_once(" :: ").unwrap();
+            let (number, stream) = head.split_once(" [").unwrap();
+            lines.push((
+                format!("HN-{number}"),
+                stream.split(']').next().unwrap().to_owned(),
+                words.to_owned(),
+            ));
+        } else if line.starts_with("{\"hn\"") {
+            let row: serde_json::Value = serde_json::from_str(line).unwrap();
+            let stream = row["format"].as_str().unwrap().to_owned();
+            lines.push((row["hn"].as_str().unwrap().to_owned(), stream, row["line"].to_string()));
+        }
+    }
+    Some(lines)
+}
+
+/// What the engine finds in a stream of this one line.
+fn findings(line: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut doctor = Doctor::new(Arc::new(Options::new()), "-", "test");
+    let now = Timestamp::from_seconds(1_795_000_000);
+    let mut out = |event: session_doctor::model::Event| {
+        if let EventBody::Finding(finding) = event.body {
+            found.push(finding);
+        }
+    };
+    doctor.feed(now, line.as_bytes(), &mut out);
+    doctor.finish(now, &mut out);
+    found
+}
+
+#[test]
+fn the_hard_negatives_are_none() {
+    let Some(lines) = hard_negatives() else {
+        eprintln!("skipped: the reference table is not beside this checkout");
+        return;
+    };
+    assert!(lines.len() >= 99, "only {} found: the table's shape has changed", lines.len());
+    let mut wrong = Vec::new();
+    for (id, stream, line) in &lines {
+        // The last section is about repetition, which is not a matter of one line.
+        if stream == "tool calls" || stream == "text" {
+            continue;
+        }
+        for finding in findings(line) {
+            let harmless =
+                finding.self_healing || matches!(finding.class, Class::ToolError | Class::UsageWarning);
+            if !harmless {
+                wrong.push(format!("{id} [{stream}] {} by {} :: {line}", finding.class, finding.rule));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
