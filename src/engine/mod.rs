@@ -267,7 +267,7 @@ impl Core {
         if scanned {
             self.scanner.hits(block.bytes, |at| hits.push(at));
         }
-        let escapes = memchr::memchr3(0x1b, b'\r', 0x08, block.bytes).is_some();
+        let escapes = ansi::is_terminal_text(block.bytes);
         let mut next_hit = hits.iter().copied().peekable();
         let (mut start, mut line) = (0, block.line);
         while start < block.bytes.len() {
@@ -302,6 +302,10 @@ impl Core {
         if self.documents.is_open() {
             match self.documents.push(frame.bytes, frame.line, frame.offset) {
                 Step::Held | Step::Skipped => return,
+                Step::Oversized => {
+                    self.summary.truncated += 1;
+                    return;
+                }
                 Step::Whole => {
                     let (bytes, line, offset) = self.documents.take();
                     let document = Frame { bytes: &bytes, line, offset, truncated: false };
@@ -364,7 +368,7 @@ impl Core {
             if self.wrapped.is_some() {
                 self.settle_wrapped(now, out);
             }
-            if self.documents.push(frame.bytes, frame.line, frame.offset) == Step::Skipped {
+            if self.documents.push(frame.bytes, frame.line, frame.offset) == Step::Oversized {
                 self.summary.truncated += 1;
             }
             return true;
@@ -939,6 +943,7 @@ impl Core {
             .part(track.id.as_bytes())
             .number(moment.place.as_ref().map_or(0, |place| place.offset))
             .part(known.model.as_deref().unwrap_or("").as_bytes())
+            .part(known.cwd.as_deref().unwrap_or("").as_bytes())
             .finish("s-");
         let body = if again { EventBody::SessionUpdated(known) } else { EventBody::SessionStarted(known) };
         let event = self.tracks[index].event(moment, id, body);
