@@ -5,6 +5,9 @@
 mod cli_errors;
 mod config;
 mod generated;
+mod layers;
 mod messages;
+mod properties;
 mod support;
 mod transcripts;
+mod wire;

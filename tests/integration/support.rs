@@ -45,7 +45,8 @@ pub fn recordings() -> Vec<(PathBuf, PathBuf)> {
     let cases = listed(&root).into_iter().flat_map(|agent| listed(&agent));
     cases
         .map(|case| {
-            let input = listed(&case).into_iter().find(|path| path.file_stem().is_some_and(|name| name == "input"));
+            let input =
+                listed(&case).into_iter().find(|path| path.file_stem().is_some_and(|name| name == "input"));
             let input = input.unwrap_or_else(|| panic!("no input.* in {}", case.display()));
             (case, input)
         })
