@@ -9,5 +9,6 @@ mod layers;
 mod messages;
 mod properties;
 mod support;
+mod tap;
 mod transcripts;
 mod wire;
