@@ -69,10 +69,10 @@ impl Options {
 
     /// Returns options with these rules and defaults.
     pub fn with_rules(rules: Arc<Rules>) -> Self {
-        let banners: Vec<&str> =
+        let openings: Vec<&str> =
             format::FORMATS.iter().flat_map(|format| format.banners()).copied().chain(["```"]).collect();
         Self {
-            scanner: Scanner::new(&rules, &banners),
+            scanner: Scanner::new(&rules, &openings),
             rules,
             policy: Policy::default(),
             detect: detect::Options::default(),
@@ -450,7 +450,10 @@ impl Core {
         let reads_text = self.active.as_ref().is_some_and(|active| active.reads_text);
         let terminal = escapes && ansi::is_terminal_text(frame.bytes);
         if !terminal && !reads_text && self.wrapped.is_none() && self.explanations.is_none() {
-            let candidate = hit.unwrap_or_else(|| self.scanner.is_candidate(frame.bytes));
+            let candidate = match hit {
+                Some(hit) => hit || self.scanner.opens(frame.bytes),
+                None => self.scanner.is_candidate(frame.bytes),
+            };
             if !candidate {
                 return;
             }

@@ -175,9 +175,9 @@ impl std::error::Error for Problem {}
 /// What [`walk`] found.
 #[derive(Debug, Default)]
 pub struct Walk {
-    /// The inputs, sorted by path, each path once.
+    /// The inputs in the order of the names given, what a directory holds sorted by path; each path once.
     pub inputs: Vec<Input>,
-    /// What could not be used, sorted by path.
+    /// What could not be used, in the same order.
     pub problems: Vec<Problem>,
 }
 
@@ -207,7 +207,10 @@ pub fn walk(roots: &[PathBuf], globs: &Globs, threads: usize) -> Walk {
         };
         let kind = metadata.file_type();
         if kind.is_dir() {
+            let (inputs, problems) = (found.inputs.len(), found.problems.len());
             walk_directory(root, globs, threads, &mut found);
+            found.inputs[inputs..].sort_by(|a, b| a.path.cmp(&b.path));
+            found.problems[problems..].sort_by(|a, b| a.path.cmp(&b.path));
         } else if kind.is_file() {
             found.inputs.push(Input { path: root.clone(), size: metadata.len(), kind: Kind::File });
         } else if kind.is_socket() && !is_descriptor(root) {
@@ -218,8 +221,6 @@ pub fn walk(roots: &[PathBuf], globs: &Globs, threads: usize) -> Walk {
     }
     let mut seen = HashSet::new();
     found.inputs.retain(|input| seen.insert(input.path.clone()));
-    found.inputs.sort_by(|a, b| a.path.cmp(&b.path));
-    found.problems.sort_by(|a, b| a.path.cmp(&b.path));
     found
 }
 
@@ -399,7 +400,7 @@ mod tests {
         let file = dir.path().join("core");
         let log = dir.path().join("a.log");
         let walk = walk(&[file.clone(), log, dir.path().to_owned(), file], &Globs::logs(), 1);
-        assert_eq!(names(&walk, dir.path()), ["a.log", "core"]);
+        assert_eq!(names(&walk, dir.path()), ["core", "a.log"], "in the order of the names");
     }
 
     #[test]
@@ -427,9 +428,9 @@ mod tests {
             said,
             [
                 "find `D/a.lgo`: no such file or directory / did you mean `D/a.log`?",
+                "find `D/x/y/z`: no such file or directory / `D` is the part of that path that exists",
                 "find a log in `D/none`: no file in it matches / files ending in .jsonl .log .txt .md .json \
                  .traj are taken (also with .gz .zst); --glob takes others",
-                "find `D/x/y/z`: no such file or directory / `D` is the part of that path that exists",
             ]
         );
     }

@@ -113,8 +113,8 @@ fn retry(text: &str) -> Option<Retry> {
     }
     let notice = regex(
         &NOTICE,
-        r"(?x) \bretrying\sin\s(?P<s>[\d.]+)\s?(?P<unit>ms|s|sec|seconds?|minutes?|m)\b | \bretrying\s\S+\sin\s(?P<s2>[\d.]+)\sseconds
-          | \bretrying\safter\s(?P<ms>\d+)\s?ms | \bretrying\swith\sbackoff | \bwill\sretry\sin | ;\sretrying\s\d+/\d+ | ,\sretrying\b | ·\sretrying\b | \bretrying\s\(retry\(
+        r"(?x) (?:[·,;]\s)?\bretrying\sin\s(?P<s>[\d.]+)\s?(?P<unit>ms|s|sec|seconds?|minutes?|m)\b | (?:[·,;]\s)?\bretrying\s\S+\sin\s(?P<s2>[\d.]+)\sseconds
+          | (?:[·,;]\s)?\bretrying\safter\s(?P<ms>\d+)\s?ms | \bretrying\swith\sbackoff | \bwill\sretry\sin | ;\sretrying\s\d+/\d+ | ,\sretrying\b | ·\sretrying\b | \bretrying\s\(retry\(
           | ^reconnecting\b | ^falling\sback\sfrom | \bretrying\.\.\. ",
     );
     let found = notice.captures(text)?;

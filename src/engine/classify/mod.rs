@@ -13,7 +13,7 @@ use crate::model::record::{Failure, Retry, TextLine, ToolResult};
 use crate::model::{Class, Origin};
 
 use facts::{Facts, LOOK_AT, head};
-use rules::{Rank, Rules};
+use rules::{Rank, Rules, Touched};
 
 /// A failure with its class.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,8 +112,12 @@ pub fn line(rules: &Rules, agent: &str, line: &TextLine<'_>, mut trace: Trace<'_
         return None;
     }
     let body = fold::fold_lower(head(&line.text[line.body..], LOOK_AT));
+    let touched = rules.touched(&body);
+    if touched.introducers.is_empty() && touched.rules.is_empty() {
+        return None;
+    }
     let mut introduced = None;
-    for introducer in &rules.introducers {
+    for introducer in touched.introducers.iter().map(|number| &rules.introducers[usize::from(*number)]) {
         if introducer.introduces(&body) {
             introduced.get_or_insert(introducer.id.as_str());
             note(&mut trace, &introducer.id, None, true, || {
@@ -122,7 +126,7 @@ pub fn line(rules: &Rules, agent: &str, line: &TextLine<'_>, mut trace: Trace<'_
         }
     }
     let facts = facts::read(&body);
-    let exact = best_line(rules, agent, &body, trace.as_deref_mut());
+    let exact = best_line(rules, &touched, agent, &body, trace.as_deref_mut());
     let origin = if introduced.is_some() { Origin::Provider } else { Origin::Agent };
     let rule = match (introduced, exact) {
         // A program's exact wording wins over what may be read out of it.
@@ -147,8 +151,9 @@ pub fn concerns(rules: &Rules, agent: &str, line: &TextLine<'_>) -> bool {
         return false;
     }
     let body = fold::fold_lower(head(&line.text[line.body..], LOOK_AT));
-    rules.introducers.iter().any(|introducer| introducer.introduces(&body))
-        || best_line(rules, agent, &body, None).is_some()
+    let touched = rules.touched(&body);
+    touched.introducers.iter().any(|number| rules.introducers[usize::from(*number)].introduces(&body))
+        || best_line(rules, &touched, agent, &body, None).is_some()
 }
 
 /// Returns the retry that a plain line announces, if it does.
@@ -172,9 +177,11 @@ fn best(
     facts: &Facts,
     mut trace: Trace<'_>,
 ) -> Option<usize> {
+    let touched = rules.touched(folded).rules;
     let mut best: Option<(usize, Rank)> = None;
     for (index, rule) in rules.rules.iter().enumerate() {
-        let text = rule.text_match(folded);
+        let has_stem = u16::try_from(index).is_ok_and(|number| touched.binary_search(&number).is_ok());
+        let text = has_stem.then(|| rule.text_match(folded)).flatten();
         let code = rule.codes.iter().find(|code| facts.codes.iter().any(|known| known == *code));
         let status = facts.status.filter(|status| rule.statuses.contains(status));
         let rank = match (&text, code, status) {
@@ -184,7 +191,7 @@ fn best(
             (None, None, None) => continue,
         };
         let why = || match (&text, code, status) {
-            (Some(found), _, _) => format!("text `{}`", found.as_str()),
+            (Some(found), _, _) => format!("text `{found}`"),
             (None, Some(code), _) => format!("code `{code}`"),
             (None, None, status) => format!("status {}", status.unwrap_or_default()),
         };
@@ -214,13 +221,20 @@ fn best(
 }
 
 /// Returns the index of the rule whose exact wording a plain line has.
-fn best_line(rules: &Rules, agent: &str, body: &str, mut trace: Trace<'_>) -> Option<usize> {
+fn best_line(
+    rules: &Rules,
+    touched: &Touched,
+    agent: &str,
+    body: &str,
+    mut trace: Trace<'_>,
+) -> Option<usize> {
     let mut best: Option<usize> = None;
-    for (index, rule) in rules.rules.iter().enumerate() {
+    for index in touched.rules.iter().copied().map(usize::from) {
+        let rule = &rules.rules[index];
         let Some(found) = rule.line_match(body) else { continue };
         if let Some(words) = rule.disclaimer(body) {
             note(&mut trace, &rule.id, Some(rule.class), false, || {
-                format!("line `{}` matches, but `{words}` disclaims it", found.as_str())
+                format!("line `{found}` matches, but `{words}` disclaims it")
             });
             continue;
         }
@@ -230,7 +244,7 @@ fn best_line(rules: &Rules, agent: &str, body: &str, mut trace: Trace<'_>) -> Op
             });
             continue;
         }
-        note(&mut trace, &rule.id, Some(rule.class), true, || format!("line `{}`", found.as_str()));
+        note(&mut trace, &rule.id, Some(rule.class), true, || format!("line `{found}`"));
         let rank = |index: usize| {
             let rule = &rules.rules[index];
             (rule.rank.unwrap_or(Rank::Text), std::cmp::Reverse(rules.precedence(rule.class)))

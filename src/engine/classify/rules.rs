@@ -1,9 +1,10 @@
 //! Rules: patterns as data, loaded, checked, compiled when first needed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
-use regex::{Regex, RegexBuilder};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
 
 use crate::model::{Class, Origin};
@@ -36,6 +37,46 @@ pub struct Rules {
     pub introducers: Vec<Introducer>,
     /// The position of each class in the order of precedence (lower wins).
     precedence: HashMap<Class, usize>,
+    index: OnceLock<StemIndex>,
+}
+
+/// Which stems stand in a text, and so which rules can match it: one pass instead of one per rule.
+#[derive(Debug)]
+struct StemIndex {
+    automaton: AhoCorasick,
+    /// By stem: the introducers that need it.
+    introducers: Vec<Vec<u16>>,
+    /// By stem: the rules that need it for `line` or for `text`.
+    rules: Vec<Vec<u16>>,
+}
+
+/// Which introducers and rules have a stem in a text; indexes in ascending order.
+#[derive(Debug, Default)]
+pub struct Touched {
+    /// Into [`Rules::introducers`].
+    pub introducers: Vec<u16>,
+    /// Into [`Rules::rules`].
+    pub rules: Vec<u16>,
+}
+
+impl StemIndex {
+    fn new(rules: &Rules) -> Self {
+        let mut stems: BTreeMap<&str, (Vec<u16>, Vec<u16>)> = BTreeMap::new();
+        for (number, row) in (0..).zip(&rules.introducers) {
+            row.stems.iter().for_each(|stem| stems.entry(stem).or_default().0.push(number));
+        }
+        for (number, row) in (0..).zip(&rules.rules) {
+            let all = row.stems.iter().chain(&row.line_stems);
+            all.for_each(|stem| stems.entry(stem).or_default().1.push(number));
+        }
+        let automaton = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .match_kind(MatchKind::Standard)
+            .build(stems.keys())
+            .expect("a few hundred short literals fit an automaton");
+        let (introducers, rules) = stems.into_values().unzip();
+        Self { automaton, introducers, rules }
+    }
 }
 
 /// One rule. Patterns see folded, lower-case text.
@@ -91,7 +132,8 @@ struct Patterns {
 }
 
 /// How programs without a log format announce an error before they say it.
-const SPOKEN_LEVEL: &str = "(?:fatal |unexpected |unhandled |uncaught )?(?:error|exception|fatal): ";
+pub(super) const SPOKEN_LEVEL: &str =
+    "(?:fatal |unexpected |unhandled |uncaught )?(?:error|exception|fatal): ";
 
 /// The most memory that one joined expression may compile to, in bytes.
 const REGEX_LIMIT: usize = 4 << 20;
@@ -104,34 +146,35 @@ impl Patterns {
     fn build(&self) -> Result<Regex, regex::Error> {
         let joined = self.source.join("|");
         let expression = if self.anchored { format!("^(?:{SPOKEN_LEVEL})?(?:{joined})") } else { joined };
-        RegexBuilder::new(&expression).size_limit(REGEX_LIMIT).build()
+        // Texts are folded and patterns are ASCII: Unicode tables would only cost memory and time.
+        RegexBuilder::new(&expression).unicode(false).size_limit(REGEX_LIMIT).build()
     }
 
-    fn find<'t>(&self, text: &'t str) -> Option<regex::Match<'t>> {
+    /// Returns the words that match (with what stands around them, where a match ends inside a character).
+    fn find<'t>(&self, text: &'t str) -> Option<&'t str> {
         if self.source.is_empty() {
             return None;
         }
-        self.compiled.get_or_init(|| self.build().expect("checked by `Rules::check`")).find(text)
+        let regex = self.compiled.get_or_init(|| self.build().expect("checked by `Rules::check`"));
+        let found = regex.find(text.as_bytes())?;
+        Some(text.get(found.range()).unwrap_or(text))
     }
 }
 
 impl Rule {
     /// Returns where the patterns match a message: `text` anywhere, `line` at its start.
-    pub fn text_match<'t>(&self, text: &'t str) -> Option<regex::Match<'t>> {
-        contains_any(text, &self.stems)
-            .then(|| self.text.find(text))
-            .flatten()
-            .or_else(|| self.line_match(text))
+    pub fn text_match<'t>(&self, text: &'t str) -> Option<&'t str> {
+        self.text.find(text).or_else(|| self.line_match(text))
     }
 
     /// Returns the match of the `line` patterns at the start of a plain line's own words.
-    pub fn line_match<'t>(&self, body: &'t str) -> Option<regex::Match<'t>> {
-        contains_any(body, &self.line_stems).then(|| self.line.find(body)).flatten()
+    pub fn line_match<'t>(&self, body: &'t str) -> Option<&'t str> {
+        self.line.find(body)
     }
 
     /// Returns the disclaimer that keeps the rule from firing on this text, if there is one.
     pub fn disclaimer<'t>(&self, text: &'t str) -> Option<&'t str> {
-        self.unless.find(text).map(|found| found.as_str())
+        self.unless.find(text)
     }
 
     /// Whether it has patterns for plain lines.
@@ -143,12 +186,8 @@ impl Rule {
 impl Introducer {
     /// Returns whether a plain line begins in this way.
     pub fn introduces(&self, body: &str) -> bool {
-        contains_any(body, &self.stems) && self.line.find(body).is_some() && self.unless.find(body).is_none()
+        self.line.find(body).is_some() && self.unless.find(body).is_none()
     }
-}
-
-fn contains_any(text: &str, stems: &[String]) -> bool {
-    stems.iter().any(|stem| memchr::memmem::find(text.as_bytes(), stem.as_bytes()).is_some())
 }
 
 /// Why rules could not be loaded.
@@ -277,7 +316,7 @@ impl Rules {
             .collect();
         let precedence =
             file.precedence.into_iter().enumerate().map(|(index, class)| (class, index)).collect();
-        Ok(Self { rules, introducers, precedence })
+        Ok(Self { rules, introducers, precedence, index: OnceLock::new() })
     }
 
     /// Compiles every pattern and checks what loading takes for granted. The tests run it over the built-in rules.
@@ -328,23 +367,33 @@ impl Rules {
         Ok(())
     }
 
+    /// Returns which introducers and rules have a stem in a (folded, lower-case) text.
+    pub fn touched(&self, text: &str) -> Touched {
+        let index = self.index.get_or_init(|| StemIndex::new(self));
+        let mut touched = Touched::default();
+        for found in index.automaton.find_overlapping_iter(text) {
+            touched.introducers.extend(&index.introducers[found.pattern()]);
+            touched.rules.extend(&index.rules[found.pattern()]);
+        }
+        for list in [&mut touched.introducers, &mut touched.rules] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        touched
+    }
+
     /// Returns the place of a class in the order of precedence (lower wins).
     pub fn precedence(&self, class: Class) -> usize {
         self.precedence.get(&class).copied().unwrap_or(usize::MAX)
     }
 
-    /// Returns every literal of which one stands in each plain line that a rule or introducer can match.
-    pub fn line_stems(&self) -> Vec<&str> {
-        let mut stems: Vec<&str> = self
-            .introducers
-            .iter()
-            .flat_map(|introducer| &introducer.stems)
-            .chain(self.rules.iter().filter(|rule| rule.reads_lines()).flat_map(|rule| &rule.line_stems))
-            .map(String::as_str)
-            .collect();
-        stems.sort_unstable();
-        stems.dedup();
-        stems
+    /// Returns the patterns for plain lines, each with the literals of which one stands in every line that it matches.
+    pub fn line_patterns(&self) -> impl Iterator<Item = (&str, &[String])> {
+        let introducers = self.introducers.iter().map(|row| (&row.line, &row.stems));
+        let rules = self.rules.iter().map(|row| (&row.line, &row.line_stems));
+        introducers
+            .chain(rules)
+            .flat_map(|(line, stems)| line.source.iter().map(|pattern| (pattern.as_str(), stems.as_slice())))
     }
 }
 

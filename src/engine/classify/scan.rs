@@ -1,50 +1,129 @@
-//! The block pre-scan for plain text: which lines of a block can concern any rule at all.
+//! The pre-scan for plain text: which lines can concern any rule at all.
 //!
-//! One pass of one automaton over a lower-cased block finds the literals of which every rule needs one; only the
-//! few lines that hold one go on to the exact rules. The result is the same as asking every rule about every line,
-//! and a property test says so.
+//! Rules for plain lines are anchored where a line's own words begin, so a line is decided by how it opens: the first
+//! three bytes of its words are looked up in a small table made from the rules' patterns. The few patterns that have
+//! no certain opening name literals instead, and those are searched in the whole block. What passes goes on to the
+//! exact rules; the result is the same as asking every rule about every line, and a property test says so.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use std::sync::Arc;
 
-use super::rules::Rules;
+use aho_corasick::packed;
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::literal::{ExtractKind, Extractor};
 
-/// Finds the lines of plain text that may concern a rule. Clones share the automaton.
+use super::rules::{Rules, SPOKEN_LEVEL};
+use crate::engine::format::plain;
+
+/// How many bytes of a line's own words decide.
+const OPENING: usize = 3;
+
+/// How many openings a single pattern may have.
+const OPENINGS_PER_PATTERN: usize = 200;
+
+/// Finds the lines of plain text that may concern a rule. Clones share the tables.
 #[derive(Clone)]
 pub struct Scanner {
-    automaton: AhoCorasick,
+    openings: Arc<Openings>,
+    /// For the literals that may stand anywhere; `None`: there are none.
+    anywhere: Option<Arc<packed::Searcher>>,
     lower: Vec<u8>,
 }
 
-impl Scanner {
-    /// Builds the scanner for these rules and for further literals (lower-case) that the caller waits for.
-    pub fn new(rules: &Rules, further: &[&str]) -> Self {
-        let stems = rules.line_stems();
-        let ascii = stems.iter().copied().chain(further.iter().copied()).map(ascii_part);
-        let automaton = AhoCorasick::builder()
-            .kind(Some(AhoCorasickKind::DFA))
-            .match_kind(MatchKind::Standard)
-            .build(ascii)
-            .expect("a few hundred short literals fit a DFA");
-        Self { automaton, lower: Vec::new() }
+/// A set of three-byte openings, as a bit table over a hash: a stranger may slip in, nobody is left out.
+struct Openings([u64; 1024]);
+
+impl Openings {
+    fn hash(opening: [u8; OPENING]) -> usize {
+        let key = u32::from_le_bytes([opening[0], opening[1], opening[2], 0]);
+        (key.wrapping_mul(0x9E37_79B1) >> 16) as usize
     }
 
-    /// Calls `each` with the byte position of every hit in the block, in order.
+    fn insert(&mut self, opening: [u8; OPENING]) {
+        let hash = Self::hash(opening);
+        self.0[hash / 64] |= 1 << (hash % 64);
+    }
+
+    fn contains(&self, opening: [u8; OPENING]) -> bool {
+        let hash = Self::hash(opening);
+        self.0[hash / 64] >> (hash % 64) & 1 == 1
+    }
+}
+
+impl Scanner {
+    /// Builds the scanner for these rules, and for further openings (lower-case ASCII) that the caller waits for.
+    pub fn new(rules: &Rules, further_openings: &[&str]) -> Self {
+        let mut openings = Openings([0; 1024]);
+        let mut anywhere: Vec<&str> = Vec::new();
+        let spoken =
+            ["error: ", "exception: ", "fatal: ", "fatal ", "unexpected ", "unhandled ", "uncaught "];
+        debug_assert!(spoken.iter().all(|word| SPOKEN_LEVEL.contains(word.trim_end_matches([' ', ':']))));
+        for word in spoken.iter().chain(further_openings) {
+            if let Some(opening) = first(word.as_bytes()) {
+                openings.insert(opening);
+            }
+        }
+        for (pattern, stems) in rules.line_patterns() {
+            match pattern_openings(pattern) {
+                Some(found) => found.into_iter().for_each(|opening| openings.insert(opening)),
+                None => anywhere.extend(stems.iter().map(|stem| ascii_part(stem))),
+            }
+        }
+        anywhere.sort_unstable();
+        anywhere.dedup();
+        let searcher = packed::Config::new().builder().extend(&anywhere).build();
+        Self { openings: Arc::new(openings), anywhere: searcher.map(Arc::new), lower: Vec::new() }
+    }
+
+    /// Calls `each` with the position of every literal in the block, in order.
     pub fn hits(&mut self, block: &[u8], mut each: impl FnMut(usize)) {
+        let Some(searcher) = &self.anywhere else { return };
         self.lower.clear();
         self.lower.extend_from_slice(block);
         self.lower.make_ascii_lowercase();
-        for found in self.automaton.find_iter(&self.lower) {
-            each(found.start());
+        searcher.find_iter(&self.lower).for_each(|found| each(found.start()));
+    }
+
+    /// Returns whether a line opens as one that may concern a rule.
+    pub fn opens(&self, line: &[u8]) -> bool {
+        let start = match line.first() {
+            // Words at the very start: the common case.
+            Some(b'a'..=b'z') => 0,
+            _ => plain::prefix(line).end,
+        };
+        match &line[start..] {
+            [a, b, c, ..] => {
+                // What is not ASCII may be folded into something else.
+                !(a.is_ascii() && b.is_ascii() && c.is_ascii())
+                    || self.openings.contains([a, b, c].map(u8::to_ascii_lowercase))
+            }
+            _ => false,
         }
     }
 
-    /// Returns whether a line holds any of the literals.
+    /// Returns whether a line may concern a rule: it opens so, or holds one of the literals.
     pub fn is_candidate(&mut self, line: &[u8]) -> bool {
-        self.lower.clear();
-        self.lower.extend_from_slice(line);
-        self.lower.make_ascii_lowercase();
-        self.automaton.is_match(&self.lower)
+        self.opens(line) || {
+            let mut hit = false;
+            self.hits(line, |_| hit = true);
+            hit
+        }
     }
+}
+
+fn first(bytes: &[u8]) -> Option<[u8; OPENING]> {
+    bytes.first_chunk().copied().filter(|opening| opening.is_ascii())
+}
+
+/// Returns the first bytes of everything that a pattern can match, or `None` if they are not certain.
+fn pattern_openings(pattern: &str) -> Option<Vec<[u8; OPENING]>> {
+    let hir = ParserBuilder::new().utf8(false).unicode(false).build().parse(pattern).ok()?;
+    let literals = Extractor::new()
+        .kind(ExtractKind::Prefix)
+        .limit_total(OPENINGS_PER_PATTERN)
+        .limit_literal_len(OPENING)
+        .limit_class(40)
+        .extract(&hir);
+    literals.literals()?.iter().map(|literal| first(literal.as_bytes())).collect()
 }
 
 /// The longest part of a stem that typography cannot change: what `fold` would rewrite may stand in the raw line
@@ -61,18 +140,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn typography_does_not_hide_a_candidate() {
+    fn typography_and_prefixes_do_not_hide_a_candidate() {
         let mut scanner = Scanner::new(&Rules::built_in(), &[]);
-        for line in ["You’ve hit your limit ∙ resets 3pm", "API Error: 529", "LITELLM.RateLimitError: x"]
-        {
+        for line in [
+            "You’ve hit your limit ∙ resets 3pm",
+            "API Error: 529",
+            "LITELLM.RateLimitError: x",
+            "[2026-01-01 10:00:00 ERROR] Credit balance is too low",
+            "> litellm.Timeout: x",
+        ] {
             assert!(scanner.is_candidate(line.as_bytes()), "{line}");
         }
-        assert!(!scanner.is_candidate(b"compiling session-doctor v0.1.0"));
+        for line in
+            ["downloaded 3 crates", "Jun 14 15:16:01 combo sshd[19939]: x", "", "ab", "{ }"]
+        {
+            assert!(!scanner.is_candidate(line.as_bytes()), "{line}");
+        }
     }
 
     #[test]
-    fn the_kept_part_of_a_stem_is_ascii() {
-        assert_eq!(ascii_part("team's pooled"), "s pooled");
-        assert_eq!(ascii_part("logged in"), "logged in");
+    fn the_literals_that_may_stand_anywhere_stay_few() {
+        let rules = Rules::built_in();
+        let unbound: Vec<&str> = rules
+            .line_patterns()
+            .map(|(pattern, _)| pattern)
+            .filter(|pattern| pattern_openings(pattern).is_none())
+            .collect();
+        assert!(unbound.len() <= 8, "{unbound:#?}");
+        assert!(Scanner::new(&rules, &[]).anywhere.is_some_and(|searcher| searcher.minimum_len() > 0));
     }
 }

@@ -55,7 +55,7 @@ impl Format for Gemini {
     }
 
     fn banners(&self) -> &'static [&'static str] {
-        &["yolo mode is enabled", "retrying with backoff", "retrying after ", "error when talking to", "error generating content"]
+        &["yolo mode is enabled", "attempt ", "error when talking to", "error generating content"]
     }
 
     fn reads_text(&self) -> bool {

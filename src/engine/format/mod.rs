@@ -60,8 +60,8 @@ pub trait Format: Sync {
     /// and must not claim what another agent could have written.
     fn recognise(&self, frame: Frame<'_>) -> bool;
 
-    /// Returns literals (lower-case ASCII) of which one stands in every plain line that [`Self::recognise`] claims:
-    /// banners. Plain text is asked about line by line only where one of them stands.
+    /// Returns how the plain lines begin (after a time stamp and a level; lower-case ASCII, three bytes at least) that
+    /// [`Self::recognise`] claims: banners. It is asked about plain lines that begin so, and no others.
     fn banners(&self) -> &'static [&'static str] {
         &[]
     }

@@ -3,10 +3,8 @@
 //! Knows no agent. It only makes a line readable; whether it is a failure, the rules for plain lines decide.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
 
 use jiff::tz::TimeZone;
-use regex::Regex;
 
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{Body, LogLevel, Record, TextLine};
@@ -50,41 +48,157 @@ const MAX_INDENT: usize = 3;
 ///
 /// `zone` is where a time stamp without a zone is taken to be from.
 pub fn read_line<'a>(text: Cow<'a, str>, zone: &TimeZone) -> (Option<Timestamp>, TextLine<'a>) {
-    static PREFIX: OnceLock<Regex> = OnceLock::new();
-    let prefix = PREFIX.get_or_init(|| {
-        Regex::new(
-            r"(?x)^
-            (?P<row> \s{0,4} (?:>|⎿|└|\|)\s{1,3} )?
-            (?P<open> \[ )?
-            (?P<time> \d{4}[-/.]\d\d[-/.]\d\d [T\s] \d\d:\d\d:\d\d (?:[.,]\d{1,9})? (?:\s?(?:Z|UTC|[+-]\d\d:?\d\d))? )?
-            (?P<close> \]? )
-            (?P<between> [\s:|-]{0,8} (?:\w[\w.]{0,40}\s-\s)? )
-            (?P<level> (?: \[?(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|FATAL|CRITICAL|PANIC)\]?:? | \[(?:trace|debug|info|notice|warn|warning|error|fatal|critical)\] ) (?:$|[\s:-]) )?
-            (?P<after> [\s:|-]{0,8} (?:[\w./-]{1,60}\.\w{1,4}:\d{1,6}\s{1,3})? )
-            ",
-        )
-        .expect("a constant pattern that the tests compile")
-    });
-    let mut line = TextLine { text, body: 0, level: None, content: false };
-    let Some(found) = prefix.captures(&line.text) else {
-        return (None, line);
-    };
-    let time_text = found.name("time").map(|time| time.as_str());
-    let level_text = found.name("level").map(|level| level.as_str());
-    let row = found.name("row");
-    let end = if time_text.is_some() || (level_text.is_some() && found.name("open").is_none_or(|open| open.is_empty()))
-    {
-        found.get(0).map_or(0, |all| all.end())
-    } else {
-        row.map_or(0, |row| row.end())
-    };
-    let rest = &line.text[end..];
-    let indent = rest.len() - rest.trim_start().len();
-    let time = time_text.and_then(|time| parse_time(time, zone));
-    line.level = level_text.map(read_level);
-    line.content = end == 0 && indent > MAX_INDENT;
-    line.body = end + indent;
+    let prefix = prefix(text.as_bytes());
+    let time = prefix.time.as_ref().and_then(|range| parse_time(text.get(range.clone())?, zone));
+    let level = prefix.level.as_ref().and_then(|range| text.get(range.clone())).map(read_level);
+    let line = TextLine { body: prefix.end, level, content: prefix.indented, text };
     (time, line)
+}
+
+/// What stands in front of a line's own words.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Prefix {
+    /// The time stamp.
+    pub time: Option<std::ops::Range<usize>>,
+    /// The level, brackets included.
+    pub level: Option<std::ops::Range<usize>>,
+    /// Where the line's own words begin.
+    pub end: usize,
+    /// Whether the line is indented as somebody's quotation or code is.
+    pub indented: bool,
+}
+
+/// The words that programs write in front of a line to say how bad it is.
+const LEVELS: [&[u8]; 11] = [
+    b"TRACE", b"DEBUG", b"INFO", b"NOTICE", b"WARNING", b"WARN", b"ERROR", b"ERR", b"FATAL", b"CRITICAL", b"PANIC",
+];
+
+/// Finds a row mark (`>`, `|`, `⎿`, `└`), a time stamp, a level and a place in a source file in front of a line.
+pub fn prefix(line: &[u8]) -> Prefix {
+    let blanks = |from: usize, most: usize| {
+        line[from..].iter().take(most).take_while(|byte| matches!(byte, b' ' | b'\t')).count()
+    };
+    let filler = |from: usize| {
+        line[from..].iter().take(8).take_while(|byte| matches!(byte, b' ' | b'\t' | b':' | b'|' | b'-')).count()
+    };
+    let mut at = blanks(0, 4);
+    let mark = match line.get(at..) {
+        Some([b'>' | b'|', ..]) => 1,
+        Some([0xe2, 0x8e, 0xbf, ..] | [0xe2, 0x94, 0x94, ..]) => 3,
+        _ => 0,
+    };
+    let gap = if mark > 0 { blanks(at + mark, 3) } else { 0 };
+    // A no-break space may follow the mark.
+    let gap = if mark == 3 && line.get(at + 3..at + 5) == Some(&[0xc2, 0xa0]) { 2 } else { gap };
+    let row = if mark > 0 && gap > 0 { at + mark + gap } else { 0 };
+    at = row;
+    let mut found = Prefix::default();
+    let bracket = usize::from(line.get(at) == Some(&b'['));
+    if let Some(length) = time_stamp(&line[at + bracket..]) {
+        found.time = Some(at + bracket..at + bracket + length);
+        at += bracket + length;
+        at += filler(at);
+        if let Some(level) = level(&line[at..]) {
+            // `[2026-01-16 00:02:46 ERROR] …`
+            found.level = Some(at..at + level);
+            at += level;
+        }
+        at += usize::from(bracket == 1 && line.get(at) == Some(&b']'));
+        at += filler(at);
+        if found.level.is_none() {
+            at += logger(&line[at..]);
+        }
+    } else {
+        at += blanks(at, 4);
+    }
+    if found.level.is_none()
+        && let Some(level) = level(&line[at..])
+    {
+        found.level = Some(at..at + level);
+        at += level;
+    }
+    if found.time.is_some() || found.level.is_some() {
+        at += filler(at);
+        at += source_place(&line[at..]);
+        found.end = at;
+    } else {
+        found.end = row;
+    }
+    let indent = line[found.end..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    found.indented = found.end == 0 && indent > MAX_INDENT;
+    found.end += indent;
+    found
+}
+
+/// Returns the length of a time stamp such as `2026-11-20T05:00:01,123 +0100`.
+fn time_stamp(bytes: &[u8]) -> Option<usize> {
+    const SHAPE: &[u8; 19] = b"dddd-dd-ddTdd:dd:dd";
+    let fits = bytes.len() >= SHAPE.len()
+        && SHAPE.iter().zip(bytes).all(|(shape, byte)| match shape {
+            b'd' => byte.is_ascii_digit(),
+            b'-' => matches!(byte, b'-' | b'/' | b'.'),
+            b'T' => matches!(byte, b'T' | b' '),
+            _ => byte == shape,
+        });
+    if !fits {
+        return None;
+    }
+    let mut at = SHAPE.len();
+    if matches!(bytes.get(at), Some(b'.' | b',')) {
+        let digits = bytes[at + 1..].iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
+        at += if digits > 0 { digits + 1 } else { 0 };
+    }
+    let space = usize::from(bytes.get(at) == Some(&b' '));
+    let zone = match &bytes[at + space..] {
+        [b'Z', ..] => 1,
+        [b'U', b'T', b'C', ..] => 3,
+        [b'+' | b'-', a, b, b':', c, d, ..] if [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()) => 6,
+        [b'+' | b'-', a, b, c, d, ..] if [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()) => 5,
+        _ => return Some(at),
+    };
+    Some(at + space + zone)
+}
+
+/// Returns the length of a level, with its brackets and colon.
+fn level(bytes: &[u8]) -> Option<usize> {
+    let open = usize::from(bytes.first() == Some(&b'['));
+    let words = &bytes[open..];
+    let word = LEVELS.iter().find(|level| {
+        words.starts_with(level) || (open == 1 && words.len() >= level.len() && words[..level.len()].eq_ignore_ascii_case(level))
+    })?;
+    let mut at = open + word.len();
+    if open == 1 {
+        if bytes.get(at) != Some(&b']') {
+            return None;
+        }
+        at += 1;
+    }
+    at += usize::from(bytes.get(at) == Some(&b':'));
+    matches!(bytes.get(at), None | Some(b' ' | b'\t' | b':' | b'-' | b']')).then_some(at)
+}
+
+/// Returns the length of a logger's name between dashes: `openai - `.
+fn logger(bytes: &[u8]) -> usize {
+    let name = bytes.iter().take(42).take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')).count();
+    if name > 0 && bytes[name..].starts_with(b" - ") { name + 3 } else { 0 }
+}
+
+/// Returns the length of a place in a source file: `main.py:498  `.
+fn source_place(bytes: &[u8]) -> usize {
+    let path = bytes
+        .iter()
+        .take(66)
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b'-'))
+        .count();
+    let digits = match bytes.get(path) {
+        Some(b':') if bytes[..path].contains(&b'.') => {
+            bytes[path + 1..].iter().take(6).take_while(|byte| byte.is_ascii_digit()).count()
+        }
+        _ => 0,
+    };
+    let end = path + 1 + digits;
+    let blanks = if digits > 0 { bytes[end..].iter().take(3).take_while(|byte| **byte == b' ').count() } else { 0 };
+    if blanks > 0 { end + blanks } else { 0 }
 }
 
 fn read_level(text: &str) -> LogLevel {
