@@ -151,9 +151,7 @@ mod tests {
         ] {
             assert!(scanner.is_candidate(line.as_bytes()), "{line}");
         }
-        for line in
-            ["downloaded 3 crates", "Jun 14 15:16:01 combo sshd[19939]: x", "", "ab", "{ }"]
-        {
+        for line in ["downloaded 3 crates", "Jun 14 15:16:01 combo sshd[19939]: x", "", "ab", "{ }"] {
             assert!(!scanner.is_candidate(line.as_bytes()), "{line}");
         }
     }
