@@ -175,7 +175,7 @@ impl Track {
         if !incident.self_healing
             && let Some(episode) = self.episodes.get_mut(&incident.class)
         {
-            episode.met(time);
+            episode.met(time, !restates);
         }
         self.observe(moment, time, &Observation::Incident(&incident), retry_at, policy, out);
     }
@@ -274,7 +274,7 @@ impl Track {
     ) {
         let class = detection.class;
         let episode = self.episodes.entry(class).or_default();
-        episode.met(time);
+        episode.met(time, false);
         if !episode.is_news(detection.level, time) {
             return;
         }
