@@ -963,7 +963,12 @@ impl Core {
         let moment = self.moment(now, None, None);
         let policy = &self.options.policy;
         let alerts = &mut self.summary.alerts;
-        for track in &mut self.tracks {
+        // A sub-agent whose failure the one who sent it off has heard of, and gone on after, left no trouble behind.
+        let heard: Vec<String> = self.tracks.iter().map(|track| track.id.clone()).collect();
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            if track.parent.as_ref().is_some_and(|parent| heard[index..].contains(parent)) {
+                continue;
+            }
             track.end(&moment, lines, policy, &mut |event| {
                 if let EventBody::Alert(alert) = &event.body {
                     *alerts.entry(alert.class.name()).or_default() += 1;
