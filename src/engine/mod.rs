@@ -492,8 +492,13 @@ impl Core {
         }
         let reads_text = self.active.as_ref().is_some_and(|active| active.reads_text);
         if reads_text && let Some(mut active) = self.active.take() {
+            let before = self.summary.records;
             let decoded = active.decoder.text(&text, &mut |record| self.record(now, frame, record, out));
             self.active = Some(active);
+            if self.summary.records > before {
+                // The line was counted when it came.
+                self.summary.records -= 1;
+            }
             if decoded == Decoded::Yes {
                 return;
             }
