@@ -40,7 +40,8 @@ const ENGINE_ARROWS: &[(&str, &[&str])] = &[
     ("ansi", &[]),
     ("document", &[]),
     ("redact", &[]),
-    ("classify", &[]),
+    // The pre-scan asks `plain` where a line's own words begin.
+    ("classify", &["format"]),
     ("usage", &[]),
     ("format", &["framing", "ansi"]),
     ("policy", &[]),
