@@ -822,7 +822,7 @@ impl Core {
             self_healing: verdict.retry.is_some(),
             retry_at,
             retry_at_basis,
-            message: redact::excerpt(text, MESSAGE_CHARS),
+            message: redact::excerpt(&with_attempt(text, verdict.retry), MESSAGE_CHARS),
         };
         let (line, offset) = moment.place.as_ref().map_or((0, 0), |place| (place.line, place.offset));
         let id = IdBuilder::new("finding")
@@ -1037,5 +1037,18 @@ impl Core {
     }
 }
 
-/// How long a line that may be wrapped is held back for its continuation, in milliseconds.
-const WRAP_WAIT_MS: i64 = 50;
+/// How long a line that may be wrapped is held back for its continuation, in milliseconds: terminals and programs
+/// write both in one go.
+const WRAP_WAIT_MS: i64 = 1;
+
+/// Returns the words of a retry notice with the attempt, where a field told it and the words do not.
+fn with_attempt(text: &str, retry: Option<crate::model::record::Retry>) -> Cow<'_, str> {
+    let told = || text.contains("ttempt") || text.contains("econnecting") || text.contains('/');
+    match retry {
+        Some(crate::model::record::Retry { attempt: Some(attempt), max_attempts, .. }) if !told() => {
+            let of = max_attempts.map_or_else(String::new, |most| format!(" of {most}"));
+            Cow::Owned(format!("{text} (attempt {attempt}{of})"))
+        }
+        _ => Cow::Borrowed(text),
+    }
+}

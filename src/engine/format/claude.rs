@@ -218,7 +218,8 @@ impl Stream {
             "progress" if line.data.is_some() => self.progress(&line, &head, out),
             "control_request" | "control_response" | "control_cancel_request" | "keep_alive" | "summary"
             | "file-history-snapshot" => out(head.record(other)),
-            "" | "error" => return Decoded::No,
+            // The last two are Cursor's, whose messages look the same.
+            "" | "error" | "tool_call" | "thinking" => return Decoded::No,
             // A type that is newer than this decoder, in an envelope that can only be this format's.
             _ if line.session().is_some() => out(head.record(other)),
             _ => return Decoded::No,
@@ -1426,6 +1427,17 @@ pub(super) mod told {
         let mut all = everything(format, lines);
         all.retain(|record| !record.starts_with("usage") && !record.contains(") usage ") && record != "other");
         all
+    }
+
+    /// Returns what a decoder tells of these lines of text, each of which it must understand; heartbeats left out.
+    pub(in crate::engine::format) fn text_story(format: &dyn Format, lines: &[&str]) -> Vec<String> {
+        let mut decoder = format.decoder();
+        let mut told = Vec::new();
+        for line in lines {
+            assert_eq!(decoder.text(line, &mut |record| told.push(words(&record))), Decoded::Yes, "{line}");
+        }
+        told.retain(|record| record != "other");
+        told
     }
 
     /// Returns all that a decoder tells of these lines, each of which it must understand.

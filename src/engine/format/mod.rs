@@ -21,7 +21,7 @@ macro_rules! formats {
 
 mod loose;
 
-formats! { qwen claude codex gemini generic plain }
+formats! { opencode copilot amp cursor goose pi qwen claude codex gemini generic plain }
 
 /// The format with this name.
 pub fn by_name(name: &str) -> Option<&'static dyn Format> {
