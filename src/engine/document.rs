@@ -12,7 +12,9 @@ pub enum Step {
     Whole,
     /// This is no document after all: what is held (this line excluded) is text. Then call [`Documents::clear`].
     Broken,
-    /// It belongs to a document that is larger than the limit and is passed over.
+    /// With it the document is larger than the limit; what was held of it is gone, and the rest is passed over.
+    Oversized,
+    /// It belongs to a document that is passed over.
     Skipped,
 }
 
@@ -55,12 +57,12 @@ impl Documents {
         }
         let complete = lexer.depth == 0;
         if self.oversized || self.held.len() + bytes.len() + 1 > self.limit {
-            self.oversized = true;
+            let before = std::mem::replace(&mut self.oversized, true);
             self.held = Vec::new();
             if complete {
                 self.clear();
             }
-            return Step::Skipped;
+            return if before { Step::Skipped } else { Step::Oversized };
         }
         if !self.held.is_empty() {
             self.held.push(b'\n');
@@ -249,7 +251,7 @@ mod tests {
     fn a_document_over_the_limit_is_passed_over_to_its_end() {
         let mut documents = Documents::new(10);
         assert_eq!(documents.push(b"[1,", 1, 0), Step::Held);
-        assert_eq!(documents.push(b"2222222222,", 2, 4), Step::Skipped);
+        assert_eq!(documents.push(b"2222222222,", 2, 4), Step::Oversized);
         assert_eq!(documents.push(b"3]", 3, 20), Step::Skipped);
         assert!(!documents.is_open());
     }

@@ -267,7 +267,7 @@ impl Core {
         if scanned {
             self.scanner.hits(block.bytes, |at| hits.push(at));
         }
-        let escapes = memchr::memchr3(0x1b, b'\r', 0x08, block.bytes).is_some();
+        let escapes = ansi::is_terminal_text(block.bytes);
         let mut next_hit = hits.iter().copied().peekable();
         let (mut start, mut line) = (0, block.line);
         while start < block.bytes.len() {
@@ -302,6 +302,10 @@ impl Core {
         if self.documents.is_open() {
             match self.documents.push(frame.bytes, frame.line, frame.offset) {
                 Step::Held | Step::Skipped => return,
+                Step::Oversized => {
+                    self.summary.truncated += 1;
+                    return;
+                }
                 Step::Whole => {
                     let (bytes, line, offset) = self.documents.take();
                     let document = Frame { bytes: &bytes, line, offset, truncated: false };
@@ -364,7 +368,7 @@ impl Core {
             if self.wrapped.is_some() {
                 self.settle_wrapped(now, out);
             }
-            if self.documents.push(frame.bytes, frame.line, frame.offset) == Step::Skipped {
+            if self.documents.push(frame.bytes, frame.line, frame.offset) == Step::Oversized {
                 self.summary.truncated += 1;
             }
             return true;
@@ -488,8 +492,13 @@ impl Core {
         }
         let reads_text = self.active.as_ref().is_some_and(|active| active.reads_text);
         if reads_text && let Some(mut active) = self.active.take() {
+            let before = self.summary.records;
             let decoded = active.decoder.text(&text, &mut |record| self.record(now, frame, record, out));
             self.active = Some(active);
+            if self.summary.records > before {
+                // The line was counted when it came.
+                self.summary.records -= 1;
+            }
             if decoded == Decoded::Yes {
                 return;
             }
@@ -942,6 +951,7 @@ impl Core {
             .part(track.id.as_bytes())
             .number(moment.place.as_ref().map_or(0, |place| place.offset))
             .part(known.model.as_deref().unwrap_or("").as_bytes())
+            .part(known.cwd.as_deref().unwrap_or("").as_bytes())
             .finish("s-");
         let body = if again { EventBody::SessionUpdated(known) } else { EventBody::SessionStarted(known) };
         let event = self.tracks[index].event(moment, id, body);
@@ -958,7 +968,12 @@ impl Core {
         let moment = self.moment(now, None, None);
         let policy = &self.options.policy;
         let alerts = &mut self.summary.alerts;
-        for track in &mut self.tracks {
+        // A sub-agent whose failure the one who sent it off has heard of, and gone on after, left no trouble behind.
+        let heard: Vec<String> = self.tracks.iter().map(|track| track.id.clone()).collect();
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            if track.parent.as_ref().is_some_and(|parent| heard[index..].contains(parent)) {
+                continue;
+            }
             track.end(&moment, lines, policy, &mut |event| {
                 if let EventBody::Alert(alert) = &event.body {
                     *alerts.entry(alert.class.name()).or_default() += 1;
