@@ -6,7 +6,12 @@
 //!
 //! A decoder turns frames into [`Record`]s. It decides *where* a failure may be read (which field, which
 //! line); *what* failure it is, the rules in `classify` decide.
+//!
+//! A whole-file trajectory comes as one JSON document. If it fits the limit it is decoded whole; if not, its
+//! [`Element`]s come one by one. A format of such documents implements [`Decode::element`] and has
+//! [`Decode::json`] go through the elements of a whole document too, so that both ways find the same.
 
+use super::document::Element;
 use crate::model::Record;
 
 /// Declares the formats: their modules, and the list in which they are tried.
@@ -60,6 +65,12 @@ pub trait Format: Sync {
     /// and must not claim what another agent could have written.
     fn recognise(&self, frame: Frame<'_>) -> bool;
 
+    /// Tells whether this element of a document too large to be held is, beyond doubt, of this format.
+    fn recognise_element(&self, element: &Element<'_>) -> bool {
+        let _ = element;
+        false
+    }
+
     /// Returns literals (lower-case ASCII) of which one stands in every plain line that [`Self::recognise`] claims:
     /// banners. Plain text is asked about line by line only where one of them stands.
     fn banners(&self) -> &'static [&'static str] {
@@ -79,6 +90,13 @@ pub trait Format: Sync {
 pub trait Decode {
     /// Decodes a JSON frame (a line, or a document that spans lines, that is whole and begins with `{` or `[`).
     fn json(&mut self, frame: Frame<'_>, out: &mut dyn FnMut(Record<'_>)) -> Decoded;
+
+    /// Decodes an element of a document that is too large to be held; the place of a record counts from the first
+    /// byte of the element. The default knows none.
+    fn element(&mut self, element: &Element<'_>, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
+        let _ = (element, out);
+        Decoded::No
+    }
 
     /// Decodes a line that is not JSON. The default leaves it to the rules for plain text.
     fn text(&mut self, line: &str, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
