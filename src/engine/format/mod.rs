@@ -11,7 +11,7 @@
 //! [`Element`]s come one by one. A format of such documents implements [`Decode::element`] and has
 //! [`Decode::json`] go through the elements of a whole document too, so that both ways find the same.
 
-use super::document::Element;
+use super::document::{self, Element};
 use crate::model::Record;
 
 /// Declares the formats: their modules, and the list in which they are tried.
@@ -26,7 +26,7 @@ macro_rules! formats {
 
 mod loose;
 
-formats! { qwen claude codex gemini generic plain }
+formats! { qwen claude codex gemini mini generic plain }
 
 /// The format with this name.
 pub fn by_name(name: &str) -> Option<&'static dyn Format> {
@@ -103,4 +103,37 @@ pub trait Decode {
         let _ = (line, out);
         Decoded::No
     }
+}
+
+/// Decodes a whole document element by element, those that `last` picks at the end: what a trajectory says of how it
+/// went stands in front of the story in some formats.
+fn by_element(
+    decoder: &mut dyn Decode,
+    frame: Frame<'_>,
+    last: fn(&Element<'_>) -> bool,
+    out: &mut dyn FnMut(Record<'_>),
+) -> Decoded {
+    let mut decoded = Decoded::No;
+    let mut later: Vec<(String, Element<'static>, usize)> = Vec::new();
+    let mut decode = |element: &Element<'_>| {
+        let start = usize::try_from(element.offset).unwrap_or(usize::MAX);
+        let out = &mut |record: Record<'_>| out(Record { at: record.at.saturating_add(start), ..record });
+        if decoder.element(element, out) == Decoded::Yes {
+            decoded = Decoded::Yes;
+        }
+    };
+    document::elements(frame.bytes, &mut |element| {
+        if last(&element) {
+            let place = Element { member: "", bytes: b"", ..element };
+            later.push((element.member.to_owned(), place, element.bytes.len()));
+        } else {
+            decode(&element);
+        }
+    });
+    for (member, place, length) in later {
+        let start = usize::try_from(place.offset).unwrap_or(usize::MAX);
+        let bytes = start.checked_add(length).and_then(|end| frame.bytes.get(start..end)).unwrap_or_default();
+        decode(&Element { member: &member, bytes, ..place });
+    }
+    decoded
 }
