@@ -196,6 +196,11 @@ impl<'a> Placed<'a> {
         self.text.is_some()
     }
 
+    /// Tells whether the value is a string itself, not something that holds one.
+    pub(super) fn is_string(&self) -> bool {
+        self.raw.starts_with('"')
+    }
+
     /// Returns where its value begins in the bytes that it was read from.
     pub(super) fn at(&self, bytes: &[u8]) -> usize {
         place(bytes, self.raw)

@@ -26,7 +26,7 @@ macro_rules! formats {
 
 mod loose;
 
-formats! { qwen hook claude codex gemini mini swe_agent openhands aider markdown generic plain }
+formats! { qwen hook claude codex gemini mini swe_agent openhands aider markdown harness generic plain }
 
 /// The format with this name.
 pub fn by_name(name: &str) -> Option<&'static dyn Format> {
