@@ -1111,4 +1111,48 @@ mod tests {
         assert_eq!(counts(1000), (1, 0));
         assert_eq!(counts(40), (1, 1));
     }
+
+    /// The findings, as line, class and words, in the order of their lines.
+    fn findings(events: &[Event]) -> Vec<(u64, Class, String)> {
+        let mut findings: Vec<_> = events
+            .iter()
+            .filter_map(|event| match &event.body {
+                EventBody::Finding(finding) => {
+                    let line = event.source.as_ref().map_or(0, |place| place.line);
+                    Some((line, finding.class, finding.message.clone()))
+                }
+                _ => None,
+            })
+            .collect();
+        findings.sort_by_key(|finding| finding.0);
+        findings
+    }
+
+    #[test]
+    fn a_trajectory_says_the_same_whole_and_in_parts_and_however_it_is_cut() {
+        for (input, limit, count) in [
+            (include_str!("../../fixtures/transcripts/mini/provider_timeout/input.json"), 800, 4),
+            (include_str!("../../fixtures/transcripts/swe_agent/command_timeout/input.traj"), 400, 3),
+            (include_str!("../../fixtures/transcripts/openhands/earlier_trajectory/input.json"), 300, 2),
+            (include_str!("../../fixtures/transcripts/harness/planner_errors/input.json"), 300, 2),
+        ] {
+            assert!(input.len() > limit, "it has to be too large to be held");
+            let whole = events(1 << 20, input);
+            assert_eq!(findings(&whole).len(), count, "{input}");
+            let parts = events(limit, input);
+            assert_eq!(findings(&parts), findings(&whole));
+            let counts = |events: &[Event]| (summary(events).undecoded, summary(events).truncated);
+            assert_eq!(counts(&parts), (0, 0));
+            let now = Timestamp::from_micros(0);
+            for size in [1, 7, 100] {
+                let options = Arc::new(Options { line_limit: limit, ..Options::new() });
+                let (mut doctor, mut cut) = (Doctor::new(options, "t", "t"), Vec::new());
+                for chunk in input.as_bytes().chunks(size) {
+                    doctor.feed(now, chunk, &mut |event| cut.push(event));
+                }
+                doctor.finish(now, &mut |event| cut.push(event));
+                assert_eq!(cut, parts);
+            }
+        }
+    }
 }
