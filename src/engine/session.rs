@@ -116,6 +116,11 @@ impl Track {
         if ends && last.basis == Basis::Asserted {
             return true;
         }
+        // A field confirms what the line before it said as text.
+        let confirmed = last.basis == Basis::Inferred && finding.basis == Basis::Asserted;
+        if confirmed && last.message == finding.message && line.saturating_sub(last.line) <= 1 {
+            return true;
+        }
         let same_second = match (last.time, time) {
             (Some(one), Some(other)) => other.seconds_since(one).abs() <= 1,
             (None, None) => true,

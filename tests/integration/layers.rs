@@ -244,7 +244,8 @@ fn an_agents_keys_stand_in_its_format_alone() {
         ("api_error_status", &["claude"]),
         ("isSidechain", &["claude"]),
         ("isCompactSummary", &["claude"]),
-        ("parent_tool_use_id", &["claude"]),
+        // Cursor's decoder looks for it to tell that a stream is not its own.
+        ("parent_tool_use_id", &["claude", "cursor"]),
         ("thread.started", &["codex"]),
         ("codex_error_info", &["codex"]),
         ("aggregated_output", &["codex"]),
@@ -257,8 +258,9 @@ fn an_agents_keys_stand_in_its_format_alone() {
     ];
     let modules = modules();
     for (key, formats) in keys {
-        let holders: Vec<String> =
+        let mut holders: Vec<String> =
             modules.iter().filter(|module| module.code.contains(key)).map(Module::name).collect();
+        holders.sort();
         let expected: Vec<String> = formats.iter().map(|format| format!("engine/format/{format}")).collect();
         assert_eq!(holders, expected, "{key}");
     }
