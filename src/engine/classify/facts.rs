@@ -48,7 +48,7 @@ fn status(text: &str) -> Option<u16> {
     let found = regex(
         &STATUS,
         r#"(?x)
-        (?: \b(?:http|https?\sstatus|status|status\scode|http/\d(?:\.\d)?|error\scode|api\serror|client\serror|server\serror|rejected|code|statuscode|http_code|apistatuserror|repeated)
+        (?: \b(?:http|https?\sstatus|status|status\scode|http/\d(?:\.\d)?|error\scode|api\serror|client\serror|server\serror|rejected|code|statuscode|http_code|error_code|apistatuserror|repeated)
             ["']? \s? [:=(]? \s? ["']? \(? ["']? ([45]\d\d) \b )
         | (?: ["'](?:code|status|statuscode|status_code|http_status_code)["'] \s? : \s? ["']? ([45]\d\d) \b )
         | (?: ^(?:[\w.]+\s?error:\s)? ([45]\d\d) \s (?:\{|unauthorized|forbidden|too\smany|bad\srequest|bad\sgateway|internal\sserver|service\sunavailable|payment|not\sfound|gateway|overloaded|oauth|incorrect|invalid|status\scode) )
@@ -158,6 +158,7 @@ mod tests {
             ("last status: 429 too many requests", Some(429)),
             (r#"{"error":{"code":503,"message":""#, Some(503)),
             ("401 incorrect api key provided", Some(401)),
+            ("error_code=429 error_message='busy'", Some(429)),
             ("\"http/1.1 401 unauthorized\"", Some(401)),
             ("processed 429 files", None),
             ("line 500 of 529", None),
