@@ -223,7 +223,7 @@ _session__doctor() {
             fi
             case "${prev}" in
                 --agent)
-                    COMPREPLY=($(compgen -W "auto opencode copilot amp cursor goose pi qwen claude codex gemini generic plain" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto hook opencode copilot amp cursor goose pi qwen claude codex gemini mini swe_agent openhands aider markdown harness generic plain" -- "${cur}"))
                     return 0
                     ;;
                 --format)
@@ -337,7 +337,7 @@ _session__doctor() {
             fi
             case "${prev}" in
                 --agent)
-                    COMPREPLY=($(compgen -W "auto opencode copilot amp cursor goose pi qwen claude codex gemini generic plain" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto hook opencode copilot amp cursor goose pi qwen claude codex gemini mini swe_agent openhands aider markdown harness generic plain" -- "${cur}"))
                     return 0
                     ;;
                 --emit)

@@ -86,9 +86,18 @@ impl CliError {
 
     /// Returns the error for a failed write to standard output; a broken pipe is none.
     pub fn output(error: &io::Error) -> Self {
+        Self::write_to("write to standard output", error)
+    }
+
+    /// Returns the error for a failed write of events to what has this name; a broken pipe is none.
+    pub fn events(name: &str, error: &io::Error) -> Self {
+        Self::write_to(format!("write events to {name}"), error)
+    }
+
+    fn write_to(message: impl Into<String>, error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::new(Kind::BrokenPipe, "write to standard output"),
-            _ => Self::new(Kind::Io, "write to standard output").cause(os_words(error)),
+            io::ErrorKind::BrokenPipe => Self::new(Kind::BrokenPipe, message),
+            _ => Self::new(Kind::Io, message).cause(os_words(error)),
         }
     }
 

@@ -61,6 +61,7 @@ pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
         telling: &telling,
         signals: &signals,
         settings,
+        events: events_name(args),
         tally: Tally::default(),
         worst: None,
         unread: false,
@@ -69,7 +70,7 @@ pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
         run.complain(CliError::from(problem));
     }
     if args.pass_through {
-        run.pass_through(&walked.inputs, output, args)?;
+        run.pass_through(&walked.inputs, output)?;
     } else {
         run.read(&walked.inputs, &mut output, !args.no_progress)?;
         run.close(&mut output);
@@ -91,6 +92,8 @@ struct Run<'r> {
     telling: &'r Telling,
     signals: &'r Signals,
     settings: &'r Settings,
+    /// What the events are written to, as messages name it.
+    events: Option<String>,
     tally: Tally,
     /// The status of the first trouble.
     worst: Option<Exit>,
@@ -160,7 +163,7 @@ impl Run<'_> {
             bar.finish_and_clear();
         }
         if let Some(error) = trouble {
-            self.complain(CliError::output(&error));
+            self.complain(self.output_failed(&error));
         }
         for trouble in &outcome.troubles {
             self.complain(match trouble {
@@ -181,38 +184,53 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Passes the inputs on one after the other; each has a queue of its own for its events.
-    fn pass_through(&mut self, inputs: &[Input], output: Output, args: &TapArgs) -> Result<(), CliError> {
-        let mut output = Some(output);
+    fn pass_through(&mut self, inputs: &[Input], output: Output) -> Result<(), CliError> {
+        let queue = Queue::new(output)
+            .map_err(|error| CliError::new(Kind::Internal, "start a thread").cause(os_words(&error)))?;
+        let mut dropped = 0;
         for input in inputs {
             if self.signals.caught().is_some() || self.unread {
                 break;
             }
-            let mut stdout = io::stdout().lock();
-            let mut source = match input.kind {
+            let opened = match input.kind {
                 walk::Kind::File => Stdin::open(&input.path, self.signals.waker().ok())
-                    .map_err(|error| cannot_open(&input.path, &error))?,
-                _ => self.open_stream(input)?,
+                    .map_err(|error| cannot_open(&input.path, &error)),
+                _ => self.open_stream(input),
             };
-            // A queue keeps its output to the end; the next one opens it again, to append.
-            let events = match output.take() {
-                Some(events) => events,
-                None => open_events(args)?,
+            let mut source = match opened {
+                Ok(source) => source,
+                Err(error) => {
+                    self.complain(error);
+                    continue;
+                }
             };
-            let queue = Queue::new(events)
-                .map_err(|error| CliError::new(Kind::Internal, "start a thread").cause(os_words(&error)))?;
-            let name = input.path.to_string_lossy();
-            let events = live::Events::Queued(queue);
+            let mut stdout = io::stdout().lock();
             let outcome = live::run(
                 &mut source,
-                &name,
+                &input.path.to_string_lossy(),
                 &self.options,
                 self.telling,
-                events,
+                live::Events::Queued(&queue),
                 Some(&mut stdout),
                 self.signals,
             );
+            dropped += outcome.dropped;
             self.streamed(input, &outcome);
+        }
+        match queue.close(self.total()) {
+            Ok(true) if dropped == 0 => {}
+            Ok(_) => {
+                let count = if dropped == 0 { String::new() } else { format!("{dropped} or more ") };
+                self.complain(
+                    CliError::new(Kind::Io, "write all events")
+                        .cause(format!("{count}events were dropped because nobody took them in time"))
+                        .hint(
+                            "the input was passed on whole; give --events a reader that keeps up, or a file",
+                        ),
+                );
+            }
+            // That nobody wants the events ends nothing: the input was passed on.
+            Err(error) => self.complain(self.output_failed(&error)),
         }
         Ok(())
     }
@@ -233,16 +251,23 @@ impl Run<'_> {
                 live::Trouble::Read(error) => {
                     CliError::new(Kind::Io, format!("read {}", shown(&input.path))).cause(os_words(error))
                 }
-                live::Trouble::Events(error) => CliError::output(error),
+                live::Trouble::Events(error) => self.output_failed(error),
                 live::Trouble::PassThrough(error) => {
                     CliError::new(Kind::Io, "pass the input on to standard output").cause(os_words(error))
                 }
-                live::Trouble::Dropped(count) => CliError::new(Kind::Io, "write all events")
-                    .cause(format!("{count} or more events were dropped because nobody took them in time"))
-                    .hint("the input was passed on whole; give --events a reader that keeps up, or a file"),
                 live::Trouble::Engine => engine_failed(&input.path),
             });
         }
+    }
+
+    /// The summary of several sources together.
+    fn total(&self) -> Vec<u8> {
+        let wanted = self.telling.emit.is_empty() || self.telling.emit.contains(&EventType::Summary);
+        let mut lines = Vec::new();
+        if self.tally.summary.sources > 1 && wanted {
+            self.telling.render.render(&total(&self.tally, clock::now()), &mut lines);
+        }
+        lines
     }
 
     /// Ends the output; several sources get a summary of all.
@@ -250,13 +275,16 @@ impl Run<'_> {
         if self.unread {
             return;
         }
-        let wanted = self.telling.emit.is_empty() || self.telling.emit.contains(&EventType::Summary);
-        let mut lines = Vec::new();
-        if self.tally.summary.sources > 1 && wanted {
-            self.telling.render.render(&total(&self.tally, clock::now()), &mut lines);
-        }
+        let lines = self.total();
         if let Err(error) = output.write(&lines).and_then(|()| output.flush()) {
-            self.complain(CliError::output(&error));
+            self.complain(self.output_failed(&error));
+        }
+    }
+
+    fn output_failed(&self, error: &io::Error) -> CliError {
+        match &self.events {
+            None => CliError::output(error),
+            Some(name) => CliError::events(name, error),
         }
     }
 }
@@ -335,11 +363,14 @@ fn same_file(path: &Path) -> bool {
 }
 
 fn open_events(args: &TapArgs) -> Result<Output, CliError> {
-    let (output, name) = match &args.events {
+    let output = match &args.events {
         None | Some(EventsTarget::Stdout) => return Ok(Output::stdout()),
-        Some(EventsTarget::Path(path)) => (Output::append(path), shown(path)),
-        Some(EventsTarget::Fd(number)) => (Output::descriptor(*number), format!("file descriptor {number}")),
+        // Passing on must not wait until somebody reads the events.
+        Some(EventsTarget::Path(path)) if args.pass_through && is_pipe(path) => Output::pipe(path),
+        Some(EventsTarget::Path(path)) => Output::append(path),
+        Some(EventsTarget::Fd(number)) => Output::descriptor(*number),
     };
+    let name = events_name(args).unwrap_or_default();
     output.map_err(|error| {
         let hint = match &args.events {
             Some(EventsTarget::Fd(number)) => {
@@ -351,6 +382,20 @@ fn open_events(args: &TapArgs) -> Result<Output, CliError> {
             .cause(os_words(&error))
             .hint(hint)
     })
+}
+
+/// How messages name what the events are written to; `None`: standard output.
+fn events_name(args: &TapArgs) -> Option<String> {
+    match args.events.as_ref()? {
+        EventsTarget::Stdout => None,
+        EventsTarget::Path(path) => Some(shown(path)),
+        EventsTarget::Fd(number) => Some(format!("file descriptor {number}")),
+    }
+}
+
+fn is_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> CliError {

@@ -26,7 +26,7 @@ use crate::model::{Basis, Body, Class, Event, EventBody, Record, Timestamp};
 use classify::rules::Rules;
 use classify::scan::Scanner;
 use classify::{Look, Verdict};
-use document::{Documents, Step};
+use document::{Documents, Element, Step};
 use format::{Decode, Decoded, Format, Frame};
 use framing::{Block, Framer};
 use policy::Policy;
@@ -204,6 +204,8 @@ struct Core {
     /// The name of the active format.
     agent: &'static str,
     documents: Documents,
+    /// Whether a decoder knew an element of the large document that is open.
+    document_understood: bool,
     wrapped: Option<Wrapped>,
     wrapped_deadline: Option<Timestamp>,
     fence: Option<u64>,
@@ -231,6 +233,7 @@ impl Core {
             generic: Some(generic),
             agent: options.agent.map_or("unknown", |format| format.name()),
             documents: Documents::new(options.line_limit),
+            document_understood: false,
             wrapped: None,
             wrapped_deadline: None,
             fence: None,
@@ -267,7 +270,7 @@ impl Core {
         if scanned {
             self.scanner.hits(block.bytes, |at| hits.push(at));
         }
-        let escapes = memchr::memchr3(0x1b, b'\r', 0x08, block.bytes).is_some();
+        let escapes = ansi::is_terminal_text(block.bytes);
         let mut next_hit = hits.iter().copied().peekable();
         let (mut start, mut line) = (0, block.line);
         while start < block.bytes.len() {
@@ -300,8 +303,12 @@ impl Core {
         out: &mut dyn FnMut(Event),
     ) {
         if self.documents.is_open() {
-            match self.documents.push(frame.bytes, frame.line, frame.offset) {
-                Step::Held | Step::Skipped => return,
+            match self.document_line(now, frame, out) {
+                Step::Held | Step::Parted => return,
+                Step::PartedEnd => {
+                    self.after_line(now, frame, out);
+                    return;
+                }
                 Step::Whole => {
                     let (bytes, line, offset) = self.documents.take();
                     let document = Frame { bytes: &bytes, line, offset, truncated: false };
@@ -360,13 +367,12 @@ impl Core {
                 self.ignored(frame, "json", "no format knows this record");
                 return true;
             }
-        } else if first == 0 && Documents::opens(frame.bytes) {
+        } else if first == 0 && !frame.truncated && Documents::opens(frame.bytes) {
             if self.wrapped.is_some() {
                 self.settle_wrapped(now, out);
             }
-            if self.documents.push(frame.bytes, frame.line, frame.offset) == Step::Skipped {
-                self.summary.truncated += 1;
-            }
+            self.document_understood = false;
+            self.document_line(now, frame, out);
             return true;
         }
         if bytes.starts_with(b"{\"") {
@@ -406,10 +412,61 @@ impl Core {
         decoded
     }
 
+    /// Takes a line of a document that spans lines. The elements of one that is too large to be held are decoded here.
+    fn document_line(&mut self, now: Timestamp, frame: Frame<'_>, out: &mut dyn FnMut(Event)) -> Step {
+        let mut documents = std::mem::replace(&mut self.documents, Documents::new(0));
+        let step = documents.push(frame.bytes, frame.line, frame.offset, &mut |element| {
+            self.element(now, &element, out);
+        });
+        self.documents = documents;
+        if step == Step::PartedEnd && !self.document_understood {
+            self.summary.undecoded += 1;
+            self.ignored(frame, "json", "no format knows the elements of the document that ends here");
+        }
+        step
+    }
+
+    /// Lets the decoders try an element of a document that is too large to be held.
+    fn element(&mut self, now: Timestamp, element: &Element<'_>, out: &mut dyn FnMut(Event)) {
+        if element.truncated {
+            self.summary.truncated += 1;
+            return;
+        }
+        let frame =
+            Frame { bytes: element.bytes, line: element.line, offset: element.offset, truncated: false };
+        if let Some(mut active) = self.active.take() {
+            let decoded = active.decoder.element(element, &mut |record| self.record(now, frame, record, out));
+            self.active = Some(active);
+            if decoded == Decoded::Yes {
+                self.document_understood = true;
+                return;
+            }
+        }
+        if self.options.agent.is_some() || self.document_understood {
+            return;
+        }
+        let Some(format) = format::FORMATS.iter().copied().find(|format| format.recognise_element(element))
+        else {
+            return;
+        };
+        let mut active = Active::new(format, false);
+        let before = std::mem::replace(&mut self.agent, format.name());
+        if active.decoder.element(element, &mut |record| self.record(now, frame, record, out)) == Decoded::Yes
+        {
+            self.active = Some(active);
+            self.document_understood = true;
+        } else {
+            self.agent = before;
+        }
+    }
+
     /// What was held as a document is none: its lines are text.
     fn release_document(&mut self, now: Timestamp, out: &mut dyn FnMut(Event)) {
         let (bytes, mut line, mut offset) = self.documents.take();
         self.summary.undecoded += 1;
+        if bytes.is_empty() {
+            return; // its elements were told
+        }
         for text in bytes.split(|byte| *byte == b'\n') {
             let frame = Frame { bytes: text, line, offset, truncated: false };
             self.text(now, frame, None, true, out);
@@ -488,8 +545,13 @@ impl Core {
         }
         let reads_text = self.active.as_ref().is_some_and(|active| active.reads_text);
         if reads_text && let Some(mut active) = self.active.take() {
+            let before = self.summary.records;
             let decoded = active.decoder.text(&text, &mut |record| self.record(now, frame, record, out));
             self.active = Some(active);
+            if self.summary.records > before {
+                // The line was counted when it came.
+                self.summary.records -= 1;
+            }
             if decoded == Decoded::Yes {
                 return;
             }
@@ -942,6 +1004,7 @@ impl Core {
             .part(track.id.as_bytes())
             .number(moment.place.as_ref().map_or(0, |place| place.offset))
             .part(known.model.as_deref().unwrap_or("").as_bytes())
+            .part(known.cwd.as_deref().unwrap_or("").as_bytes())
             .finish("s-");
         let body = if again { EventBody::SessionUpdated(known) } else { EventBody::SessionStarted(known) };
         let event = self.tracks[index].event(moment, id, body);
@@ -958,7 +1021,12 @@ impl Core {
         let moment = self.moment(now, None, None);
         let policy = &self.options.policy;
         let alerts = &mut self.summary.alerts;
-        for track in &mut self.tracks {
+        // A sub-agent whose failure the one who sent it off has heard of, and gone on after, left no trouble behind.
+        let heard: Vec<String> = self.tracks.iter().map(|track| track.id.clone()).collect();
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            if track.parent.as_ref().is_some_and(|parent| heard[index..].contains(parent)) {
+                continue;
+            }
             track.end(&moment, lines, policy, &mut |event| {
                 if let EventBody::Alert(alert) = &event.body {
                     *alerts.entry(alert.class.name()).or_default() += 1;
@@ -1035,5 +1103,84 @@ fn with_attempt(text: &str, retry: Option<crate::model::record::Retry>) -> Cow<'
             Cow::Owned(format!("{text} (attempt {attempt}{of})"))
         }
         _ => Cow::Borrowed(text),
+    }
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(limit: usize, input: &str) -> Vec<Event> {
+        let options = Arc::new(Options { line_limit: limit, ..Options::new() });
+        let mut doctor = Doctor::new(options, "t", "t");
+        let mut events = Vec::new();
+        let now = Timestamp::from_micros(0);
+        doctor.feed(now, input.as_bytes(), &mut |event| events.push(event));
+        doctor.finish(now, &mut |event| events.push(event));
+        events
+    }
+
+    fn summary(events: &[Event]) -> &Summary {
+        match &events.last().expect("a summary is always told").body {
+            EventBody::Summary(summary) => summary,
+            other => panic!("the last event is no summary but {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_large_document_that_nobody_knows_is_counted_once_and_its_large_elements_as_truncated() {
+        let input = "{\n\"a\": [\n1,\n2\n],\n\"b\": \"xxxxxxxxxxxxxxxxxxxxxxxx\",\n\"c\": {\n\"d\": 1111111111,\n\"e\": 2222222222,\n\"f\": 3\n}\n}\n";
+        let counts = |limit| {
+            let events = events(limit, input);
+            let summary = summary(&events);
+            (summary.undecoded, summary.truncated)
+        };
+        assert_eq!(counts(1000), (1, 0));
+        assert_eq!(counts(40), (1, 1));
+    }
+
+    /// The findings, as line, class and words, in the order of their lines.
+    fn findings(events: &[Event]) -> Vec<(u64, Class, String)> {
+        let mut findings: Vec<_> = events
+            .iter()
+            .filter_map(|event| match &event.body {
+                EventBody::Finding(finding) => {
+                    let line = event.source.as_ref().map_or(0, |place| place.line);
+                    Some((line, finding.class, finding.message.clone()))
+                }
+                _ => None,
+            })
+            .collect();
+        findings.sort_by_key(|finding| finding.0);
+        findings
+    }
+
+    #[test]
+    fn a_trajectory_says_the_same_whole_and_in_parts_and_however_it_is_cut() {
+        for (input, limit, count) in [
+            (include_str!("../../fixtures/transcripts/mini/provider_timeout/input.json"), 800, 4),
+            (include_str!("../../fixtures/transcripts/swe_agent/command_timeout/input.traj"), 400, 3),
+            (include_str!("../../fixtures/transcripts/openhands/earlier_trajectory/input.json"), 300, 2),
+            (include_str!("../../fixtures/transcripts/harness/planner_errors/input.json"), 300, 2),
+        ] {
+            assert!(input.len() > limit, "it has to be too large to be held");
+            let whole = events(1 << 20, input);
+            assert_eq!(findings(&whole).len(), count, "{input}");
+            let parts = events(limit, input);
+            assert_eq!(findings(&parts), findings(&whole));
+            let counts = |events: &[Event]| (summary(events).undecoded, summary(events).truncated);
+            assert_eq!(counts(&parts), (0, 0));
+            let now = Timestamp::from_micros(0);
+            for size in [1, 7, 100] {
+                let options = Arc::new(Options { line_limit: limit, ..Options::new() });
+                let (mut doctor, mut cut) = (Doctor::new(options, "t", "t"), Vec::new());
+                for chunk in input.as_bytes().chunks(size) {
+                    doctor.feed(now, chunk, &mut |event| cut.push(event));
+                }
+                doctor.finish(now, &mut |event| cut.push(event));
+                assert_eq!(cut, parts);
+            }
+        }
     }
 }

@@ -37,6 +37,9 @@ pub struct Track {
     pub last_time: Option<Timestamp>,
     /// Its health.
     pub health: Health,
+    /// How often its health changed: silence changes it at no place in the stream, so the place cannot tell the
+    /// changes apart.
+    health_changes: u64,
     detectors: Vec<Box<dyn Detector + Send>>,
     episodes: BTreeMap<Class, Episode>,
     last: Option<Last>,
@@ -71,6 +74,7 @@ impl Track {
             announced: false,
             last_time: None,
             health: Health::Ok,
+            health_changes: 0,
             detectors: detect::build_all(options),
             episodes: BTreeMap::new(),
             last: None,
@@ -110,6 +114,11 @@ impl Track {
             return false;
         }
         if ends && last.basis == Basis::Asserted {
+            return true;
+        }
+        // A field confirms what the line before it said as text.
+        let confirmed = last.basis == Basis::Inferred && finding.basis == Basis::Asserted;
+        if confirmed && last.message == finding.message && line.saturating_sub(last.line) <= 1 {
             return true;
         }
         let same_second = match (last.time, time) {
@@ -171,7 +180,7 @@ impl Track {
         if !incident.self_healing
             && let Some(episode) = self.episodes.get_mut(&incident.class)
         {
-            episode.met(time);
+            episode.met(time, !restates);
         }
         self.observe(moment, time, &Observation::Incident(&incident), retry_at, policy, out);
     }
@@ -270,7 +279,7 @@ impl Track {
     ) {
         let class = detection.class;
         let episode = self.episodes.entry(class).or_default();
-        episode.met(time);
+        episode.met(time, false);
         if !episode.is_news(detection.level, time) {
             return;
         }
@@ -354,12 +363,12 @@ impl Track {
         if from == to {
             return;
         }
-        let place = moment.place.as_ref().map_or(0, |place| place.offset);
+        self.health_changes += 1;
         let id = IdBuilder::new("status")
             .part(self.id.as_bytes())
             .part(from.name().as_bytes())
             .part(to.name().as_bytes())
-            .number(place)
+            .number(self.health_changes)
             .finish("h-");
         out(self.event(moment, id, EventBody::Status(Status { from, to, reason, basis })));
     }

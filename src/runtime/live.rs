@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::signals::Signals;
 use super::{Tally, Telling, Watch, clock};
-use crate::engine::Options;
+use crate::engine::{Options, framing};
 use crate::sink::output::Output;
 use crate::sink::queue::Queue;
 use crate::source::stdin::{Ready, Stdin};
@@ -24,8 +24,8 @@ const FILE_FLUSH: Duration = Duration::from_secs(1);
 pub enum Events<'o> {
     /// To an output that may make the stream wait, as filters do.
     Direct(&'o mut Output),
-    /// Through a queue that never does.
-    Queued(Queue),
+    /// Through a queue that never does; whoever made it closes it.
+    Queued(&'o Queue),
 }
 
 /// What went wrong beside the stream.
@@ -37,8 +37,6 @@ pub enum Trouble {
     Events(io::Error),
     /// The stream cannot be passed on.
     PassThrough(io::Error),
-    /// Events were dropped, this many, and the reason was not the output's failure.
-    Dropped(u64),
     /// The engine failed; the stream was passed on without being looked at from there on.
     Engine,
 }
@@ -52,6 +50,8 @@ pub struct Outcome {
     pub troubles: Vec<Trouble>,
     /// Whether the reader of the output had enough.
     pub unread: bool,
+    /// How many events the queue did not take.
+    pub dropped: u64,
 }
 
 /// Watches a stream to its end, or until a signal or the reader of the output ends it. With `pass_through`, each chunk
@@ -71,7 +71,7 @@ pub fn run(
     let mut watch = Watch::new(Arc::clone(options), name, &seed, telling);
     let mut chunk = vec![0; CHUNK];
     let mut lines = Vec::new();
-    let (mut dropped, mut told_dropped) = (0, 0);
+    let mut told_dropped = 0;
     let mut leave_at: Option<Instant> = None;
     loop {
         let wait = wait_for(&watch, &events, leave_at);
@@ -141,11 +141,12 @@ pub fn run(
                 }
             }
             Events::Queued(queue) if !lines.is_empty() => {
-                let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+                let count = framing::count_lines(&lines);
                 if !queue.offer(std::mem::take(&mut lines)) {
-                    dropped += count;
-                    let _ = watch.run(&mut lines, |doctor, _| doctor.note_dropped(dropped - told_dropped));
-                    told_dropped = dropped;
+                    outcome.dropped += count;
+                    let untold = outcome.dropped - told_dropped;
+                    let _ = watch.run(&mut lines, |doctor, _| doctor.note_dropped(untold));
+                    told_dropped = outcome.dropped;
                 }
             }
             Events::Queued(_) => {}
@@ -163,11 +164,12 @@ pub fn run(
             }
         }
         Events::Direct(_) => {}
-        Events::Queued(queue) => match queue.close(lines) {
-            Ok(true) if dropped == 0 => {}
-            Ok(_) => outcome.troubles.push(Trouble::Dropped(dropped)),
-            Err(error) => outcome.troubles.push(Trouble::Events(error)),
-        },
+        Events::Queued(queue) => {
+            let count = framing::count_lines(&lines);
+            if !queue.offer_last(lines) {
+                outcome.dropped += count;
+            }
+        }
     }
     outcome.tally = watch.tally();
     outcome

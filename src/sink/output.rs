@@ -36,6 +36,15 @@ impl Output {
         Ok(Self::file(file))
     }
 
+    /// Opens a named pipe without waiting for its reader: what is written first waits in the pipe. That it is open for
+    /// reading too is what makes the opening return at once; it also means that a reader who leaves is not noticed.
+    ///
+    /// # Errors
+    /// The pipe cannot be opened.
+    pub fn pipe(path: &Path) -> io::Result<Self> {
+        Ok(Self::file(OpenOptions::new().read(true).write(true).open(path)?))
+    }
+
     /// Opens a file descriptor that this process has inherited.
     ///
     /// # Errors

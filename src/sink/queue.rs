@@ -47,7 +47,13 @@ impl Queue {
         self.sender.as_ref().is_some_and(|sender| sender.try_send(lines).is_ok())
     }
 
-    /// Hands over the last lines and waits until all is written, but not for ever; returns whether all was.
+    /// Hands over the last lines of a stream, for which there is some time; returns whether the queue took them.
+    pub fn offer_last(&self, lines: Vec<u8>) -> bool {
+        self.sender.as_ref().is_some_and(|sender| sender.send_timeout(lines, LAST_WAIT).is_ok())
+    }
+
+    /// Hands over the last lines of all and waits until everything is written, but not for ever; returns whether it
+    /// was.
     ///
     /// # Errors
     /// The output failed, now or before.

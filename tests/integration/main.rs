@@ -5,7 +5,12 @@
 mod cli_errors;
 mod config;
 mod generated;
+mod layers;
 mod messages;
 mod pass_through;
 mod readme;
+mod properties;
 mod support;
+mod tap;
+mod transcripts;
+mod wire;

@@ -1451,6 +1451,44 @@ pub(super) mod told {
         told
     }
 
+    /// Returns what a decoder tells of a document, each record with its line in front; whole documents and those
+    /// that come in elements must tell the same.
+    pub(in crate::engine::format) fn lines(format: &dyn Format, document: &str) -> Vec<String> {
+        use crate::engine::document::elements;
+        let line = |at: usize| 1 + document.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+        let telling = |record: &Record<'_>| !matches!(record.body, Body::Usage(_) | Body::Lifecycle(Lifecycle::Other));
+        let mut whole = Vec::new();
+        let frame = frame(document.as_bytes());
+        assert!(format.recognise(frame), "{document}");
+        let decoded = format.decoder().json(frame, &mut |record| {
+            if telling(&record) {
+                whole.push(format!("{}: {}", line(record.at), words(&record)));
+            }
+        });
+        assert_eq!(decoded, Decoded::Yes, "{document}");
+        let (mut parts, mut decoder) = (Vec::new(), None);
+        elements(document.as_bytes(), &mut |element| {
+            if decoder.is_none() && format.recognise_element(&element) {
+                decoder = Some(format.decoder());
+            }
+            let start = usize::try_from(element.offset).unwrap();
+            if let Some(decoder) = &mut decoder {
+                decoder.element(&element, &mut |record| {
+                    if telling(&record) {
+                        parts.push(format!("{}: {}", line(start + record.at), words(&record)));
+                    }
+                });
+            }
+        });
+        let sorted = |list: &[String]| {
+            let mut list = list.to_vec();
+            list.sort();
+            list
+        };
+        assert_eq!(sorted(&whole), sorted(&parts));
+        whole
+    }
+
     fn words(record: &Record<'_>) -> String {
         let mut words = match &record.body {
             Body::Message(message) => format!("{:?}: {}", message.role, message.text),

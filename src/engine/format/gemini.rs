@@ -335,7 +335,9 @@ impl Decoder {
         }
         let last_error = self.last_error.take();
         if line.status.as_str() != "error" {
-            return say(Body::Lifecycle(Lifecycle::TurnEnded));
+            // A run that the loop guard stopped is called a success too.
+            let stopped = last_error.is_some_and(|message| message.starts_with(LOOP));
+            return say(Body::Lifecycle(if stopped { Lifecycle::Other } else { Lifecycle::TurnEnded }));
         }
         let error = parse_raw::<ErrorBody<'_>>(line.error).unwrap_or_default();
         let error = if error.message.is_some() {

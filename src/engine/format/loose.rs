@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// The text in a value: a string, the `text` or `content` of an object, or a list of those joined by line ends.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -177,6 +178,69 @@ impl<'de> Visitor<'de> for NumberVisitor {
     }
 }
 
+/// A text and where it stands; `None` for anything that holds no text.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Placed<'a> {
+    text: Loose<'a>,
+    raw: &'a str,
+}
+
+impl<'a> Placed<'a> {
+    /// Returns the text; empty if there is none.
+    pub(super) fn as_str(&self) -> &str {
+        self.text.as_str()
+    }
+
+    /// Tells whether there is text with something in it.
+    pub(super) fn is_some(&self) -> bool {
+        self.text.is_some()
+    }
+
+    /// Tells whether the value is a string itself, not something that holds one.
+    pub(super) fn is_string(&self) -> bool {
+        self.raw.starts_with('"')
+    }
+
+    /// Returns where its value begins in the bytes that it was read from.
+    pub(super) fn at(&self, bytes: &[u8]) -> usize {
+        place(bytes, self.raw)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Placed<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        Ok(Self { text: serde_json::from_str(raw).unwrap_or_default(), raw })
+    }
+}
+
+/// Returns where a part that was borrowed from these bytes begins in them; 0 if it was not.
+pub(super) fn place(bytes: &[u8], part: &str) -> usize {
+    let at = (part.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
+    if at <= bytes.len() { at } else { 0 }
+}
+
+/// Reads an object of a type whose every field is optional; `None` if it is none, or no JSON at all.
+pub(super) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    // Serde would take a list for a struct, entry by entry.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+}
+
+/// Reads an object that stands in a field.
+pub(super) fn inner<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
+    object(raw?.get().as_bytes())
+}
+
+/// Reads the objects of a list that stands in a field; other entries are left out.
+pub(super) fn list<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Vec<T> {
+    let entries: Vec<&'a RawValue> =
+        raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    entries.into_iter().filter_map(|entry| inner(Some(entry))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,5 +282,22 @@ mod tests {
         assert_eq!(Number(Some(200.0)).http_status(), None);
         assert_eq!(Number(Some(1e300)).count(), None);
         assert_eq!(Number(Some(-3.0)).whole(), Some(-3));
+    }
+
+    #[test]
+    fn a_placed_text_knows_where_it_stands() {
+        #[derive(serde::Deserialize)]
+        struct Fields<'a> {
+            #[serde(borrow, default)]
+            a: Placed<'a>,
+            #[serde(borrow, default)]
+            b: Placed<'a>,
+        }
+        let bytes = br#"{"b": 7, "a": "x\ny"}"#;
+        let fields: Fields<'_> = object(bytes).unwrap();
+        assert_eq!((fields.a.as_str(), fields.a.at(bytes)), ("x\ny", 14));
+        assert!(!fields.b.is_some());
+        assert_eq!(place(bytes, "elsewhere"), 0);
+        assert!(object::<Fields<'_>>(b"[1, 2]").is_none());
     }
 }

@@ -6,7 +6,12 @@
 //!
 //! A decoder turns frames into [`Record`]s. It decides *where* a failure may be read (which field, which
 //! line); *what* failure it is, the rules in `classify` decide.
+//!
+//! A whole-file trajectory comes as one JSON document. If it fits the limit it is decoded whole; if not, its
+//! [`Element`]s come one by one. A format of such documents implements [`Decode::element`] and has
+//! [`Decode::json`] go through the elements of a whole document too, so that both ways find the same.
 
+use super::document::{self, Element};
 use crate::model::Record;
 
 /// Declares the formats: their modules, and the list in which they are tried.
@@ -21,7 +26,10 @@ macro_rules! formats {
 
 mod loose;
 
-formats! { opencode copilot amp cursor goose pi qwen claude codex gemini generic plain }
+formats! {
+    hook opencode copilot amp cursor goose pi qwen claude codex gemini mini swe_agent openhands aider markdown harness
+    generic plain
+}
 
 /// The format with this name.
 pub fn by_name(name: &str) -> Option<&'static dyn Format> {
@@ -60,6 +68,12 @@ pub trait Format: Sync {
     /// and must not claim what another agent could have written.
     fn recognise(&self, frame: Frame<'_>) -> bool;
 
+    /// Tells whether this element of a document too large to be held is, beyond doubt, of this format.
+    fn recognise_element(&self, element: &Element<'_>) -> bool {
+        let _ = element;
+        false
+    }
+
     /// Returns how the plain lines begin (after a time stamp and a level; lower-case ASCII, three bytes at least) that
     /// [`Self::recognise`] claims: banners. It is asked about plain lines that begin so, and no others.
     fn banners(&self) -> &'static [&'static str] {
@@ -80,9 +94,49 @@ pub trait Decode {
     /// Decodes a JSON frame (a line, or a document that spans lines, that is whole and begins with `{` or `[`).
     fn json(&mut self, frame: Frame<'_>, out: &mut dyn FnMut(Record<'_>)) -> Decoded;
 
+    /// Decodes an element of a document that is too large to be held; the place of a record counts from the first
+    /// byte of the element. The default knows none.
+    fn element(&mut self, element: &Element<'_>, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
+        let _ = (element, out);
+        Decoded::No
+    }
+
     /// Decodes a line that is not JSON. The default leaves it to the rules for plain text.
     fn text(&mut self, line: &str, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
         let _ = (line, out);
         Decoded::No
     }
+}
+
+/// Decodes a whole document element by element, those that `last` picks at the end: what a trajectory says of how it
+/// went stands in front of the story in some formats.
+fn by_element(
+    decoder: &mut dyn Decode,
+    frame: Frame<'_>,
+    last: fn(&Element<'_>) -> bool,
+    out: &mut dyn FnMut(Record<'_>),
+) -> Decoded {
+    let mut decoded = Decoded::No;
+    let mut later: Vec<(String, Element<'static>, usize)> = Vec::new();
+    let mut decode = |element: &Element<'_>| {
+        let start = usize::try_from(element.offset).unwrap_or(usize::MAX);
+        let out = &mut |record: Record<'_>| out(Record { at: record.at.saturating_add(start), ..record });
+        if decoder.element(element, out) == Decoded::Yes {
+            decoded = Decoded::Yes;
+        }
+    };
+    document::elements(frame.bytes, &mut |element| {
+        if last(&element) {
+            let place = Element { member: "", bytes: b"", ..element };
+            later.push((element.member.to_owned(), place, element.bytes.len()));
+        } else {
+            decode(&element);
+        }
+    });
+    for (member, place, length) in later {
+        let start = usize::try_from(place.offset).unwrap_or(usize::MAX);
+        let bytes = start.checked_add(length).and_then(|end| frame.bytes.get(start..end)).unwrap_or_default();
+        decode(&Element { member: &member, bytes, ..place });
+    }
+    decoded
 }

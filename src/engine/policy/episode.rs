@@ -9,6 +9,8 @@ pub struct Episode {
     failed: u32,
     /// When the latest decided recovery may begin; an alert after that says that it did not help.
     not_before: Option<Timestamp>,
+    /// Whether the trouble was met anew since that recovery may have begun.
+    again: bool,
     /// The strongest level that was told.
     told: Option<Level>,
     /// Whether the last word was to halt, or that nothing can be done but watch.
@@ -26,14 +28,15 @@ impl Episode {
         match (self.told, self.not_before) {
             (None, _) => true,
             (Some(told), None) => level > told,
-            // A recovery is decided: what comes before its time is the same trouble.
-            (Some(_), Some(not_before)) => level == Level::Act && now >= not_before,
+            // A recovery is decided: what comes before its time, or says again what led to it, is the same trouble.
+            (Some(_), Some(not_before)) => level == Level::Act && self.again && now >= not_before,
         }
     }
 
-    /// Takes note that the trouble was met at `now`.
-    pub fn met(&mut self, now: Timestamp) {
+    /// Takes note that the trouble was met at `now`; `anew`: by something else than the words that were judged before.
+    pub fn met(&mut self, now: Timestamp, anew: bool) {
         self.last = self.last.max(now);
+        self.again |= anew && self.not_before.is_some_and(|not_before| now >= not_before);
     }
 
     /// Takes note that an alert was told; returns how many recoveries have failed before it.
@@ -48,6 +51,7 @@ impl Episode {
     /// Takes note of a decision: its recovery may begin at `not_before`; `closed` says that no other will follow.
     pub fn decided(&mut self, not_before: Timestamp, closed: bool) {
         self.not_before = Some(not_before);
+        self.again = false;
         self.closed = closed;
     }
 
@@ -86,7 +90,12 @@ mod tests {
         let mut episode = Episode::default();
         assert_eq!(episode.tell(Level::Act), 0);
         episode.decided(at(10), false);
+        episode.met(at(9), true);
         assert!(!episode.is_news(Level::Act, at(9)), "the wait is not over");
+        assert!(!episode.is_news(Level::Act, at(10)), "it was met before the recovery could begin");
+        episode.met(at(10), false);
+        assert!(!episode.is_news(Level::Act, at(10)), "it was only told again");
+        episode.met(at(10), true);
         assert!(episode.is_news(Level::Act, at(10)));
         assert_eq!(episode.tell(Level::Act), 1);
         episode.decided(at(20), true);
@@ -96,7 +105,7 @@ mod tests {
     #[test]
     fn quiet_ends_it() {
         let mut episode = Episode::default();
-        episode.met(at(100));
+        episode.met(at(100), true);
         assert!(!episode.is_over(at(400), 300));
         assert!(episode.is_over(at(401), 300));
         episode.decided(at(1000), false);

@@ -142,6 +142,8 @@ impl Policy {
             }
             (Strategy::Halt, ..) => (0, "no retry can help".to_owned()),
             (Strategy::Monitor, ..) => (0, "nothing to do but watch".to_owned()),
+            (Strategy::Resume, ..) => (0, "it can go on where it stopped".to_owned()),
+            (Strategy::BreakLoop, ..) => (0, "it must be turned to another approach".to_owned()),
             _ => (0, "the request must change first".to_owned()),
         };
         Verdict {
