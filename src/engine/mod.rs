@@ -1106,7 +1106,6 @@ fn with_attempt(text: &str, retry: Option<crate::model::record::Retry>) -> Cow<'
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

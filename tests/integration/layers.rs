@@ -43,7 +43,7 @@ const ENGINE_ARROWS: &[(&str, &[&str])] = &[
     // The pre-scan asks `plain` where a line's own words begin.
     ("classify", &["format"]),
     ("usage", &[]),
-    ("format", &["framing", "ansi"]),
+    ("format", &["framing", "ansi", "document"]),
     ("policy", &[]),
     ("detect", &["classify", "usage", "policy"]),
     ("recovery", &["policy"]),

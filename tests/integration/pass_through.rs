@@ -14,6 +14,6 @@ fn all_inputs_are_passed_on_and_looked_at() {
     assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
     assert_eq!(run.stdout, "one\nAPI Error: 529 Overloaded\nno line end");
     let events = fs::read_to_string(world.path("home/project/events")).unwrap();
-    assert_eq!(events.matches(r#""type":"summary""#).count(), 3, "{events}");
+    assert_eq!(events.matches(r#""type":"summary""#).count(), 4, "one a source, one of all: {events}");
     assert_eq!(events.matches(r#""type":"finding""#).count(), 1, "{events}");
 }

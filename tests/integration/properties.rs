@@ -264,7 +264,7 @@ fn a_line_without_end_is_counted_and_not_kept() {
 }
 
 #[test]
-fn a_document_beyond_the_limit_is_counted_once_and_what_follows_is_read() {
+fn a_document_beyond_the_limit_is_read_in_parts_and_what_follows_is_read() {
     let mut options = Options::clone(&OPTIONS);
     options.line_limit = 256;
     let mut stream = b"{\n".to_vec();
@@ -275,8 +275,8 @@ fn a_document_beyond_the_limit_is_counted_once_and_what_follows_is_read() {
     let events = read_chunks(&Arc::new(options), "stream", [stream.as_slice()]);
     let summary: serde_json::Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
     assert_eq!(
-        (&summary["truncated"], &summary["findings"]["auth_error"]),
-        (&1.into(), &1.into()),
+        (&summary["truncated"], &summary["undecoded"], &summary["findings"]["auth_error"]),
+        (&0.into(), &1.into(), &1.into()),
         "{events}"
     );
 }
