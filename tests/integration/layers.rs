@@ -48,6 +48,8 @@ const ENGINE_ARROWS: &[(&str, &[&str])] = &[
     ("detect", &["classify", "usage", "policy"]),
     ("recovery", &["policy"]),
     ("session", &["detect", "policy", "usage"]),
+    ("stream", &["framing", "ansi", "document", "format", "classify", "judge", "session"]),
+    ("judge", &["framing", "format", "classify", "redact", "session", "stream"]),
 ];
 
 /// A source file: its module path (`engine/detect/error_burst`) and its code without comments and tests.

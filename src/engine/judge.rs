@@ -1,0 +1,502 @@
+//! Records → findings, and what detectors and policy make of them; sessions as they come into view; the summary.
+
+use std::borrow::Cow;
+
+use crate::model::event::{Finding, SourcePlace};
+use crate::model::id::IdBuilder;
+use crate::model::record::{Failure, Lifecycle, Retry, Role, TextLine, Usage, UsageScope};
+use crate::model::{Basis, Body, Class, Event, EventBody, Origin, Record, Timestamp};
+
+use super::classify::{self, Look, Verdict};
+use super::format::Frame;
+use super::session::{Moment, Track};
+use super::stream::Core;
+use super::{Explanation, MESSAGE_CHARS, framing, redact};
+
+/// How many lines after an incident a bare "Retrying in …" still speaks of it.
+const RETRY_REACH: u64 = 8;
+
+impl Core {
+    pub(super) fn record(
+        &mut self,
+        now: Timestamp,
+        frame: Frame<'_>,
+        record: Record<'_>,
+        out: &mut dyn FnMut(Event),
+    ) {
+        if !matches!(record.body, Body::Text(_)) {
+            self.summary.records += 1;
+        }
+        if let Some(time) = record.time {
+            self.first_time = Some(self.first_time.map_or(time, |first| first.min(time)));
+            self.last_time = Some(self.last_time.map_or(time, |last| last.max(time)));
+        }
+        let line = frame.line + framing::count_lines(&frame.bytes[..record.at.min(frame.bytes.len())]);
+        let moment = self.moment(now, record.time, Some((line, frame.offset)));
+        if let Some(session) = &record.session {
+            self.adopt(&moment, session, out);
+        }
+        if let Body::Lifecycle(Lifecycle::Started { cwd, model }) = &record.body {
+            self.learn(&moment, cwd.as_deref(), model.as_deref(), out);
+        }
+        let index = self.track(&moment, record.subagent.as_deref(), out);
+        if let Some(time) = record.time {
+            let track = &mut self.tracks[index];
+            track.last_time = Some(track.last_time.map_or(time, |last| last.max(time)));
+        }
+        match record.body {
+            Body::Message(message) => {
+                self.explain(
+                    line,
+                    "message",
+                    if message.role == Role::User { "user" } else { "content" },
+                    &message.text,
+                    Err("prose is content"),
+                    None,
+                    Vec::new(),
+                );
+                if message.role == Role::Assistant {
+                    self.tracks[index].progress(&moment, &self.options.policy, out);
+                }
+            }
+            Body::ToolCall(call) => {
+                self.explain(
+                    line,
+                    "tool_call",
+                    "content",
+                    &call.input,
+                    Err("a tool's input is content"),
+                    None,
+                    Vec::new(),
+                );
+                self.tracks[index].progress(&moment, &self.options.policy, out);
+            }
+            Body::ToolResult(result) if result.failed => {
+                let mut looks = Vec::new();
+                let trace = self.explanations.is_some().then_some(&mut looks);
+                let verdict = classify::tool_result(&self.options.rules, moment.agent, &result, trace);
+                self.explain(
+                    line,
+                    "tool_result",
+                    "tool",
+                    &result.text,
+                    Ok(verdict.class),
+                    Some(&verdict.rule),
+                    looks,
+                );
+                self.finding(
+                    &moment,
+                    index,
+                    &verdict,
+                    &result.text,
+                    None,
+                    Basis::Asserted,
+                    false,
+                    record.at,
+                    out,
+                );
+            }
+            Body::ToolResult(result) => {
+                self.explain(
+                    line,
+                    "tool_result",
+                    "content",
+                    &result.text,
+                    Err("the output of a tool that did not fail is content"),
+                    None,
+                    Vec::new(),
+                );
+                self.tracks[index].progress(&moment, &self.options.policy, out);
+            }
+            Body::Failure(failure) => self.failure(&moment, index, line, &failure, record.at, out),
+            Body::Usage(usage) => self.usage(&usage),
+            Body::Lifecycle(lifecycle) => {
+                self.explain(line, "lifecycle", "agent", "", Err("it reports no failure"), None, Vec::new());
+                if lifecycle == Lifecycle::TurnEnded {
+                    self.tracks[index].progress(&moment, &self.options.policy, out);
+                }
+            }
+            Body::Text(text) => self.text_record(&moment, index, line, &text, out),
+        }
+    }
+
+    pub(super) fn text_record(
+        &mut self,
+        moment: &Moment,
+        index: usize,
+        line: u64,
+        text: &TextLine<'_>,
+        out: &mut dyn FnMut(Event),
+    ) {
+        let mut looks = Vec::new();
+        let trace = self.explanations.is_some().then_some(&mut looks);
+        let verdict = classify::line(&self.options.rules, moment.agent, text, trace);
+        let words = &text.text[text.body..];
+        let outcome = verdict.as_ref().map(|verdict| verdict.class).ok_or("no rule for plain lines matches");
+        self.explain(
+            line,
+            "text",
+            if text.content { "content" } else { "agent" },
+            words,
+            outcome,
+            verdict.as_ref().map(|verdict| verdict.rule.as_str()),
+            looks,
+        );
+        if let Some(verdict) = verdict {
+            self.finding(moment, index, &verdict, words, None, Basis::Inferred, false, 0, out);
+        } else if let Some(retry) = classify::line_retry(text) {
+            self.bare_retry(moment, index, line, retry, words, Basis::Inferred, out);
+        }
+    }
+
+    pub(super) fn failure(
+        &mut self,
+        moment: &Moment,
+        index: usize,
+        line: u64,
+        failure: &Failure<'_>,
+        at: usize,
+        out: &mut dyn FnMut(Event),
+    ) {
+        let mut looks = Vec::new();
+        let trace = self.explanations.is_some().then_some(&mut looks);
+        let verdict = classify::failure(&self.options.rules, moment.agent, failure, trace);
+        let outcome =
+            verdict.as_ref().map(|verdict| verdict.class).ok_or("a retry notice that does not say of what");
+        self.explain(
+            line,
+            "failure",
+            failure.origin.name(),
+            &failure.text,
+            outcome,
+            verdict.as_ref().map(|verdict| verdict.rule.as_str()),
+            looks,
+        );
+        let basis = if failure.structured { Basis::Asserted } else { Basis::Inferred };
+        match verdict {
+            Some(verdict) => {
+                self.finding(
+                    moment,
+                    index,
+                    &verdict,
+                    &failure.text,
+                    failure.retry_at,
+                    basis,
+                    failure.ends,
+                    at,
+                    out,
+                );
+            }
+            None => {
+                let retry = failure.retry.unwrap_or_default();
+                self.bare_retry(moment, index, line, retry, &failure.text, basis, out);
+            }
+        }
+    }
+
+    /// A retry notice that does not say of what: it speaks of the failure just before it.
+    #[expect(clippy::too_many_arguments, reason = "one record's facts, passed on once")]
+    pub(super) fn bare_retry(
+        &mut self,
+        moment: &Moment,
+        index: usize,
+        line: u64,
+        retry: Retry,
+        text: &str,
+        basis: Basis,
+        out: &mut dyn FnMut(Event),
+    ) {
+        let Some((class, at)) = self.tracks[index].last_incident() else { return };
+        if line.saturating_sub(at) > RETRY_REACH {
+            return;
+        }
+        self.tracks[index].retrying(moment, &self.options.policy, out);
+        let verdict = Verdict {
+            class,
+            rule: "retry_notice".to_owned(),
+            status: None,
+            retry: Some(retry),
+            origin: Origin::Agent,
+            retryable: None,
+        };
+        self.finding(moment, index, &verdict, text, None, basis, false, 0, out);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one record's facts, passed on once")]
+    pub(super) fn finding(
+        &mut self,
+        moment: &Moment,
+        index: usize,
+        verdict: &Verdict,
+        text: &str,
+        retry_at: Option<Timestamp>,
+        basis: Basis,
+        ends: bool,
+        at: usize,
+        out: &mut dyn FnMut(Event),
+    ) {
+        let policy = &self.options.policy;
+        let row = policy.class(verdict.class);
+        let track = &mut self.tracks[index];
+        let time = track.event_time(moment);
+        let tool = verdict.origin == Origin::Tool;
+        let delay = verdict.retry.and_then(|retry| retry.delay_ms);
+        let (retry_at, retry_at_basis) = if let Some(at) = retry_at {
+            (Some(at), Some(Basis::Asserted))
+        } else if tool {
+            (None, None)
+        } else if let Some(delay) = delay {
+            (Some(time.plus_millis(i64::try_from(delay).unwrap_or(i64::MAX))), Some(Basis::Asserted))
+        } else {
+            let folded = classify::fold::fold(classify::facts::head(text, classify::facts::LOOK_AT));
+            let reset = classify::reset_time::find(&folded, time, &self.options.zone);
+            (reset.as_ref().map(|reset| reset.at), reset.as_ref().map(|reset| reset.basis))
+        };
+        let finding = Finding {
+            class: verdict.class,
+            severity: row.severity,
+            origin: verdict.origin,
+            basis,
+            rule: verdict.rule.clone(),
+            status: verdict.status,
+            retryable: verdict.retryable.unwrap_or(row.retryable),
+            self_healing: verdict.retry.is_some(),
+            retry_at,
+            retry_at_basis,
+            message: redact::excerpt(&with_attempt(text, verdict.retry), MESSAGE_CHARS),
+        };
+        let (line, offset) = moment.place.as_ref().map_or((0, 0), |place| (place.line, place.offset));
+        let id = IdBuilder::new("finding")
+            .part(track.id.as_bytes())
+            .number(line)
+            .number(offset)
+            .number(at as u64)
+            .part(finding.rule.as_bytes())
+            .part(finding.message.as_bytes())
+            .finish("f-");
+        *self.summary.findings.entry(finding.class.name()).or_default() += 1;
+        self.summary.self_healing += u64::from(finding.self_healing);
+        let alerts = &mut self.summary.alerts;
+        track.incident(moment, finding, id, ends, policy, &mut |event| {
+            if let EventBody::Alert(alert) = &event.body {
+                *alerts.entry(alert.class.name()).or_default() += 1;
+            }
+            out(event);
+        });
+    }
+
+    pub(super) fn usage(&mut self, usage: &Usage) {
+        let add = |total: &mut Option<u64>, figure: Option<u64>, replace: bool| {
+            if let Some(figure) = figure {
+                *total = Some(if replace { figure } else { total.unwrap_or(0).saturating_add(figure) });
+            }
+        };
+        // Figures of single requests are repeated over several records; only the agent's own totals are taken.
+        let replace = match usage.scope {
+            UsageScope::Request => return,
+            UsageScope::Turn => false,
+            UsageScope::Run => true,
+        };
+        add(&mut self.summary.input_tokens, usage.input_tokens, replace);
+        add(&mut self.summary.output_tokens, usage.output_tokens, replace);
+        if usage.cost_usd.is_some() {
+            self.summary.cost_usd = usage.cost_usd;
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------- sessions
+
+    /// Takes the agent's own session id for the stream from here on.
+    pub(super) fn adopt(&mut self, moment: &Moment, id: &str, out: &mut dyn FnMut(Event)) {
+        let id = redact::excerpt(id, 128);
+        if (self.named && self.session == id) || id.is_empty() {
+            return;
+        }
+        let previous = std::mem::replace(&mut self.session, id.clone());
+        if !std::mem::replace(&mut self.named, true)
+            && let Some(track) = self.tracks.iter_mut().find(|track| track.id == previous)
+        {
+            track.id.clone_from(&id);
+            track.known.agent_session = Some(id);
+            track.known.previous_session = Some(previous);
+            let track = self.tracks.len() - 1;
+            self.announce(moment, track, out);
+        }
+    }
+
+    /// Takes what a session says of itself.
+    pub(super) fn learn(
+        &mut self,
+        moment: &Moment,
+        cwd: Option<&str>,
+        model: Option<&str>,
+        out: &mut dyn FnMut(Event),
+    ) {
+        let index = self.track_silent(None);
+        let track = &mut self.tracks[index];
+        let mut changed = !track.announced;
+        for (known, told) in [(&mut track.known.cwd, cwd), (&mut track.known.model, model)] {
+            if let Some(told) = told {
+                let told = redact::excerpt(told, MESSAGE_CHARS);
+                if !told.is_empty() && known.as_ref() != Some(&told) {
+                    *known = Some(told);
+                    changed = true;
+                }
+            }
+        }
+        if changed {
+            self.announce(moment, index, out);
+        }
+    }
+
+    /// Returns the index of the track that a record belongs to; tells of it when it is new.
+    pub(super) fn track(
+        &mut self,
+        moment: &Moment,
+        subagent: Option<&str>,
+        out: &mut dyn FnMut(Event),
+    ) -> usize {
+        let index = self.track_silent(subagent);
+        if !self.tracks[index].announced {
+            self.announce(moment, index, out);
+        }
+        index
+    }
+
+    pub(super) fn track_silent(&mut self, subagent: Option<&str>) -> usize {
+        let matches = |track: &Track| match subagent {
+            None => track.parent.is_none() && track.id == self.session,
+            Some(subagent) => {
+                track.parent.as_deref() == Some(&self.session)
+                    && track.id.strip_prefix(self.session.as_str()).and_then(|rest| rest.strip_prefix('/'))
+                        == Some(subagent)
+            }
+        };
+        if let Some(index) = self.tracks.iter().rposition(matches) {
+            let last = self.tracks.len() - 1;
+            if index != last {
+                let track = self.tracks.remove(index);
+                self.tracks.push(track);
+            }
+            return last;
+        }
+        if self.tracks.len() >= self.options.max_sessions.max(1) {
+            self.tracks.remove(0);
+        }
+        let (id, parent) = match subagent {
+            None => (self.session.clone(), None),
+            Some(subagent) => (format!("{}/{subagent}", self.session), Some(self.session.clone())),
+        };
+        let mut track = Track::new(id, parent, &self.name, &self.options.detect);
+        if subagent.is_none() && self.named {
+            track.known.agent_session = Some(self.session.clone());
+        }
+        self.tracks.push(track);
+        self.tracks.len() - 1
+    }
+
+    pub(super) fn announce(&mut self, moment: &Moment, index: usize, out: &mut dyn FnMut(Event)) {
+        let track = &mut self.tracks[index];
+        let again = std::mem::replace(&mut track.announced, true);
+        let known = track.known.clone();
+        let id = IdBuilder::new(if again { "updated" } else { "started" })
+            .part(track.id.as_bytes())
+            .number(moment.place.as_ref().map_or(0, |place| place.offset))
+            .part(known.model.as_deref().unwrap_or("").as_bytes())
+            .part(known.cwd.as_deref().unwrap_or("").as_bytes())
+            .finish("s-");
+        let body = if again { EventBody::SessionUpdated(known) } else { EventBody::SessionStarted(known) };
+        let event = self.tracks[index].event(moment, id, body);
+        out(event);
+    }
+
+    // ------------------------------------------------------------------------------------------ the end
+
+    pub(super) fn finish(&mut self, now: Timestamp, lines: u64, bytes: u64, out: &mut dyn FnMut(Event)) {
+        if self.documents.is_open() {
+            self.release_document(now, out);
+        }
+        self.settle_wrapped(now, out);
+        let moment = self.moment(now, None, None);
+        let policy = &self.options.policy;
+        let alerts = &mut self.summary.alerts;
+        // A sub-agent whose failure the one who sent it off has heard of, and gone on after, left no trouble behind.
+        let heard: Vec<String> = self.tracks.iter().map(|track| track.id.clone()).collect();
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            if track.parent.as_ref().is_some_and(|parent| heard[index..].contains(parent)) {
+                continue;
+            }
+            track.end(&moment, lines, policy, &mut |event| {
+                if let EventBody::Alert(alert) = &event.body {
+                    *alerts.entry(alert.class.name()).or_default() += 1;
+                }
+                out(event);
+            });
+        }
+        self.summary.lines = lines;
+        self.summary.bytes = bytes;
+        self.summary.verdict = self.tracks.iter().map(|track| track.health).max();
+        self.summary.duration_sec = self
+            .first_time
+            .zip(self.last_time)
+            .map(|(first, last)| (last.as_micros() - first.as_micros()) as f64 / 1e6);
+        let id = IdBuilder::new("summary").part(self.session.as_bytes()).number(bytes).finish("e-");
+        out(Event {
+            id,
+            session: self.session.clone(),
+            parent_session: None,
+            agent: moment.agent.to_owned(),
+            time: self.last_time,
+            observed_time: now,
+            source: Some(SourcePlace { name: self.name.clone(), line: lines, offset: bytes }),
+            body: EventBody::Summary(self.summary.clone()),
+        });
+    }
+
+    // ------------------------------------------------------------------------------------------ explaining
+
+    #[expect(clippy::too_many_arguments, reason = "one record's facts, passed on once")]
+    pub(super) fn explain(
+        &mut self,
+        line: u64,
+        record: &'static str,
+        origin: &'static str,
+        text: &str,
+        verdict: Result<Class, &'static str>,
+        rule: Option<&str>,
+        looks: Vec<Look>,
+    ) {
+        let format = self.agent;
+        if let Some(explanations) = &mut self.explanations {
+            explanations.push(Explanation {
+                line,
+                format,
+                record,
+                origin,
+                text: redact::excerpt(text, MESSAGE_CHARS),
+                verdict,
+                rule: rule.map(str::to_owned),
+                looks,
+            });
+        }
+    }
+
+    pub(super) fn ignored(&mut self, frame: Frame<'_>, record: &'static str, why: &'static str) {
+        if self.explanations.is_some() {
+            let text = String::from_utf8_lossy(&frame.bytes[..frame.bytes.len().min(1024)]).into_owned();
+            self.explain(frame.line, record, "content", &text, Err(why), None, Vec::new());
+        }
+    }
+}
+
+/// Returns the words of a retry notice with the attempt, where a field told it and the words do not.
+fn with_attempt(text: &str, retry: Option<Retry>) -> Cow<'_, str> {
+    let told = || text.contains("ttempt") || text.contains("econnecting") || text.contains('/');
+    match retry {
+        Some(Retry { attempt: Some(attempt), max_attempts, .. }) if !told() => {
+            let of = max_attempts.map_or_else(String::new, |most| format!(" of {most}"));
+            Cow::Owned(format!("{text} (attempt {attempt}{of})"))
+        }
+        _ => Cow::Borrowed(text),
+    }
+}

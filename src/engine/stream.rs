@@ -1,0 +1,501 @@
+//! One source, from blocks of lines to records: which format a line is of, JSON over many lines, terminal text, wrapped
+//! lines, code fences. What a record means is decided in [`super::judge`].
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::model::event::{SourcePlace, Summary};
+use crate::model::id::IdBuilder;
+use crate::model::{Body, Event, Record, Timestamp};
+
+use super::classify::scan::Scanner;
+use super::document::{Documents, Element, Step};
+use super::format::{self, Decode, Decoded, Format, Frame};
+use super::framing::Block;
+use super::session::{Moment, Track};
+use super::{Explanation, Options, ansi, classify};
+
+/// How many lines a code fence may hold before it is taken to be a stray mark.
+const FENCE_LINES: u64 = 400;
+
+/// How long a line that may be wrapped is held back for its continuation, in milliseconds: terminals and programs
+/// write both in one go.
+const WRAP_WAIT_MS: i64 = 1;
+
+/// The format that the stream is of, and its decoder.
+pub(super) struct Active {
+    format: &'static dyn Format,
+    decoder: Box<dyn Decode + Send>,
+    /// Whether it wants every plain line, not only those that a rule may concern.
+    reads_text: bool,
+}
+
+impl Active {
+    pub(super) fn new(format: &'static dyn Format, reads_text: bool) -> Self {
+        Self { format, decoder: format.decoder(), reads_text }
+    }
+}
+
+/// A candidate line that may go on in the next one.
+pub(super) struct Wrapped {
+    text: String,
+    line: u64,
+    offset: u64,
+    /// Whether a line was already joined to it.
+    joined: bool,
+}
+
+/// One source as the engine sees it.
+pub(super) struct Core {
+    pub(super) options: Arc<Options>,
+    pub(super) name: String,
+    pub(super) scanner: Scanner,
+    pub(super) active: Option<Active>,
+    /// The last resort for JSON; taken out while it works.
+    pub(super) generic: Option<Box<dyn Decode + Send>>,
+    /// The name of the active format.
+    pub(super) agent: &'static str,
+    pub(super) documents: Documents,
+    /// Whether a decoder knew an element of the large document that is open.
+    pub(super) document_understood: bool,
+    pub(super) wrapped: Option<Wrapped>,
+    pub(super) wrapped_deadline: Option<Timestamp>,
+    pub(super) fence: Option<u64>,
+    /// Most recently heard of last.
+    pub(super) tracks: Vec<Track>,
+    /// The id of the session that the stream is in now.
+    pub(super) session: String,
+    /// Whether the agent has named it.
+    pub(super) named: bool,
+    /// Whether lines came that were JSON lately: decides how plain lines are pre-scanned, never the result.
+    pub(super) json_stream: bool,
+    pub(super) first_time: Option<Timestamp>,
+    pub(super) last_time: Option<Timestamp>,
+    pub(super) summary: Summary,
+    pub(super) hits: Vec<usize>,
+    pub(super) explanations: Option<Vec<Explanation>>,
+}
+
+impl Core {
+    pub(super) fn new(options: Arc<Options>, name: &str, seed: &str) -> Self {
+        let generic = format::by_name("generic").expect("a format of this name is in the list").decoder();
+        Self {
+            scanner: options.scanner.clone(),
+            active: options.agent.map(|format| Active::new(format, format.reads_text())),
+            generic: Some(generic),
+            agent: options.agent.map_or("unknown", |format| format.name()),
+            documents: Documents::new(options.line_limit),
+            document_understood: false,
+            wrapped: None,
+            wrapped_deadline: None,
+            fence: None,
+            tracks: Vec::new(),
+            session: IdBuilder::new("session").part(seed.as_bytes()).finish("s-"),
+            named: false,
+            json_stream: false,
+            first_time: None,
+            last_time: None,
+            summary: Summary { sources: 1, ..Summary::default() },
+            hits: Vec::new(),
+            explanations: None,
+            name: name.to_owned(),
+            options,
+        }
+    }
+
+    pub(super) fn moment(
+        &self,
+        now: Timestamp,
+        time: Option<Timestamp>,
+        place: Option<(u64, u64)>,
+    ) -> Moment {
+        let place = place.map(|(line, offset)| SourcePlace { name: self.name.clone(), line, offset });
+        Moment { now, time, place, agent: self.agent }
+    }
+
+    pub(super) fn block(&mut self, now: Timestamp, block: Block<'_>, out: &mut dyn FnMut(Event)) {
+        if block.omitted > 0 {
+            self.summary.truncated += 1;
+        }
+        let mut hits = std::mem::take(&mut self.hits);
+        hits.clear();
+        // In a stream of plain text one pass over the block beats a pass per line; in a stream of JSON most of the
+        // block is no plain text at all.
+        let scanned = !self.json_stream && block.bytes.len() > 512;
+        if scanned {
+            self.scanner.hits(block.bytes, |at| hits.push(at));
+        }
+        let escapes = ansi::is_terminal_text(block.bytes);
+        let mut next_hit = hits.iter().copied().peekable();
+        let (mut start, mut line) = (0, block.line);
+        while start < block.bytes.len() {
+            let end =
+                memchr::memchr(b'\n', &block.bytes[start..]).map_or(block.bytes.len(), |end| start + end);
+            let bytes = &block.bytes[start..end];
+            let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+            let hit = if scanned {
+                while next_hit.next_if(|at| *at < start).is_some() {}
+                next_hit.peek().is_some_and(|at| *at < end)
+            } else {
+                false
+            };
+            let frame =
+                Frame { bytes, line, offset: block.offset + start as u64, truncated: block.omitted > 0 };
+            self.line(now, frame, scanned.then_some(hit), escapes, out);
+            start = end + 1;
+            line += 1;
+        }
+        self.hits = hits;
+    }
+
+    /// Takes one line. `hit`: whether the pre-scan of its block found a literal in it, if there was one.
+    pub(super) fn line(
+        &mut self,
+        now: Timestamp,
+        frame: Frame<'_>,
+        hit: Option<bool>,
+        escapes: bool,
+        out: &mut dyn FnMut(Event),
+    ) {
+        if self.documents.is_open() {
+            match self.document_line(now, frame, out) {
+                Step::Held | Step::Parted => return,
+                Step::PartedEnd => {
+                    self.after_line(now, frame, out);
+                    return;
+                }
+                Step::Whole => {
+                    let (bytes, line, offset) = self.documents.take();
+                    let document = Frame { bytes: &bytes, line, offset, truncated: false };
+                    if self.json(now, document, out) == Decoded::No {
+                        self.summary.undecoded += 1;
+                        self.ignored(document, "json", "no format knows this document");
+                    }
+                    self.after_line(now, frame, out);
+                    return;
+                }
+                Step::Broken => self.release_document(now, out),
+            }
+        }
+        let first = frame.bytes.iter().position(|byte| !byte.is_ascii_whitespace());
+        let Some(first) = first else {
+            if self.wrapped.is_some() {
+                self.settle_wrapped(now, out);
+            }
+            return;
+        };
+        if matches!(frame.bytes[first], b'{' | b'[') {
+            self.json_stream = true;
+            if self.json_line(now, frame, first, out) {
+                if !self.documents.is_open() {
+                    self.after_line(now, frame, out);
+                }
+                return;
+            }
+        } else if self.active.as_ref().is_none_or(|active| active.format.name() == "plain") {
+            self.json_stream = false;
+        }
+        self.text(now, frame, hit, escapes, out);
+        self.after_line(now, frame, out);
+    }
+
+    /// Takes a line that may be JSON; returns whether it was.
+    pub(super) fn json_line(
+        &mut self,
+        now: Timestamp,
+        frame: Frame<'_>,
+        first: usize,
+        out: &mut dyn FnMut(Event),
+    ) -> bool {
+        let bytes = frame.bytes[first..].trim_ascii_end();
+        let closed =
+            matches!((bytes.first(), bytes.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')));
+        if closed && !frame.truncated {
+            if self.json(now, Frame { bytes, ..frame }, out) == Decoded::Yes {
+                return true;
+            }
+            if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
+                if self.wrapped.is_some() {
+                    self.settle_wrapped(now, out);
+                }
+                self.summary.undecoded += 1;
+                self.ignored(frame, "json", "no format knows this record");
+                return true;
+            }
+        } else if first == 0 && !frame.truncated && Documents::opens(frame.bytes) {
+            if self.wrapped.is_some() {
+                self.settle_wrapped(now, out);
+            }
+            self.document_understood = false;
+            self.document_line(now, frame, out);
+            return true;
+        }
+        if bytes.starts_with(b"{\"") {
+            // Half a record, or one that was cut: it says nothing that could be trusted.
+            self.summary.undecoded += 1;
+        }
+        false
+    }
+
+    /// Lets the decoders try a JSON frame.
+    pub(super) fn json(&mut self, now: Timestamp, frame: Frame<'_>, out: &mut dyn FnMut(Event)) -> Decoded {
+        if self.wrapped.is_some() {
+            self.settle_wrapped(now, out);
+        }
+        if let Some(mut active) = self.active.take() {
+            let decoded = active.decoder.json(frame, &mut |record| self.record(now, frame, record, out));
+            self.active = Some(active);
+            if decoded == Decoded::Yes {
+                return Decoded::Yes;
+            }
+        }
+        if self.options.agent.is_none()
+            && let Some(format) = format::FORMATS.iter().copied().find(|format| format.recognise(frame))
+        {
+            let mut active = Active::new(format, false);
+            let before = std::mem::replace(&mut self.agent, format.name());
+            if active.decoder.json(frame, &mut |record| self.record(now, frame, record, out)) == Decoded::Yes
+            {
+                self.active = Some(active);
+                return Decoded::Yes;
+            }
+            self.agent = before;
+        }
+        let Some(mut generic) = self.generic.take() else { return Decoded::No };
+        let decoded = generic.json(frame, &mut |record| self.record(now, frame, record, out));
+        self.generic = Some(generic);
+        decoded
+    }
+
+    /// Takes a line of a document that spans lines. The elements of one that is too large to be held are decoded here.
+    pub(super) fn document_line(
+        &mut self,
+        now: Timestamp,
+        frame: Frame<'_>,
+        out: &mut dyn FnMut(Event),
+    ) -> Step {
+        let mut documents = std::mem::replace(&mut self.documents, Documents::new(0));
+        let step = documents.push(frame.bytes, frame.line, frame.offset, &mut |element| {
+            self.element(now, &element, out);
+        });
+        self.documents = documents;
+        if step == Step::PartedEnd && !self.document_understood {
+            self.summary.undecoded += 1;
+            self.ignored(frame, "json", "no format knows the elements of the document that ends here");
+        }
+        step
+    }
+
+    /// Lets the decoders try an element of a document that is too large to be held.
+    pub(super) fn element(&mut self, now: Timestamp, element: &Element<'_>, out: &mut dyn FnMut(Event)) {
+        if element.truncated {
+            self.summary.truncated += 1;
+            return;
+        }
+        let frame =
+            Frame { bytes: element.bytes, line: element.line, offset: element.offset, truncated: false };
+        if let Some(mut active) = self.active.take() {
+            let decoded = active.decoder.element(element, &mut |record| self.record(now, frame, record, out));
+            self.active = Some(active);
+            if decoded == Decoded::Yes {
+                self.document_understood = true;
+                return;
+            }
+        }
+        if self.options.agent.is_some() || self.document_understood {
+            return;
+        }
+        let Some(format) = format::FORMATS.iter().copied().find(|format| format.recognise_element(element))
+        else {
+            return;
+        };
+        let mut active = Active::new(format, false);
+        let before = std::mem::replace(&mut self.agent, format.name());
+        if active.decoder.element(element, &mut |record| self.record(now, frame, record, out)) == Decoded::Yes
+        {
+            self.active = Some(active);
+            self.document_understood = true;
+        } else {
+            self.agent = before;
+        }
+    }
+
+    /// What was held as a document is none: its lines are text.
+    pub(super) fn release_document(&mut self, now: Timestamp, out: &mut dyn FnMut(Event)) {
+        let (bytes, mut line, mut offset) = self.documents.take();
+        self.summary.undecoded += 1;
+        if bytes.is_empty() {
+            return; // its elements were told
+        }
+        for text in bytes.split(|byte| *byte == b'\n') {
+            let frame = Frame { bytes: text, line, offset, truncated: false };
+            self.text(now, frame, None, true, out);
+            self.after_line(now, frame, out);
+            line += 1;
+            offset += text.len() as u64 + 1;
+        }
+    }
+
+    /// The first line with text, once it was read, brings the session into view.
+    pub(super) fn after_line(&mut self, now: Timestamp, frame: Frame<'_>, out: &mut dyn FnMut(Event)) {
+        if self.tracks.is_empty() {
+            let moment = self.moment(now, None, Some((frame.line, frame.offset)));
+            self.track(&moment, None, out);
+        }
+    }
+
+    // ----------------------------------------------------------------------------------------- plain text
+
+    pub(super) fn text(
+        &mut self,
+        now: Timestamp,
+        frame: Frame<'_>,
+        hit: Option<bool>,
+        escapes: bool,
+        out: &mut dyn FnMut(Event),
+    ) {
+        self.summary.records += 1;
+        if frame.bytes.len() > classify::facts::LOOK_AT * 8 {
+            // No program says what ails it in a line of 64 KiB.
+            self.ignored(frame, "text", "the line is too long to be a message");
+            return;
+        }
+        let reads_text = self.active.as_ref().is_some_and(|active| active.reads_text);
+        let terminal = escapes && ansi::is_terminal_text(frame.bytes);
+        if !terminal && !reads_text && self.wrapped.is_none() && self.explanations.is_none() {
+            let candidate = match hit {
+                Some(hit) => hit || self.scanner.opens(frame.bytes),
+                None => self.scanner.is_candidate(frame.bytes),
+            };
+            if !candidate {
+                return;
+            }
+        }
+        if !terminal {
+            self.shown(now, frame, String::from_utf8_lossy(frame.bytes), out);
+            return;
+        }
+        let parts: Vec<&[u8]> = ansi::redraws(frame.bytes).collect();
+        for part in parts {
+            self.shown(now, frame, ansi::strip(part), out);
+        }
+    }
+
+    /// Takes a text as a person saw it.
+    pub(super) fn shown(
+        &mut self,
+        now: Timestamp,
+        frame: Frame<'_>,
+        text: Cow<'_, str>,
+        out: &mut dyn FnMut(Event),
+    ) {
+        if let Some(mut wrapped) = self.wrapped.take() {
+            let joined = (frame.line > wrapped.line)
+                .then(|| format::plain::join(&wrapped.text, &text, &self.options.zone))
+                .flatten();
+            if let Some(joined) = joined {
+                let goes_on = format::plain::may_continue(&text);
+                (wrapped.text, wrapped.joined) = (joined, true);
+                self.wrapped = Some(wrapped);
+                if !goes_on {
+                    self.settle_wrapped(now, out);
+                }
+                return;
+            }
+            self.wrapped = Some(wrapped);
+            self.settle_wrapped(now, out);
+        }
+        let lower_hit = self.scanner.is_candidate(text.as_bytes());
+        if lower_hit {
+            self.banner(frame, &text);
+        }
+        let reads_text = self.active.as_ref().is_some_and(|active| active.reads_text);
+        if reads_text && let Some(mut active) = self.active.take() {
+            let before = self.summary.records;
+            let decoded = active.decoder.text(&text, &mut |record| self.record(now, frame, record, out));
+            self.active = Some(active);
+            if self.summary.records > before {
+                // The line was counted when it came.
+                self.summary.records -= 1;
+            }
+            if decoded == Decoded::Yes {
+                return;
+            }
+        }
+        if let Some(info) = text.strip_prefix("```") {
+            // Only a bare mark closes a fence; code in it may open others.
+            match self.fence {
+                None => self.fence = Some(frame.line),
+                Some(_) if info.trim().is_empty() => self.fence = None,
+                Some(_) => {}
+            }
+        }
+        if !lower_hit && self.explanations.is_none() {
+            return;
+        }
+        if format::plain::may_continue(&text) && self.concerns(&text) {
+            self.wrapped = Some(Wrapped {
+                text: text.into_owned(),
+                line: frame.line,
+                offset: frame.offset,
+                joined: false,
+            });
+            self.wrapped_deadline = Some(now.plus_millis(WRAP_WAIT_MS));
+            return;
+        }
+        self.plain_line(now, frame.line, frame.offset, text, out);
+    }
+
+    /// Whether a line says something about a failure already, so that what it goes on with matters.
+    pub(super) fn concerns(&self, text: &str) -> bool {
+        let (_, read) = format::plain::read_line(Cow::Borrowed(text), &self.options.zone);
+        classify::concerns(&self.options.rules, self.agent, &read)
+    }
+
+    /// Switches to the format whose banner this is, if it is one.
+    pub(super) fn banner(&mut self, frame: Frame<'_>, text: &str) {
+        if self.options.agent.is_some() {
+            return;
+        }
+        let shown = Frame { bytes: text.as_bytes(), ..frame };
+        let Some(format) = format::FORMATS
+            .iter()
+            .copied()
+            .find(|format| !format.banners().is_empty() && format.recognise(shown))
+        else {
+            return;
+        };
+        match &mut self.active {
+            Some(active) if active.format.name() == format.name() => active.reads_text = true,
+            _ => {
+                self.agent = format.name();
+                self.active = Some(Active::new(format, true));
+            }
+        }
+    }
+
+    /// Judges the wrapped line that was held back, with what was joined to it.
+    pub(super) fn settle_wrapped(&mut self, now: Timestamp, out: &mut dyn FnMut(Event)) {
+        self.wrapped_deadline = None;
+        if let Some(Wrapped { text, line, offset, .. }) = self.wrapped.take() {
+            self.plain_line(now, line, offset, Cow::Owned(text), out);
+        }
+    }
+
+    pub(super) fn plain_line(
+        &mut self,
+        now: Timestamp,
+        line: u64,
+        offset: u64,
+        text: Cow<'_, str>,
+        out: &mut dyn FnMut(Event),
+    ) {
+        let (time, mut read) = format::plain::read_line(text, &self.options.zone);
+        // A row mark in front is the program's own: it does not print rows into a fence.
+        if read.body == 0 && self.fence.is_some_and(|start| line - start <= FENCE_LINES) {
+            read.content = true;
+        }
+        let frame = Frame { bytes: b"", line, offset, truncated: false };
+        self.record(now, frame, Record { time, ..Record::new(Body::Text(read)) }, out);
+    }
+}
