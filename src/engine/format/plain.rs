@@ -87,9 +87,7 @@ pub fn prefix(line: &[u8]) -> Prefix {
         Some([0xe2, 0x8e, 0xbf, ..] | [0xe2, 0x94, 0x94, ..]) => 3,
         _ => 0,
     };
-    let gap = if mark > 0 { blanks(at + mark, 3) } else { 0 };
-    // A no-break space may follow the mark.
-    let gap = if mark == 3 && line.get(at + 3..at + 5) == Some(&[0xc2, 0xa0]) { 2 } else { gap };
+    let gap = if mark > 0 { row_gap(&line[at + mark..]) } else { 0 };
     let row = if mark > 0 && gap > 0 { at + mark + gap } else { 0 };
     at = row;
     let mut found = Prefix::default();
@@ -128,6 +126,19 @@ pub fn prefix(line: &[u8]) -> Prefix {
     found.indented = found.end == 0 && indent > MAX_INDENT;
     found.end += indent;
     found
+}
+
+/// Returns the length of the gap behind a row mark: up to four blanks, no-break spaces among them.
+fn row_gap(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    for _ in 0..4 {
+        at += match &bytes[at..] {
+            [b' ' | b'\t', ..] => 1,
+            [0xc2, 0xa0, ..] => 2,
+            _ => break,
+        };
+    }
+    at
 }
 
 /// Returns the length of a time stamp such as `2026-11-20T05:00:01,123 +0100`.
@@ -320,6 +331,7 @@ mod tests {
             ),
             ("> litellm.Timeout: x", None, "litellm.Timeout: x", None),
             ("  ⎿  API Error: 529", None, "API Error: 529", None),
+            ("  ⎿ \u{a0}API Error: 529", None, "API Error: 529", None),
             ("[auto-resume] usage limit reached", None, "[auto-resume] usage limit reached", None),
             ("[API Error: x]", None, "[API Error: x]", None),
             ("Error: socket hang up", None, "Error: socket hang up", None),
