@@ -97,6 +97,12 @@ impl Doctor {
         Self { framer: Framer::new(options.line_limit), core: Core::new(options, name, seed) }
     }
 
+    /// Says when the source was last written. What a record without a time tells of happened then, or before: an old
+    /// log must not be read as if it were of today.
+    pub fn written_at(&mut self, written: Timestamp) {
+        self.core.written = Some(written);
+    }
+
     /// Takes the next bytes, which arrived at `now`.
     pub fn feed(&mut self, now: Timestamp, chunk: &[u8], out: &mut dyn FnMut(Event)) {
         let core = &mut self.core;
@@ -243,5 +249,21 @@ mod tests {
                 assert_eq!(cut, parts);
             }
         }
+    }
+
+    #[test]
+    fn an_old_log_without_times_is_read_as_of_the_day_it_was_written() {
+        let text = "You've hit your session limit · resets 3pm (UTC)\n";
+        let written = Timestamp::parse_rfc3339("2026-11-20T10:00:00Z").unwrap();
+        let mut doctor = Doctor::new(Arc::new(Options::new()), "t", "t");
+        let mut resets = Vec::new();
+        doctor.written_at(written);
+        doctor.feed(written.plus_seconds(86_400 * 9), text.as_bytes(), &mut |event| {
+            if let EventBody::Finding(finding) = event.body {
+                resets.push(finding.retry_at.unwrap().to_string());
+            }
+        });
+        doctor.finish(written.plus_seconds(86_400 * 9), &mut |_| {});
+        assert_eq!(resets, ["2026-11-20T15:00:00.000Z"]);
     }
 }

@@ -15,6 +15,8 @@ use super::policy::episode::Episode;
 pub struct Moment {
     /// When it was observed.
     pub now: Timestamp,
+    /// The latest that it can have happened: when it arrived, or when the file that it is from was last written.
+    pub latest: Timestamp,
     /// When the record says it happened.
     pub time: Option<Timestamp>,
     /// Where in the stream.
@@ -97,9 +99,9 @@ impl Track {
         }
     }
 
-    /// Returns the time on which windows run: the record's own, else the last one said, else arrival.
+    /// Returns the time on which windows run: the record's own, else the last one said, else the latest possible.
     pub fn event_time(&self, moment: &Moment) -> Timestamp {
-        moment.time.or(self.last_time).unwrap_or(moment.now)
+        moment.time.or(self.last_time).unwrap_or(moment.latest)
     }
 
     /// Returns the class and the line of the last incident.

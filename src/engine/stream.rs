@@ -49,6 +49,8 @@ pub(super) struct Wrapped {
 pub(super) struct Core {
     pub(super) options: Arc<Options>,
     pub(super) name: String,
+    /// When the source was last written, where it is a file.
+    pub(super) written: Option<Timestamp>,
     pub(super) scanner: Scanner,
     pub(super) active: Option<Active>,
     /// The last resort for JSON; taken out while it works.
@@ -99,6 +101,7 @@ impl Core {
             hits: Vec::new(),
             explanations: None,
             name: name.to_owned(),
+            written: None,
             options,
         }
     }
@@ -110,7 +113,8 @@ impl Core {
         place: Option<(u64, u64)>,
     ) -> Moment {
         let place = place.map(|(line, offset)| SourcePlace { name: self.name.clone(), line, offset });
-        Moment { now, time, place, agent: self.agent }
+        let latest = self.written.map_or(now, |written| written.min(now));
+        Moment { now, latest, time, place, agent: self.agent }
     }
 
     pub(super) fn block(&mut self, now: Timestamp, block: Block<'_>, out: &mut dyn FnMut(Event)) {

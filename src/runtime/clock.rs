@@ -1,8 +1,18 @@
 //! The time, for those who may know it.
 
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
 use crate::model::Timestamp;
 
 /// Returns the time of day. It may jump; windows and deadlines live with that, as agents' own times do too.
 pub fn now() -> Timestamp {
     Timestamp::from(jiff::Timestamp::now())
+}
+
+/// Returns when a file was last written, where the file system says it.
+pub fn written(path: &Path) -> Option<Timestamp> {
+    let modified = path.metadata().ok()?.modified().ok()?;
+    let since = modified.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_micros(i64::try_from(since.as_micros()).ok()?))
 }

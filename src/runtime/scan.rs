@@ -108,6 +108,9 @@ fn scan_file(
 ) -> (Tally, Option<FileTrouble>) {
     let name = input.path.to_string_lossy();
     let mut watch = Watch::new(Arc::clone(options), &name, &seed(&input.path), telling);
+    if let Some(written) = clock::written(&input.path) {
+        let _ = watch.run(&mut turn.lines, |doctor, _| doctor.written_at(written));
+    }
     let trouble = read_file(input, progress, chunk, turn, &mut watch);
     if !matches!(trouble, Some(FileTrouble::Read(ref error)) if !error.is_data()) {
         // What was read of a damaged file was read: it has a summary.
