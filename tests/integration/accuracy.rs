@@ -217,6 +217,41 @@ fn logs_of_unrelated_systems_raise_hardly_any_alert() {
 }
 
 #[test]
+fn real_logs_cut_anywhere_are_read_without_panic() {
+    let Some(corpora) = corpora() else { return };
+    let Some(logs) = unpacked(&corpora) else { return };
+    let mut folders = vec![logs, corpora.join("recordings")];
+    let mut read = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = fs::read(&path).unwrap();
+            // Two windows a file, at places that differ from file to file and not from run to run.
+            for turn in 1..=2_usize {
+                let start = bytes.len().wrapping_mul(0x9E37_79B1).wrapping_mul(turn) % (bytes.len() + 1);
+                let end = (start + 8 * 1024 + start % 4096).min(bytes.len());
+                let mut doctor = Doctor::new(Arc::clone(&OPTIONS), "log", "log");
+                let mut lines = None;
+                let mut out = |event: session_doctor::model::Event| {
+                    if let EventBody::Summary(summary) = event.body {
+                        lines = Some(summary.bytes);
+                    }
+                };
+                doctor.feed(NOW, &bytes[start..end], &mut out);
+                doctor.finish(NOW, &mut out);
+                assert_eq!(lines, Some((end - start) as u64), "{}", path.display());
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 1000, "only {read} windows");
+}
+
+#[test]
 fn recordings_of_real_agents_yield_what_the_provider_replied() {
     let Some(corpora) = corpora() else { return };
     let recordings = corpora.join("recordings");
