@@ -1,7 +1,7 @@
 //! The pre-scan for plain text: which lines can concern any rule at all.
 //!
 //! Rules for plain lines are anchored where a line's own words begin, so a line is decided by how it opens: the first
-//! three bytes of its words are looked up in a small table made from the rules' patterns. The few patterns that have
+//! six bytes of its words are looked up in small tables made from the rules' patterns. The few patterns that have
 //! no certain opening name literals instead, and those are searched in the whole block. What passes goes on to the
 //! exact rules; the result is the same as asking every rule about every line, and a property test says so.
 
@@ -14,8 +14,11 @@ use regex_syntax::hir::literal::{ExtractKind, Extractor};
 use super::rules::{Rules, SPOKEN_LEVEL};
 use crate::engine::format::plain;
 
-/// How many bytes of a line's own words decide.
-const OPENING: usize = 3;
+/// How many bytes of a line's own words are looked at first.
+const HEAD: usize = 3;
+
+/// How many are looked at where the head is one that a rule waits for.
+const OPENING: usize = 6;
 
 /// How many openings a single pattern may have.
 const OPENINGS_PER_PATTERN: usize = 200;
@@ -29,42 +32,81 @@ pub struct Scanner {
     lower: Vec<u8>,
 }
 
-/// A set of three-byte openings, as a bit table over a hash: a stranger may slip in, nobody is left out.
-struct Openings([u64; 1024]);
+/// How lines open that a rule waits for, as bit tables over a hash: a stranger may slip in, nobody is left out.
+struct Openings {
+    /// The first [`HEAD`] bytes of all of them.
+    heads: Table,
+    /// Those of which no more is certain.
+    short: Table,
+    /// The first [`OPENING`] bytes of the others.
+    long: Table,
+}
 
-impl Openings {
-    fn hash(opening: [u8; OPENING]) -> usize {
-        let key = u32::from_le_bytes([opening[0], opening[1], opening[2], 0]);
-        (key.wrapping_mul(0x9E37_79B1) >> 16) as usize
+struct Table([u64; 256]);
+
+impl Table {
+    fn hash(bytes: &[u8]) -> usize {
+        let key = bytes.iter().fold(0u64, |key, byte| key << 8 | u64::from(*byte));
+        (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50) as usize
     }
 
-    fn insert(&mut self, opening: [u8; OPENING]) {
-        let hash = Self::hash(opening);
+    fn insert(&mut self, bytes: &[u8]) {
+        let hash = Self::hash(bytes);
         self.0[hash / 64] |= 1 << (hash % 64);
     }
 
-    fn contains(&self, opening: [u8; OPENING]) -> bool {
-        let hash = Self::hash(opening);
+    fn contains(&self, bytes: &[u8]) -> bool {
+        let hash = Self::hash(bytes);
         self.0[hash / 64] >> (hash % 64) & 1 == 1
+    }
+}
+
+impl Openings {
+    fn new() -> Self {
+        Self { heads: Table([0; 256]), short: Table([0; 256]), long: Table([0; 256]) }
+    }
+
+    /// Takes a certain beginning, of at least [`HEAD`] bytes.
+    fn insert(&mut self, opening: &[u8]) {
+        self.heads.insert(&opening[..HEAD]);
+        match opening.get(..OPENING) {
+            Some(long) => self.long.insert(long),
+            None => self.short.insert(&opening[..HEAD]),
+        }
+    }
+
+    /// Whether words may begin as one of the openings does.
+    fn may_open(&self, words: &[u8]) -> bool {
+        let Some(head) = words.first_chunk::<HEAD>() else { return false };
+        // What is not ASCII may be folded into something else.
+        if !head.is_ascii() {
+            return true;
+        }
+        let head = head.map(|byte| byte.to_ascii_lowercase());
+        if !self.heads.contains(&head) {
+            return false;
+        }
+        self.short.contains(&head)
+            || words.first_chunk::<OPENING>().is_some_and(|opening| {
+                !opening.is_ascii() || self.long.contains(&opening.map(|byte| byte.to_ascii_lowercase()))
+            })
     }
 }
 
 impl Scanner {
     /// Builds the scanner for these rules, and for further openings (lower-case ASCII) that the caller waits for.
     pub fn new(rules: &Rules, further_openings: &[&str]) -> Self {
-        let mut openings = Openings([0; 1024]);
+        let mut openings = Openings::new();
         let mut anywhere: Vec<&str> = Vec::new();
         let spoken =
             ["error: ", "exception: ", "fatal: ", "fatal ", "unexpected ", "unhandled ", "uncaught "];
         debug_assert!(spoken.iter().all(|word| SPOKEN_LEVEL.contains(word.trim_end_matches([' ', ':']))));
         for word in spoken.iter().chain(further_openings) {
-            if let Some(opening) = first(word.as_bytes()) {
-                openings.insert(opening);
-            }
+            openings.insert(word.as_bytes());
         }
         for (pattern, stems) in rules.line_patterns() {
             match pattern_openings(pattern) {
-                Some(found) => found.into_iter().for_each(|opening| openings.insert(opening)),
+                Some(found) => found.iter().for_each(|opening| openings.insert(opening)),
                 None => anywhere.extend(stems.iter().map(|stem| ascii_part(stem))),
             }
         }
@@ -90,14 +132,7 @@ impl Scanner {
             Some(b'a'..=b'z') => 0,
             _ => plain::prefix(line).end,
         };
-        match &line[start..] {
-            [a, b, c, ..] => {
-                // What is not ASCII may be folded into something else.
-                !(a.is_ascii() && b.is_ascii() && c.is_ascii())
-                    || self.openings.contains([a, b, c].map(u8::to_ascii_lowercase))
-            }
-            _ => false,
-        }
+        self.openings.may_open(&line[start..])
     }
 
     /// Returns whether a line may concern a rule: it opens so, or holds one of the literals.
@@ -110,12 +145,9 @@ impl Scanner {
     }
 }
 
-fn first(bytes: &[u8]) -> Option<[u8; OPENING]> {
-    bytes.first_chunk().copied().filter(|opening| opening.is_ascii())
-}
-
-/// Returns the first bytes of everything that a pattern can match, or `None` if they are not certain.
-fn pattern_openings(pattern: &str) -> Option<Vec<[u8; OPENING]>> {
+/// Returns how everything begins that a pattern can match ([`OPENING`] bytes where so many are certain), or `None` if
+/// that is not certain.
+fn pattern_openings(pattern: &str) -> Option<Vec<Vec<u8>>> {
     let hir = ParserBuilder::new().utf8(false).unicode(false).build().parse(pattern).ok()?;
     let literals = Extractor::new()
         .kind(ExtractKind::Prefix)
@@ -123,7 +155,8 @@ fn pattern_openings(pattern: &str) -> Option<Vec<[u8; OPENING]>> {
         .limit_literal_len(OPENING)
         .limit_class(40)
         .extract(&hir);
-    literals.literals()?.iter().map(|literal| first(literal.as_bytes())).collect()
+    let openings = literals.literals()?.iter().map(|literal| literal.as_bytes().to_vec());
+    openings.map(|opening| (opening.len() >= HEAD && opening[..HEAD].is_ascii()).then_some(opening)).collect()
 }
 
 /// The longest part of a stem that typography cannot change: what `fold` would rewrite may stand in the raw line
