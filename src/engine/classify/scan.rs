@@ -129,7 +129,7 @@ fn pattern_openings(pattern: &str) -> Option<Vec<[u8; OPENING]>> {
 /// The longest part of a stem that typography cannot change: what `fold` would rewrite may stand in the raw line
 /// in another form.
 fn ascii_part(stem: &str) -> &str {
-    stem.split(|c: char| !c.is_ascii() || matches!(c, '\'' | '-'))
+    stem.split(|c: char| !c.is_ascii() || matches!(c, '\'' | '-' | ' '))
         .flat_map(|part| part.split("..."))
         .max_by_key(|part| part.len())
         .unwrap_or(stem)
