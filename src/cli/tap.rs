@@ -21,7 +21,7 @@ use crate::runtime::scan::{self, FileTrouble, Progress, Take};
 use crate::runtime::signals::{Signals, reraise};
 use crate::runtime::{Tally, Telling, clock, live};
 use crate::settings::{AlertWhen, Color, Format, Settings};
-use crate::sink::output::Output;
+use crate::sink::output::{Output, Patient};
 use crate::sink::queue::Queue;
 use crate::sink::{Form, renderer};
 use crate::source::os_words;
@@ -204,7 +204,7 @@ impl Run<'_> {
                     continue;
                 }
             };
-            let mut stdout = io::stdout().lock();
+            let mut stdout = Patient::stdout();
             let outcome = live::run(
                 &mut source,
                 &input.path.to_string_lossy(),

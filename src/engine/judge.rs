@@ -218,6 +218,7 @@ impl Core {
             retry: Some(retry),
             origin: Origin::Agent,
             retryable: None,
+            guess: false,
         };
         self.finding(moment, index, &verdict, text, None, basis, false, 0, out);
     }
@@ -277,7 +278,7 @@ impl Core {
         *self.summary.findings.entry(finding.class.name()).or_default() += 1;
         self.summary.self_healing += u64::from(finding.self_healing);
         let alerts = &mut self.summary.alerts;
-        track.incident(moment, finding, id, ends, policy, &mut |event| {
+        track.incident(moment, finding, id, ends, verdict.guess, policy, &mut |event| {
             if let EventBody::Alert(alert) = &event.body {
                 *alerts.entry(alert.class.name()).or_default() += 1;
             }
@@ -314,13 +315,13 @@ impl Core {
         }
         let previous = std::mem::replace(&mut self.session, id.clone());
         if !std::mem::replace(&mut self.named, true)
-            && let Some(track) = self.tracks.iter_mut().find(|track| track.id == previous)
+            && let Some(index) = self.tracks.iter().position(|track| track.id == previous)
         {
+            let track = &mut self.tracks[index];
             track.id.clone_from(&id);
             track.known.agent_session = Some(id);
             track.known.previous_session = Some(previous);
-            let track = self.tracks.len() - 1;
-            self.announce(moment, track, out);
+            self.announce(moment, index, out);
         }
     }
 

@@ -224,6 +224,49 @@ mod tests {
     }
 
     #[test]
+    fn silence_in_the_replay_of_an_old_log_is_measured_by_arrival() {
+        let input = include_str!("../../fixtures/transcripts/codex/rollout_limit/input.jsonl");
+        let mut doctor = Doctor::new(Arc::new(Options::new()), "t", "t");
+        let mut events = Vec::new();
+        let years_later = Timestamp::parse_rfc3339("2030-01-01T00:00:00Z").unwrap();
+        doctor.feed(years_later, input.as_bytes(), &mut |event| events.push(event));
+        let told = events.len();
+        assert!(doctor.next_deadline().unwrap() > years_later.plus_seconds(600), "nothing is due yet");
+        doctor.tick(years_later.plus_seconds(1), &mut |event| events.push(event));
+        assert_eq!(events.len(), told);
+        doctor.finish(years_later.plus_seconds(2), &mut |event| events.push(event));
+        assert_eq!(events.len(), told + 1, "the summary alone: the alert was told");
+    }
+
+    #[test]
+    fn the_session_that_gets_its_name_is_the_one_announced() {
+        let mut core = Core::new(Arc::new(Options::new()), "t", "t");
+        let moment = core.moment(Timestamp::from_micros(0), None, Some((1, 0)));
+        let mut events = Vec::new();
+        core.track(&moment, None, &mut |event| events.push(event));
+        core.track(&moment, Some("sub"), &mut |event| events.push(event));
+        events.clear();
+        core.adopt(&moment, "named", &mut |event| events.push(event));
+        assert_eq!(events.iter().map(|event| event.session.as_str()).collect::<Vec<_>>(), ["named"]);
+    }
+
+    #[test]
+    fn a_failure_after_a_line_that_may_go_on_is_one_of_its_own() {
+        let input =
+            format!("litellm.Timeout: {}\nlitellm.AuthenticationError: invalid api key\n", "x ".repeat(30));
+        let found: Vec<_> =
+            findings(&events(1 << 20, &input)).into_iter().map(|(line, class, _)| (line, class)).collect();
+        assert_eq!(found, [(1, Class::Timeout), (2, Class::AuthError)]);
+    }
+
+    #[test]
+    fn spaces_that_fill_a_line_hide_nothing() {
+        for line in ["API  Error:   529   Overloaded\n", "Credit  balance  is  too   low\n"] {
+            assert_eq!(findings(&events(1 << 20, line)).len(), 1, "{line}");
+        }
+    }
+
+    #[test]
     fn a_trajectory_says_the_same_whole_and_in_parts_and_however_it_is_cut() {
         for (input, limit, count) in [
             (include_str!("../../fixtures/transcripts/mini/provider_timeout/input.json"), 800, 4),

@@ -50,6 +50,9 @@ pub struct Track {
     report: Vec<Class>,
     /// The line of the latest finding of the report.
     report_line: u64,
+    /// How much later than it happened the latest incident arrived, in microseconds: next to nothing in a live stream,
+    /// years where a log is replayed. Silence is measured by arrival, episodes by event time.
+    lag: i64,
 }
 
 /// How many lines may lie between two lines of one report.
@@ -82,6 +85,7 @@ impl Track {
             last: None,
             report: Vec::new(),
             report_line: 0,
+            lag: 0,
         }
     }
 
@@ -134,18 +138,27 @@ impl Track {
     }
 
     /// Takes a finding: tells it, and what detectors and policy make of it.
+    #[expect(clippy::too_many_arguments, reason = "one record's facts, passed on once")]
     pub fn incident(
         &mut self,
         moment: &Moment,
         finding: Finding,
         finding_id: String,
         ends: bool,
+        guess: bool,
         policy: &Policy,
         out: &mut dyn FnMut(Event),
     ) {
         let line = moment.place.as_ref().map_or(0, |place| place.line);
         let restates = self.restates(&finding, line, moment.time, ends);
         let time = self.event_time(moment);
+        self.lag = moment.now.as_micros().saturating_sub(time.as_micros());
+        let retry_at = finding
+            .retry_at
+            .or_else(|| self.last.as_ref().filter(|last| last.class == finding.class)?.retry_at);
+        if line.saturating_sub(self.report_line) > REPORT_GAP {
+            self.report.clear();
+        }
         let incident = Incident {
             class: finding.class,
             time,
@@ -154,17 +167,14 @@ impl Track {
             self_healing: finding.self_healing,
             ends,
             restates,
+            goes_on: !self.report.is_empty(),
+            guess,
+            retry_at,
         };
-        if line.saturating_sub(self.report_line) > REPORT_GAP {
-            self.report.clear();
-        }
         self.report_line = line;
         if !self.report.contains(&finding.class) {
             self.report.push(finding.class);
         }
-        let retry_at = finding
-            .retry_at
-            .or_else(|| self.last.as_ref().filter(|last| last.class == finding.class)?.retry_at);
         if !restates {
             self.last = Some(Last {
                 class: finding.class,
@@ -184,7 +194,7 @@ impl Track {
         {
             episode.met(time, !restates);
         }
-        self.observe(moment, time, &Observation::Incident(&incident), retry_at, policy, out);
+        self.observe(moment, time, &Observation::Incident(&incident), policy, out);
     }
 
     /// Returns whether the episode of the incident's class was over, by silence, before the incident came.
@@ -210,7 +220,7 @@ impl Track {
     pub fn retrying(&mut self, moment: &Moment, policy: &Policy, out: &mut dyn FnMut(Event)) {
         let time = self.event_time(moment);
         for class in std::mem::take(&mut self.report) {
-            self.observe(moment, time, &Observation::Retrying(class), None, policy, out);
+            self.observe(moment, time, &Observation::Retrying(class), policy, out);
         }
     }
 
@@ -221,7 +231,7 @@ impl Track {
         }
         let time = self.event_time(moment);
         self.last = None;
-        self.observe(moment, time, &Observation::Progress, None, policy, out);
+        self.observe(moment, time, &Observation::Progress, policy, out);
         self.episodes.clear();
         self.set_health(moment, Health::Ok, "the agent works again".to_owned(), Basis::Asserted, out);
     }
@@ -231,7 +241,8 @@ impl Track {
         if self.episodes.is_empty() {
             return;
         }
-        self.episodes.retain(|_, episode| !episode.is_over(moment.now, policy.quiet_sec));
+        let time = Timestamp::from_micros(moment.now.as_micros().saturating_sub(self.lag));
+        self.episodes.retain(|_, episode| !episode.is_over(time, policy.quiet_sec));
         if self.episodes.is_empty() {
             let reason = format!("no failure for {} s", policy.quiet_sec);
             self.set_health(moment, Health::Ok, reason, Basis::Inferred, out);
@@ -240,15 +251,15 @@ impl Track {
 
     /// Returns when [`Self::tick`] has something to do.
     pub fn next_deadline(&self, policy: &Policy) -> Option<Timestamp> {
-        self.episodes.values().map(|episode| episode.over_at(policy.quiet_sec)).max()
+        let over = self.episodes.values().map(|episode| episode.over_at(policy.quiet_sec)).max()?;
+        Some(Timestamp::from_micros(over.as_micros().saturating_add(self.lag)))
     }
 
     /// The source ended, `lines` lines in.
     pub fn end(&mut self, moment: &Moment, lines: u64, policy: &Policy, out: &mut dyn FnMut(Event)) {
         let lines_since = self.last.as_ref().map_or(u64::MAX, |last| lines.saturating_sub(last.line));
-        let retry_at = self.last.as_ref().and_then(|last| last.retry_at);
         let time = self.event_time(moment);
-        self.observe(moment, time, &Observation::End { lines_since }, retry_at, policy, out);
+        self.observe(moment, time, &Observation::End { lines_since }, policy, out);
     }
 
     fn observe(
@@ -256,7 +267,6 @@ impl Track {
         moment: &Moment,
         time: Timestamp,
         observation: &Observation<'_>,
-        retry_at: Option<Timestamp>,
         policy: &Policy,
         out: &mut dyn FnMut(Event),
     ) {
@@ -266,7 +276,7 @@ impl Track {
             .filter_map(|detector| detector.observe(time, observation, policy))
             .collect();
         for detection in detections {
-            self.alert(moment, time, detection, retry_at, policy, out);
+            self.alert(moment, time, detection, policy, out);
         }
     }
 
@@ -275,7 +285,6 @@ impl Track {
         moment: &Moment,
         time: Timestamp,
         detection: Detection,
-        retry_at: Option<Timestamp>,
         policy: &Policy,
         out: &mut dyn FnMut(Event),
     ) {
@@ -300,7 +309,7 @@ impl Track {
         if detection.evidence.1 != evidence[0] {
             evidence.push(detection.evidence.1);
         }
-        let verdict = policy.decide(class, failed, time, retry_at, &fingerprint);
+        let verdict = policy.decide(class, failed, time, detection.retry_at, &fingerprint);
         // A halt after failed recoveries is as grave as the failure that needs a person from the start.
         let severity = if verdict.strategy == Strategy::Halt && row.strategy != Strategy::Halt {
             row.severity.max(crate::model::Severity::High)

@@ -394,7 +394,8 @@ impl Core {
         out: &mut dyn FnMut(Event),
     ) {
         if let Some(mut wrapped) = self.wrapped.take() {
-            let joined = (frame.line > wrapped.line)
+            // What reads as a failure by itself is one of its own, whatever the line before looked like.
+            let joined = (frame.line > wrapped.line && !self.concerns(&text))
                 .then(|| format::plain::join(&wrapped.text, &text, &self.options.zone))
                 .flatten();
             if let Some(joined) = joined {

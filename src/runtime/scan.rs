@@ -166,6 +166,8 @@ struct State<'o> {
     turn: usize,
     /// The lines of files that ended before their turn came.
     ended: std::collections::BTreeMap<usize, Vec<u8>>,
+    /// How many bytes these are.
+    held: usize,
     output: &'o mut dyn Take,
     wanted: bool,
 }
@@ -173,7 +175,10 @@ struct State<'o> {
 impl<'o> Turnstile<'o> {
     fn new(output: &'o mut dyn Take) -> Self {
         let ended = std::collections::BTreeMap::new();
-        Self { state: Mutex::new(State { turn: 0, ended, output, wanted: true }), moved: Condvar::new() }
+        Self {
+            state: Mutex::new(State { turn: 0, ended, held: 0, output, wanted: true }),
+            moved: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<'o>> {
@@ -214,10 +219,15 @@ impl Turn<'_, '_> {
         state.wanted
     }
 
-    /// Ends this file's turn, or leaves its lines for when it comes.
+    /// Ends this file's turn, or leaves its lines for when it comes; waits while too many are left already. The file
+    /// whose turn it is was begun before this one and waits for nobody, so the turn comes.
     fn end(mut self) {
         let mut state = self.turnstile.lock();
+        while state.turn != self.index && state.held > 0 && state.held + self.lines.len() > BACKLOG {
+            state = self.turnstile.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
         if state.turn != self.index {
+            state.held += self.lines.len();
             state.ended.insert(self.index, self.lines);
             return;
         }
@@ -226,10 +236,45 @@ impl Turn<'_, '_> {
         loop {
             let turn = state.turn;
             let Some(mut lines) = state.ended.remove(&turn) else { break };
+            state.held -= lines.len();
             state.put(&mut lines);
             state.turn += 1;
         }
         drop(state);
         self.turnstile.moved.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    struct Firsts(Vec<u8>);
+
+    impl Take for Firsts {
+        fn take(&mut self, lines: &[u8]) -> bool {
+            self.0.push(lines[0]);
+            true
+        }
+    }
+
+    #[test]
+    fn what_ended_files_leave_is_bounded() {
+        let mut output = Firsts(Vec::new());
+        let turnstile = Turnstile::new(&mut output);
+        let turn = |index: usize, length| Turn {
+            turnstile: &turnstile,
+            index,
+            lines: vec![b'0' + u8::try_from(index).unwrap(); length],
+        };
+        turn(1, BACKLOG).end();
+        thread::scope(|scope| {
+            let later = scope.spawn(|| turn(2, 1).end());
+            thread::sleep(Duration::from_millis(50));
+            assert!(!later.is_finished(), "it waits for the first");
+            turn(0, 1).end();
+        });
+        assert_eq!(output.0, b"012");
     }
 }

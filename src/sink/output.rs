@@ -2,10 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::FileType;
+use rustix::io::Errno;
 
 /// An open output. A person or a program at the other end gets each line at once; a file gets blocks.
 pub struct Output {
@@ -13,6 +15,37 @@ pub struct Output {
     waits: bool,
     terminal: bool,
     dirty: bool,
+}
+
+/// Writes to a descriptor, and waits for room where there is none: another program that shares a terminal or a pipe
+/// may have made it non-blocking, which is no reason to give up.
+pub struct Patient<F>(F);
+
+impl Patient<BorrowedFd<'static>> {
+    /// Returns standard output, unbuffered.
+    pub fn stdout() -> Self {
+        Self(rustix::stdio::stdout())
+    }
+}
+
+impl<F: AsFd> Write for Patient<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::write(&self.0, bytes) {
+                Ok(count) => return Ok(count),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => match poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// How much is collected for a file, in bytes.
@@ -23,7 +56,7 @@ impl Output {
     pub fn stdout() -> Self {
         let stdout = io::stdout();
         let (waits, terminal) = (is_waited_for(&stdout), stdout.is_terminal());
-        Self::over(Box::new(stdout), waits, terminal)
+        Self::over(Box::new(Patient::stdout()), waits, terminal)
     }
 
     /// Opens a file to append to; creates it for its owner alone (mode 0600).
@@ -56,7 +89,7 @@ impl Output {
 
     fn file(file: File) -> Self {
         let (waits, terminal) = (is_waited_for(&file), file.is_terminal());
-        Self::over(Box::new(file), waits, terminal)
+        Self::over(Box::new(Patient(file)), waits, terminal)
     }
 
     fn over(writer: Box<dyn Write + Send>, waits: bool, terminal: bool) -> Self {
@@ -117,6 +150,23 @@ mod tests {
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_pipe_that_somebody_made_non_blocking_is_waited_for() {
+        use std::io::Read;
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
+        let text = vec![b'x'; 1 << 20];
+        std::thread::scope(|scope| {
+            scope.spawn(|| Patient(writer).write_all(&text).unwrap());
+            let (mut reader, mut read, mut chunk) = (File::from(reader), 0, vec![0; 1 << 16]);
+            while read < text.len() {
+                match reader.read(&mut chunk) {
+                    Ok(count) => read += count,
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                }
+            }
+        });
     }
 
     #[test]

@@ -127,7 +127,10 @@ pub enum ProblemKind {
     /// The operating system refused to look at it.
     Unreadable(io::Error),
     /// It is a directory in which no file matched.
-    NoLogs,
+    NoLogs {
+        /// Whether globs were given.
+        globs: bool,
+    },
     /// It is a socket, which cannot be opened as a file.
     Socket,
 }
@@ -146,7 +149,12 @@ impl Problem {
                 Some("the user who runs this needs permission to read it".to_owned())
             }
             ProblemKind::Unreadable(_) => None,
-            ProblemKind::NoLogs => Some(format!(
+            ProblemKind::NoLogs { globs: true } => Some(
+                "--glob decides alone: a pattern without a slash is matched against the names of files, one with \
+                 a slash against their paths in the directory"
+                    .to_owned(),
+            ),
+            ProblemKind::NoLogs { globs: false } => Some(format!(
                 "files ending in {} are taken (also with {}); --glob takes others",
                 LOG_ENDINGS.join(" "),
                 PACKED_ENDINGS.join(" ")
@@ -164,7 +172,7 @@ impl fmt::Display for Problem {
         match &self.kind {
             ProblemKind::Missing => write!(f, "find `{path}`: no such file or directory"),
             ProblemKind::Unreadable(error) => write!(f, "look at `{path}`: {}", os_words(error)),
-            ProblemKind::NoLogs => write!(f, "find a log in `{path}`: no file in it matches"),
+            ProblemKind::NoLogs { .. } => write!(f, "find a log in `{path}`: no file in it matches"),
             ProblemKind::Socket => write!(f, "read `{path}`: it is a socket"),
         }
     }
@@ -265,7 +273,9 @@ fn walk_directory(root: &Path, globs: &Globs, threads: usize, found: &mut Walk) 
         }
     }
     if found.inputs.len() == inputs && found.problems.len() == problems {
-        found.problems.push(Problem { path: root.to_owned(), kind: ProblemKind::NoLogs });
+        found
+            .problems
+            .push(Problem { path: root.to_owned(), kind: ProblemKind::NoLogs { globs: globs.takes } });
     }
 }
 
@@ -433,6 +443,17 @@ mod tests {
                  .traj are taken (also with .gz .zst); --glob takes others",
             ]
         );
+    }
+
+    #[test]
+    fn where_globs_take_nothing_the_hint_does_not_speak_of_the_default() {
+        let dir = tree(&["a.log"]);
+        let hint = |pattern| {
+            let walk = walk(&[dir.path().to_owned()], &Globs::new(&[pattern]).unwrap(), 1);
+            walk.problems[0].hint().unwrap()
+        };
+        assert!(hint("*.xyz").starts_with("--glob decides alone"));
+        assert!(hint("!a.log").starts_with("files ending in"), "exclusions are taken off the default");
     }
 
     #[test]

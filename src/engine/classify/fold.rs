@@ -23,10 +23,15 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Returns the folded text in lower case (ASCII letters only: all patterns are ASCII but for `·`).
+/// Returns the folded text in lower case (ASCII letters only: all patterns are ASCII but for `·`), runs of spaces as
+/// one: terminals and log writers fill lines up.
 pub fn fold_lower(text: &str) -> String {
     let mut folded = fold(text).into_owned();
     folded.make_ascii_lowercase();
+    if folded.contains("  ") {
+        let mut before = '\0';
+        folded.retain(|c| std::mem::replace(&mut before, c) != ' ' || c != ' ');
+    }
     folded
 }
 
@@ -39,6 +44,7 @@ mod tests {
         for text in ["You’ve hit your limit ∙ resets 3pm…", "You've hit your limit · resets 3pm..."] {
             assert_eq!(fold_lower(text), "you've hit your limit · resets 3pm...");
         }
+        assert_eq!(fold_lower("Credit  balance is   too\u{a0} low"), "credit balance is too low");
         assert_eq!(fold("a\u{a0}b–c"), "a b-c");
     }
 }

@@ -30,6 +30,8 @@ pub struct Verdict {
     pub origin: Origin,
     /// Whether the rule says that the request may be repeated unchanged; `None`: as its class.
     pub retryable: Option<bool>,
+    /// Whether neither a rule nor a status says what it is, and the agent alone reported it: the class is a guess.
+    pub guess: bool,
 }
 
 /// What a rule said to a record, for `explain`.
@@ -65,6 +67,7 @@ pub fn failure(rules: &Rules, agent: &str, failure: &Failure<'_>, mut trace: Tra
         retry: facts.retry,
         origin: failure.origin,
         retryable,
+        guess: false,
     };
     if let Some(class) = failure.class {
         note(&mut trace, "format", Some(class), true, || "the record's structure says so".to_owned());
@@ -84,7 +87,7 @@ pub fn failure(rules: &Rules, agent: &str, failure: &Failure<'_>, mut trace: Tra
         (Origin::Agent, _) => Class::Crash,
         _ => Class::ServerError,
     };
-    Some(verdict(class, "fallback", None))
+    Some(Verdict { guess: class == Class::Crash, ..verdict(class, "fallback", None) })
 }
 
 /// Classifies a failed tool result: what the tool printed does not matter, only what the agent says of the call.
@@ -99,6 +102,7 @@ pub fn tool_result(rules: &Rules, agent: &str, result: &ToolResult<'_>, trace: T
         retry: None,
         origin: Origin::Tool,
         retryable: None,
+        guess: false,
     }
 }
 
@@ -142,6 +146,7 @@ pub fn line(rules: &Rules, agent: &str, line: &TextLine<'_>, mut trace: Trace<'_
         retry: facts.retry,
         origin,
         retryable: rule.retryable,
+        guess: false,
     })
 }
 
@@ -259,6 +264,16 @@ fn best_line(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agents_failure_that_no_rule_knows_is_a_guess() {
+        let rules = Rules::built_in();
+        let judge =
+            |text: &'static str| failure(&rules, "plain", &Failure::new(Origin::Agent, text), None).unwrap();
+        let unknown = judge("the frobnicator went sideways");
+        assert_eq!((unknown.class, unknown.guess), (Class::Crash, true));
+        assert!(!judge("status 500").guess);
+    }
 
     #[test]
     fn each_rule_matches_its_examples_and_not_its_counter_examples() {

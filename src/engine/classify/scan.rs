@@ -162,7 +162,7 @@ fn pattern_openings(pattern: &str) -> Option<Vec<Vec<u8>>> {
 /// The longest part of a stem that typography cannot change: what `fold` would rewrite may stand in the raw line
 /// in another form.
 fn ascii_part(stem: &str) -> &str {
-    stem.split(|c: char| !c.is_ascii() || matches!(c, '\'' | '-'))
+    stem.split(|c: char| !c.is_ascii() || matches!(c, '\'' | '-' | ' '))
         .flat_map(|part| part.split("..."))
         .max_by_key(|part| part.len())
         .unwrap_or(stem)

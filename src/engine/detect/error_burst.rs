@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Detection, Detector, Observation, Options};
+use super::{Detection, Detector, Incident, Observation, Options};
 use crate::engine::policy::{AlertOn, Policy};
 use crate::model::{Basis, Class, Level, Timestamp};
 
@@ -14,7 +14,15 @@ pub(super) fn build(options: &Options) -> Box<dyn Detector + Send> {
 struct ErrorBurst {
     options: Options,
     /// The latest incidents per class: at most `error_repeat_count` each, oldest first.
-    seen: BTreeMap<Class, VecDeque<(Timestamp, String, Basis)>>,
+    seen: BTreeMap<Class, VecDeque<Seen>>,
+}
+
+/// What is kept of an incident.
+struct Seen {
+    time: Timestamp,
+    finding: String,
+    basis: Basis,
+    guess: bool,
 }
 
 impl Detector for ErrorBurst {
@@ -37,16 +45,17 @@ impl Detector for ErrorBurst {
         }
         let needed = self.options.error_repeat_count.max(1) as usize;
         let seen = self.seen.entry(incident.class).or_default();
-        seen.push_back((incident.time, incident.finding.clone(), incident.basis));
+        let Incident { time, basis, guess, .. } = **incident;
+        seen.push_back(Seen { time, finding: incident.finding.clone(), basis, guess });
         if seen.len() > needed {
             seen.pop_front();
         }
-        let (first_time, first, _) = seen.front()?;
-        let span = incident.time.seconds_since(*first_time).unsigned_abs();
+        let first = seen.front()?;
+        let span = time.seconds_since(first.time).unsigned_abs();
         if seen.len() < needed || span > self.options.error_window_sec {
             return None;
         }
-        let basis = if seen.iter().all(|(_, _, basis)| *basis == Basis::Asserted) {
+        let basis = if seen.iter().all(|seen| seen.basis == Basis::Asserted) {
             Basis::Asserted
         } else {
             Basis::Inferred
@@ -54,12 +63,13 @@ impl Detector for ErrorBurst {
         let found = Detection {
             detector: "error_burst",
             class: incident.class,
-            level: Level::Act,
+            level: if seen.iter().all(|seen| seen.guess) { Level::Warn } else { Level::Act },
             count: needed as u64,
             window_sec: self.options.error_window_sec,
-            evidence: (first.clone(), incident.finding.clone()),
+            evidence: (first.finding.clone(), incident.finding.clone()),
             reason: format!("{} was met {needed} times within {span} s", incident.class),
             basis,
+            retry_at: incident.retry_at,
         };
         // The next burst takes as many again.
         seen.clear();
@@ -70,7 +80,6 @@ impl Detector for ErrorBurst {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{incident, show};
-    use super::super::Incident;
     use super::*;
 
     fn feed(detector: &mut dyn Detector, class: Class, second: i64) -> Option<Detection> {

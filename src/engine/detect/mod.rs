@@ -52,6 +52,12 @@ pub struct Incident {
     pub ends: bool,
     /// Whether it only says again what the finding before it said.
     pub restates: bool,
+    /// Whether it is part of the report that the incident before it began: programs tell one trouble in several lines.
+    pub goes_on: bool,
+    /// Whether no rule knows the failure: that there was one is certain, its class is a guess.
+    pub guess: bool,
+    /// When the server says that it is worth another attempt.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// What happened.
@@ -89,6 +95,8 @@ pub struct Detection {
     pub reason: String,
     /// How it was reached.
     pub basis: Basis,
+    /// When the server says that it is worth another attempt.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// Sees a pattern over time in one session.
@@ -103,7 +111,14 @@ pub trait Detector {
 }
 
 /// Returns a detection that one incident is enough for.
+///
+/// Of a guess there is only a warning: what to do about a failure that no rule knows is for a person to say.
 fn single(detector: &'static str, incident: &Incident, level: Level, reason: String) -> Detection {
+    let (level, reason) = if incident.guess {
+        (Level::Warn, format!("{reason}; no rule knows this failure, so nothing is advised"))
+    } else {
+        (level, reason)
+    };
     Detection {
         detector,
         class: incident.class,
@@ -113,6 +128,7 @@ fn single(detector: &'static str, incident: &Incident, level: Level, reason: Str
         evidence: (incident.finding.clone(), incident.finding.clone()),
         reason,
         basis: incident.basis,
+        retry_at: incident.retry_at,
     }
 }
 
@@ -130,6 +146,9 @@ pub(super) mod tests {
             self_healing: false,
             ends: false,
             restates: false,
+            goes_on: false,
+            guess: false,
+            retry_at: None,
         }
     }
 

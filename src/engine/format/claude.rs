@@ -376,7 +376,7 @@ impl Stream {
             let exit_code = if failed { exit_code(&text) } else { None };
             let id = block.tool_use_id.cow();
             if rejected {
-                out(head.record(Body::ToolResult(ToolResult { id, failed, exit_code, text: text.clone() })));
+                // That the tool did not run is no failure of the tool beside the refusal.
                 out(head.record(Body::Failure(Failure {
                     codes: vec![Cow::Borrowed("tool_rejected")],
                     class: Some(Class::Interrupted),

@@ -10,7 +10,8 @@ pub struct Backoff {
     pub base_sec: u64,
     /// The longest wait.
     pub max_sec: u64,
-    /// What is added to a reset time that the server named: clocks differ, and limits reset in minutes.
+    /// What is added to a time that the server named if it is a minute away or more: clocks differ, and limits reset
+    /// in minutes. A shorter wait is meant to the second.
     pub reset_margin_sec: u64,
     /// The wait for a usage limit whose reset time nobody said, before it is worth a probe.
     pub unknown_reset_sec: u64,
@@ -33,9 +34,15 @@ impl Backoff {
         step - half + spread % (half + 1)
     }
 
-    /// Returns the wait in seconds until the time that the server named, margin included.
-    pub fn until(&self, reset: Timestamp, now: Timestamp) -> u64 {
-        u64::try_from(reset.seconds_since(now)).unwrap_or(0).saturating_add(self.reset_margin_sec)
+    /// Returns the wait in seconds until the time that the server named, if it is still to come; with the margin if it
+    /// is far enough away.
+    pub fn until(&self, reset: Timestamp, now: Timestamp) -> Option<u64> {
+        let micros = u64::try_from(reset.as_micros().saturating_sub(now.as_micros())).ok()?;
+        match micros / 1_000_000 {
+            0 if micros == 0 => None,
+            0..60 => Some(micros.div_ceil(1_000_000)),
+            seconds => Some(seconds.saturating_add(self.reset_margin_sec)),
+        }
     }
 }
 
@@ -56,9 +63,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_in_the_past_leaves_the_margin_only() {
+    fn the_margin_is_for_long_waits() {
         let now = Timestamp::from_seconds(1_000_000);
-        assert_eq!(Backoff::default().until(now.plus_seconds(-100), now), 45);
-        assert_eq!(Backoff::default().until(now.plus_seconds(100), now), 145);
+        let until = |millis| Backoff::default().until(now.plus_millis(millis), now);
+        assert_eq!(until(-100_000), None);
+        assert_eq!(until(0), None);
+        assert_eq!(until(1), Some(1));
+        assert_eq!(until(8_000), Some(8));
+        assert_eq!(until(100_000), Some(145));
     }
 }

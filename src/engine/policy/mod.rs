@@ -129,9 +129,14 @@ impl Policy {
                 reason: format!("{failed} recoveries from {class} did not help"),
             };
         }
-        let (delay_sec, wait) = match (row.strategy, class, reset) {
-            (Strategy::Backoff | Strategy::Resume | Strategy::Restart, _, Some(reset)) => {
-                (self.backoff.until(reset, now), format!("the limit resets at {reset}"))
+        let named = reset.and_then(|reset| Some((reset, self.backoff.until(reset, now)?)));
+        let (delay_sec, wait) = match (row.strategy, class, named) {
+            (Strategy::Backoff | Strategy::Resume | Strategy::Restart, _, Some((reset, wait))) => {
+                (wait, format!("the limit resets at {reset}"))
+            }
+            // The window has just been reset, if both clocks are right.
+            (Strategy::Backoff, Class::UsageLimit, None) if reset.is_some() => {
+                (self.backoff.reset_margin_sec, "the time at which the limit resets has passed".to_owned())
             }
             (Strategy::Backoff, Class::UsageLimit, None) => {
                 (self.backoff.unknown_reset_sec, "nobody said when the limit resets".to_owned())
@@ -187,6 +192,12 @@ mod tests {
         let reset = NOW.plus_seconds(3_600);
         let verdict = Policy::default().decide(Class::RateLimit, 0, NOW, Some(reset), "s");
         assert_eq!(verdict.delay_sec, 3_645);
+        let verdict = Policy::default().decide(Class::RateLimit, 0, NOW, Some(NOW.plus_seconds(8)), "s");
+        assert_eq!(verdict.delay_sec, 8, "a short wait is meant to the second");
+        let verdict = Policy::default().decide(Class::RateLimit, 0, NOW, Some(NOW.plus_seconds(-8)), "s");
+        assert!((1..=2).contains(&verdict.delay_sec), "{}", verdict.delay_sec);
+        let verdict = Policy::default().decide(Class::UsageLimit, 0, NOW, Some(NOW.plus_seconds(-8)), "s");
+        assert_eq!(verdict.delay_sec, 45);
         let verdict = Policy::default().decide(Class::UsageLimit, 0, NOW, None, "s");
         assert_eq!(verdict.delay_sec, 900);
     }
