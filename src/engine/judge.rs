@@ -16,6 +16,16 @@ use super::{Explanation, MESSAGE_CHARS, framing, redact};
 /// How many lines after an incident a bare "Retrying in …" still speaks of it.
 const RETRY_REACH: u64 = 8;
 
+/// What a plain line says.
+enum Line {
+    /// A failure.
+    Failure(Verdict),
+    /// That a retry is under way, and not of what.
+    Retry(Retry),
+    /// Nothing of the kind.
+    Nothing,
+}
+
 impl Core {
     pub(super) fn record(
         &mut self,
@@ -24,9 +34,17 @@ impl Core {
         record: Record<'_>,
         out: &mut dyn FnMut(Event),
     ) {
-        if !matches!(record.body, Body::Text(_)) {
+        let text = if let Body::Text(text) = &record.body {
+            let line = self.judge_text(frame.line, text);
+            // A line that says nothing of a failure leaves no trace, whether it was looked at or passed over.
+            if matches!(line, Line::Nothing) {
+                return;
+            }
+            Some(line)
+        } else {
             self.summary.records += 1;
-        }
+            None
+        };
         if let Some(time) = record.time {
             self.first_time = Some(self.first_time.map_or(time, |first| first.min(time)));
             self.last_time = Some(self.last_time.map_or(time, |last| last.max(time)));
@@ -116,23 +134,30 @@ impl Core {
                     self.tracks[index].progress(&moment, &self.options.policy, out);
                 }
             }
-            Body::Text(text) => self.text_record(&moment, index, line, &text, out),
+            Body::Text(read) => {
+                let words = &read.text[read.body..];
+                match text {
+                    Some(Line::Failure(verdict)) => {
+                        self.finding(&moment, index, &verdict, words, None, Basis::Inferred, false, 0, out);
+                    }
+                    Some(Line::Retry(retry)) => {
+                        self.bare_retry(&moment, index, line, retry, words, Basis::Inferred, out);
+                    }
+                    Some(Line::Nothing) | None => {}
+                }
+            }
         }
     }
 
-    pub(super) fn text_record(
-        &mut self,
-        moment: &Moment,
-        index: usize,
-        line: u64,
-        text: &TextLine<'_>,
-        out: &mut dyn FnMut(Event),
-    ) {
+    /// Asks the rules for plain lines about a line.
+    fn judge_text(&mut self, line: u64, text: &TextLine<'_>) -> Line {
         let mut looks = Vec::new();
         let trace = self.explanations.is_some().then_some(&mut looks);
-        let verdict = classify::line(&self.options.rules, moment.agent, text, trace);
+        let verdict = classify::line(&self.options.rules, self.agent, text, trace);
         let words = &text.text[text.body..];
-        let outcome = verdict.as_ref().map(|verdict| verdict.class).ok_or("no rule for plain lines matches");
+        let nothing =
+            if text.content { "the line is set off as content" } else { "no rule for plain lines matches" };
+        let outcome = verdict.as_ref().map(|verdict| verdict.class).ok_or(nothing);
         self.explain(
             line,
             "text",
@@ -142,10 +167,9 @@ impl Core {
             verdict.as_ref().map(|verdict| verdict.rule.as_str()),
             looks,
         );
-        if let Some(verdict) = verdict {
-            self.finding(moment, index, &verdict, words, None, Basis::Inferred, false, 0, out);
-        } else if let Some(retry) = classify::line_retry(text) {
-            self.bare_retry(moment, index, line, retry, words, Basis::Inferred, out);
+        match verdict {
+            Some(verdict) => Line::Failure(verdict),
+            None => classify::line_retry(text).map_or(Line::Nothing, Line::Retry),
         }
     }
 

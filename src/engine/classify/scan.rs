@@ -77,19 +77,29 @@ impl Openings {
 
     /// Whether words may begin as one of the openings does.
     fn may_open(&self, words: &[u8]) -> bool {
-        let Some(head) = words.first_chunk::<HEAD>() else { return false };
-        // What is not ASCII may be folded into something else.
-        if !head.is_ascii() {
-            return true;
+        let mut opening = [0; OPENING];
+        let (mut length, mut before) = (0, 0);
+        for byte in words {
+            // What is not ASCII may be folded into something else: only as far as here is certain.
+            if !byte.is_ascii() {
+                return length < HEAD || self.heads.contains(&opening[..HEAD]);
+            }
+            // A run of spaces is folded into one.
+            if (*byte, before) == (b' ', b' ') {
+                continue;
+            }
+            before = *byte;
+            opening[length] = byte.to_ascii_lowercase();
+            length += 1;
+            if length == HEAD && !self.heads.contains(&opening[..HEAD]) {
+                return false;
+            }
+            if length == OPENING {
+                break;
+            }
         }
-        let head = head.map(|byte| byte.to_ascii_lowercase());
-        if !self.heads.contains(&head) {
-            return false;
-        }
-        self.short.contains(&head)
-            || words.first_chunk::<OPENING>().is_some_and(|opening| {
-                !opening.is_ascii() || self.long.contains(&opening.map(|byte| byte.to_ascii_lowercase()))
-            })
+        length >= HEAD
+            && (self.short.contains(&opening[..HEAD]) || (length == OPENING && self.long.contains(&opening)))
     }
 }
 
