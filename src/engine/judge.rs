@@ -338,6 +338,14 @@ impl Core {
             return;
         }
         let previous = std::mem::replace(&mut self.session, id.clone());
+        if !self.named {
+            // Sub-agents that spoke before the session said its name go with it.
+            for track in self.tracks.iter_mut().filter(|track| track.parent.as_ref() == Some(&previous)) {
+                let name = track.id[previous.len()..].to_owned();
+                track.id = format!("{id}{name}");
+                track.parent = Some(id.clone());
+            }
+        }
         if !std::mem::replace(&mut self.named, true)
             && let Some(index) = self.tracks.iter().position(|track| track.id == previous)
         {

@@ -309,4 +309,17 @@ mod tests {
         doctor.finish(written.plus_seconds(86_400 * 9), &mut |_| {});
         assert_eq!(resets, ["2026-11-20T15:00:00.000Z"]);
     }
+
+    #[test]
+    fn a_sub_agent_that_spoke_first_goes_with_its_session() {
+        let lines = [
+            r#"{"type":"assistant","message":{"id":"m1","role":"assistant","model":"m","content":[{"type":"text","text":"hi"}]},"parent_tool_use_id":"toolu_1","uuid":"u1","session_id":""}"#,
+            r#"{"type":"system","subtype":"init","cwd":"/srv","session_id":"11111111-1111-4111-8111-111111111111","model":"m","uuid":"u2"}"#,
+            r#"{"type":"assistant","message":{"id":"m2","role":"assistant","model":"m","content":[{"type":"text","text":"ho"}]},"parent_tool_use_id":"toolu_1","uuid":"u3","session_id":"11111111-1111-4111-8111-111111111111"}"#,
+        ];
+        let events = events(1 << 20, &lines.join("\n"));
+        let started = events.iter().filter(|event| matches!(event.body, EventBody::SessionStarted(_)));
+        let subagents = started.filter(|event| event.parent_session.is_some()).count();
+        assert_eq!(subagents, 1, "{events:#?}");
+    }
 }
