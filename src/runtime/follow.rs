@@ -57,7 +57,7 @@ pub fn run(
         complain,
         watches: BTreeMap::new(),
         deadlines: BTreeSet::new(),
-        earlier: HashMap::new(),
+        begun: HashMap::new(),
         lines: Vec::new(),
         tally: Tally::default(),
         failed: None,
@@ -107,9 +107,9 @@ struct Desk<'d> {
     watches: BTreeMap<FileId, Watched<'d>>,
     /// When doctors want to be asked.
     deadlines: BTreeSet<(Timestamp, FileId)>,
-    /// How many sources a path has had that are over. At most [`MAX_FILES`]; when it is full, it is begun anew, and
-    /// sessions that never say their own id may get one that an earlier file of that path had.
-    earlier: HashMap<PathBuf, u64>,
+    /// How many sources each path has had. At most [`MAX_FILES`]; when it is full, it is begun anew, and sessions
+    /// that never say their own id may get one that an earlier file of that path had.
+    begun: HashMap<PathBuf, u64>,
     lines: Vec<u8>,
     tally: Tally,
     failed: Option<io::Error>,
@@ -150,11 +150,13 @@ impl Desk<'_> {
 
     fn begin(&mut self, file: FileId, path: &Path) {
         let name = path.to_string_lossy();
+        if self.begun.len() >= MAX_FILES {
+            self.begun.clear();
+        }
+        let begun = self.begun.entry(path.to_owned()).or_default();
         // The first of a path has the ids that reading it once would give.
-        let seed = match self.earlier.get(path) {
-            None => name.clone().into_owned(),
-            Some(earlier) => format!("{name}\n{earlier}"),
-        };
+        let seed = if *begun == 0 { name.clone().into_owned() } else { format!("{name}\n{begun}") };
+        *begun += 1;
         let watch = Watch::new(Arc::clone(self.options), &name, &seed, self.telling);
         let watched = Watched { watch, path: path.to_owned(), deadline: None, is_broken: false };
         self.watches.insert(file, watched);
@@ -168,10 +170,6 @@ impl Desk<'_> {
             self.deadlines.remove(&(deadline, file));
         }
         self.tally.add(&watched.watch.tally());
-        if self.earlier.len() >= MAX_FILES {
-            self.earlier.clear();
-        }
-        *self.earlier.entry(watched.path).or_default() += 1;
     }
 
     fn run(

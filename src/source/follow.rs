@@ -1014,3 +1014,329 @@ mod notices {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+
+    use super::*;
+
+    /// A directory that is followed, with a clock that is moved by hand.
+    struct Scene {
+        dir: tempfile::TempDir,
+        follower: Follower,
+        now: Instant,
+    }
+
+    impl Scene {
+        /// Follows these names; without `notices`, only looking finds anything.
+        fn new(dir: tempfile::TempDir, names: &[&str], start: Start, notices: bool) -> Self {
+            let roots: Vec<PathBuf> = names.iter().map(|name| dir.path().join(name)).collect();
+            let mut follower = Follower::new(&roots, &Globs::logs(), start);
+            if !notices {
+                follower.notices = None;
+            }
+            Self { dir, follower, now: Instant::now() }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn append(&self, name: &str, text: &str) {
+            let mut file = OpenOptions::new().append(true).create(true).open(self.path(name)).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        }
+
+        fn rename(&self, from: &str, to: &str) {
+            fs::rename(self.path(from), self.path(to)).unwrap();
+        }
+
+        /// What is told after so much time, with the files as numbers and paths below the directory.
+        fn after(&mut self, time: Duration) -> Vec<String> {
+            self.now += time;
+            let mut told = Vec::new();
+            let base = self.dir.path().to_owned();
+            let short = |path: &Path| path.strip_prefix(&base).unwrap().display().to_string();
+            let flow = self.follower.poll_once(self.now, &mut |change| {
+                told.push(match change {
+                    Change::Opened { file, path } => format!("{} opened {}", file.0, short(path)),
+                    Change::Skipped { file, lines, bytes, .. } => {
+                        format!("{} skipped {lines} lines, {bytes} bytes", file.0)
+                    }
+                    Change::Data { file, bytes, .. } => {
+                        format!("{} data {}", file.0, String::from_utf8_lossy(bytes).escape_debug())
+                    }
+                    Change::Truncated { file, .. } => format!("{} truncated", file.0),
+                    Change::Gone { file, path } => format!("{} gone {}", file.0, short(path)),
+                    Change::Trouble(Trouble::Missing(path)) => format!("missing {}", short(&path)),
+                    Change::Trouble(Trouble::NoLogs(path)) => format!("no logs {}", short(&path)),
+                    Change::Trouble(Trouble::TooMany(path)) => format!("too many {}", short(&path)),
+                    Change::Trouble(trouble) => format!("{trouble:?}"),
+                });
+                ControlFlow::Continue(())
+            });
+            assert!(flow.is_continue());
+            told
+        }
+
+        /// What is told once everything was looked at.
+        fn told(&mut self) -> Vec<String> {
+            self.after(SWEEP)
+        }
+    }
+
+    fn dir(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    /// Plays a story twice: where the system tells of changes, and where it does not.
+    fn both(files: &[(&str, &str)], names: &[&str], story: impl Fn(&mut Scene)) {
+        for notices in [true, false] {
+            story(&mut Scene::new(dir(files), names, Start::Beginning, notices));
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_read_in_order_then_what_comes() {
+        both(&[("b.log", "b"), ("a/z.log", "z\n"), ("a.rs", "")], &[""], |scene| {
+            assert_eq!(scene.told(), ["0 opened a/z.log", "1 opened b.log", "0 data z\\n", "1 data b"]);
+            assert!(scene.told().is_empty());
+            scene.append("b.log", "c\n");
+            scene.append("a/z.log", "y\n");
+            assert_eq!(scene.told(), ["0 data y\\n", "1 data c\\n"]);
+        });
+    }
+
+    #[test]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn the_system_tells_without_looking() {
+        let mut scene = Scene::new(dir(&[("a.log", "")]), &[""], Start::Beginning, true);
+        scene.told();
+        scene.append("a.log", "a\n");
+        fs::create_dir_all(scene.path("new/deep")).unwrap();
+        scene.append("new/deep/b.log", "b\n");
+        scene.append("c.rs", "no log");
+        assert_eq!(scene.after(Duration::ZERO), ["1 opened new/deep/b.log", "0 data a\\n", "1 data b\\n"]);
+        scene.append("new/deep/b.log", "c\n");
+        assert_eq!(scene.after(Duration::ZERO), ["1 data c\\n"]);
+    }
+
+    #[test]
+    fn a_shorter_file_is_read_from_its_beginning() {
+        both(&[("a.log", "one\ntwo\n")], &["a.log"], |scene| {
+            scene.told();
+            let file = OpenOptions::new().write(true).open(scene.path("a.log")).unwrap();
+            file.set_len(0).unwrap();
+            scene.append("a.log", "new\n");
+            assert_eq!(scene.told(), ["0 truncated", "0 data new\\n"]);
+        });
+    }
+
+    #[test]
+    fn rotation_reads_the_old_file_to_its_end_and_the_new_one_from_its_beginning() {
+        both(&[("a.log", "one\n")], &["a.log"], |scene| {
+            scene.told();
+            scene.append("a.log", "two\n");
+            scene.rename("a.log", "a.log.1");
+            scene.append("a.log", "three\n");
+            assert_eq!(scene.told(), ["0 data two\\n", "1 opened a.log", "1 data three\\n"]);
+            // Its writer has not noticed yet.
+            scene.append("a.log.1", "late\n");
+            assert_eq!(scene.after(LOOK), ["0 data late\\n"]);
+            assert!(scene.after(GRACE / 2).is_empty());
+            assert_eq!(scene.after(GRACE), ["0 gone a.log"]);
+            assert!(scene.follower.adrift.is_empty() && scene.follower.files.len() == 1);
+        });
+    }
+
+    #[test]
+    fn a_file_that_is_closed_is_found_again_where_rotation_put_it() {
+        both(&[("a.log", "one\n")], &["a.log"], |scene| {
+            scene.told();
+            scene.after(IDLE);
+            assert!(scene.follower.open.is_empty());
+            scene.append("a.log", "two\n");
+            scene.rename("a.log", "a.log.1");
+            assert_eq!(scene.told(), ["0 data two\\n"]);
+        });
+    }
+
+    #[test]
+    fn a_replaced_file_is_another_file() {
+        both(&[("a.log", "one\n"), ("new", "longer than one\n")], &["a.log"], |scene| {
+            scene.told();
+            scene.rename("new", "a.log");
+            assert_eq!(scene.told(), ["1 opened a.log", "1 data longer than one\\n", "0 gone a.log"]);
+        });
+    }
+
+    #[test]
+    fn a_renamed_file_goes_on_under_its_new_name() {
+        both(&[("a.log", "one\n"), ("d/x.log", "x\n")], &[""], |scene| {
+            scene.told();
+            scene.rename("a.log", "b.log");
+            scene.rename("d", "e");
+            assert!(scene.told().is_empty());
+            scene.append("b.log", "two\n");
+            scene.append("e/x.log", "y\n");
+            assert_eq!(scene.told(), ["0 data two\\n", "1 data y\\n"]);
+            // It takes the name of another.
+            scene.rename("b.log", "e/x.log");
+            assert_eq!(scene.told(), ["1 gone d/x.log".replace("d/", "e/")]);
+            scene.append("e/x.log", "three\n");
+            assert_eq!(scene.told(), ["0 data three\\n"]);
+        });
+    }
+
+    #[test]
+    fn a_deleted_file_is_read_to_its_end_and_over() {
+        both(&[("a.log", "one\n"), ("d/b.log", "b\n")], &[""], |scene| {
+            scene.told();
+            scene.append("a.log", "two\n");
+            fs::remove_file(scene.path("a.log")).unwrap();
+            fs::remove_dir_all(scene.path("d")).unwrap();
+            assert_eq!(scene.told(), ["0 data two\\n", "0 gone a.log", "1 gone d/b.log"]);
+            fs::create_dir(scene.path("d")).unwrap();
+            scene.append("d/b.log", "again\n");
+            assert_eq!(scene.told(), ["2 opened d/b.log", "2 data again\\n"]);
+        });
+    }
+
+    #[test]
+    fn names_that_are_not_there_are_waited_for_and_told_once() {
+        both(&[("empty/x.rs", "")], &["a.log", "x/y/z", "empty"], |scene| {
+            assert_eq!(scene.told(), ["missing a.log", "missing x/y/z", "no logs empty"]);
+            assert!(scene.told().is_empty());
+            scene.append("a.log", "one\n");
+            fs::create_dir_all(scene.path("x/y/z")).unwrap();
+            scene.append("x/y/z/b.log", "two\n");
+            scene.append("empty/c.log", "three\n");
+            assert_eq!(
+                scene.told(),
+                [
+                    "0 opened a.log",
+                    "1 opened x/y/z/b.log",
+                    "2 opened empty/c.log",
+                    "0 data one\\n",
+                    "1 data two\\n",
+                    "2 data three\\n"
+                ]
+            );
+            fs::remove_file(scene.path("a.log")).unwrap();
+            assert_eq!(scene.told(), ["0 gone a.log"]);
+            scene.append("a.log", "four\n");
+            assert_eq!(scene.told(), ["3 opened a.log", "3 data four\\n"]);
+        });
+    }
+
+    #[test]
+    fn only_what_is_new_begins_behind_the_last_whole_line() {
+        for notices in [true, false] {
+            let files = [("a.log", "one\ntwo\nhal"), ("b.log", "none"), ("c.log", "longer\n")];
+            let mut scene = Scene::new(dir(&files), &[""], Start::End, notices);
+            assert_eq!(scene.told(), ["0 opened a.log", "1 opened b.log", "2 opened c.log"]);
+            for name in ["a.log", "b.log", "d.log"] {
+                scene.append(name, "f\n");
+            }
+            fs::write(scene.path("c.log"), "new\n").unwrap();
+            assert_eq!(
+                scene.told(),
+                [
+                    "3 opened d.log",
+                    "0 skipped 2 lines, 8 bytes",
+                    "0 data half\\n",
+                    "1 data nonef\\n",
+                    "2 data new\\n",
+                    "3 data f\\n"
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn packed_files_are_read_once_and_only_at_the_start() {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(b"one\n").unwrap();
+        let packed = packed.finish().unwrap();
+        for notices in [true, false] {
+            let mut scene = Scene::new(dir(&[("b.log", "")]), &[""], Start::Beginning, notices);
+            fs::write(scene.path("a.log.gz"), &packed).unwrap();
+            assert_eq!(
+                scene.told(),
+                ["0 opened a.log.gz", "1 opened b.log", "0 data one\\n", "0 gone a.log.gz"]
+            );
+            fs::write(scene.path("c.log.gz"), &packed).unwrap();
+            fs::remove_file(scene.path("a.log.gz")).unwrap();
+            assert!(scene.told().is_empty());
+        }
+    }
+
+    #[test]
+    fn few_files_are_open_and_many_are_followed() {
+        both(&[], &[""], |scene| {
+            scene.follower.max_open = 4;
+            scene.follower.max_files = 20;
+            for number in 10..31 {
+                scene.append(&format!("{number}.log"), "a");
+            }
+            let told = scene.told();
+            assert_eq!(told.iter().filter(|told| told.contains(" data ")).count(), 20);
+            assert_eq!(told.iter().filter(|told| *told == "too many 30.log").count(), 1);
+            assert_eq!(scene.follower.open.len(), 4);
+            for number in 10..30 {
+                scene.append(&format!("{number}.log"), "b");
+            }
+            assert_eq!(scene.told().len(), 20);
+            assert_eq!(scene.follower.open.len(), 4);
+            fs::remove_file(scene.path("10.log")).unwrap();
+            assert_eq!(scene.told(), ["0 gone 10.log"]);
+            assert_eq!(scene.told(), ["20 opened 30.log", "20 data a"], "there is room for it now");
+        });
+    }
+
+    #[test]
+    fn what_is_written_because_of_a_change_is_none() {
+        both(&[("events.jsonl", ""), ("a.log", "")], &[""], |scene| {
+            let metadata = fs::metadata(scene.path("events.jsonl")).unwrap();
+            scene.follower.exclude(Identity::of(&metadata));
+            assert_eq!(scene.told(), ["0 opened a.log"]);
+            scene.append("events.jsonl", "x\n");
+            assert!(scene.told().is_empty());
+        });
+    }
+
+    #[test]
+    fn stopping_in_the_middle_loses_nothing() {
+        both(&[("a.log", "one\n"), ("b.log", "two\n")], &[""], |scene| {
+            let mut taken = 0;
+            let flow = scene.follower.poll_once(scene.now, &mut |change| {
+                taken += usize::from(matches!(change, Change::Data { .. }));
+                if taken == 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            assert!(flow.is_break());
+            assert_eq!(scene.after(Duration::ZERO), ["1 data two\\n"]);
+        });
+    }
+
+    #[test]
+    fn a_link_leads_to_what_is_followed() {
+        both(&[("real/a.txt", "one\n"), ("real/b.txt", "other\n")], &["current"], |scene| {
+            std::os::unix::fs::symlink("real/a.txt", scene.path("current")).unwrap();
+            assert_eq!(scene.told(), ["0 opened current", "0 data one\\n"]);
+            scene.append("real/a.txt", "two\n");
+            assert_eq!(scene.told(), ["0 data two\\n"]);
+            fs::remove_file(scene.path("current")).unwrap();
+            std::os::unix::fs::symlink("real/b.txt", scene.path("current")).unwrap();
+            assert_eq!(scene.told(), ["1 opened current", "1 data other\\n"]);
+            assert_eq!(scene.told(), ["0 gone current"]);
+        });
+    }
+}

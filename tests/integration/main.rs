@@ -4,6 +4,7 @@
 
 mod cli_errors;
 mod config;
+mod follow;
 mod generated;
 mod layers;
 mod messages;
