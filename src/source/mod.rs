@@ -12,6 +12,8 @@ pub mod stdin;
 
 pub mod follow;
 
+mod notices;
+
 use std::io;
 
 /// The operating system's words without Rust's " (os error N)".

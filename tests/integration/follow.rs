@@ -84,7 +84,7 @@ impl Follow {
     }
 
     /// Ends it with this signal; returns the rest of its events and what it said on standard error.
-    fn end(mut self, signal: Signal) -> (Vec<Value>, String) {
+    fn end(&mut self, signal: Signal) -> (Vec<Value>, String) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
         let mut events = Vec::new();
         loop {
