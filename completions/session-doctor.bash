@@ -330,7 +330,7 @@ _session__doctor() {
             return 0
             ;;
         session__subcmd__doctor__subcmd__tap)
-            opts="-h --agent --emit --format --pass-through --events --fail-on --glob --threads --time-zone --no-progress --config --color --help"
+            opts="-f -h --follow --new-only --agent --emit --format --pass-through --events --fail-on --glob --threads --time-zone --no-progress --config --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -79,6 +79,8 @@ complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l co
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -s f -l follow -d 'Go on reading as files grow and new ones come, until a signal ends it'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l new-only -d 'With --follow: pass over what files hold at the start, but for a last line that is not whole'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l pass-through -d 'Write the input unchanged to standard output; events go where --events says'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l no-progress -d 'Do not show on a terminal how far it is'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -s h -l help -d 'Print help (see more with \'--help\')'

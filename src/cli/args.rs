@@ -48,6 +48,8 @@ Examples:
     agent | session-doctor tap --pass-through --events events.jsonl | tee agent.log
   Look through old transcripts, packed ones too:
     session-doctor tap --emit alert,summary ~/.claude/projects ~/.codex/sessions
+  Watch sessions that others started, also those that begin later:
+    session-doctor tap --follow --new-only ~/.claude/projects ~/.codex/sessions
   Fail a CI job when a person is needed:
     agent 2>&1 | session-doctor tap --fail-on critical --format text";
 
@@ -137,6 +139,18 @@ pub struct TapArgs {
     /// Files and directories to read; `-`, or none: standard input.
     #[arg(value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
     pub inputs: Vec<PathBuf>,
+
+    /// Go on reading as files grow and new ones come, until a signal ends it.
+    ///
+    /// Works as tail -F does: a file that is replaced, truncated or rotated away is over (it has its summary), and
+    /// what took its place is read from its beginning; names that are not there yet are waited for; new files and
+    /// directories in a directory are taken like those that were there. Packed files are read once, at the start.
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// With --follow: pass over what files hold at the start, but for a last line that is not whole.
+    #[arg(long, requires = "follow")]
+    pub new_only: bool,
 
     /// Whose output it is; auto tells by the bytes.
     #[arg(long, value_name = "NAME", value_parser = agent_names())]

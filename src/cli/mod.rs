@@ -6,6 +6,7 @@ pub mod config;
 pub mod error;
 pub mod exit;
 pub mod explain;
+mod follow;
 pub mod man;
 pub mod schema;
 pub mod tap;

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::tz::TimeZone;
 
 use super::args::{EventsTarget, Globals, TapArgs};
-use super::{CliError, Exit, Kind, globs, load_settings};
+use super::{CliError, Exit, Kind, follow, globs, load_settings};
 use crate::engine::policy::AlertOn;
 use crate::engine::{Options, format};
 use crate::model::event::SourcePlace;
@@ -19,11 +19,12 @@ use crate::model::id::IdBuilder;
 use crate::model::{Event, EventBody, EventType, Timestamp};
 use crate::runtime::scan::{self, FileTrouble, Progress, Take};
 use crate::runtime::signals::{Signals, reraise};
-use crate::runtime::{Tally, Telling, clock, live};
+use crate::runtime::{self, Tally, Telling, clock, live};
 use crate::settings::{AlertWhen, Color, Format, Settings};
 use crate::sink::output::{Output, Patient};
 use crate::sink::queue::Queue;
 use crate::sink::{Form, renderer};
+use crate::source::follow::{Follower, Identity, Start};
 use crate::source::os_words;
 use crate::source::stdin::Stdin;
 use crate::source::walk::{self, Input};
@@ -36,6 +37,7 @@ use crate::source::walk::{self, Input};
 pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
     let loaded = load_settings(globals, args.flags())?;
     let settings = &loaded.settings;
+    follow::check(args)?;
     check_outputs(args)?;
     let roots = args.inputs.clone();
     if roots.is_empty() && io::stdin().is_terminal() {
@@ -55,7 +57,9 @@ pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
     let emit = settings.emit.iter().filter_map(|name| EventType::from_name(name)).collect();
     let telling = Telling { render: renderer(form), emit };
     let roots = if roots.is_empty() { vec!["-".into()] } else { roots };
-    let walked = walk::walk(&roots, &globs(&loaded)?, settings.threads);
+    let globs = globs(&loaded)?;
+    let walked =
+        if args.follow { walk::Walk::default() } else { walk::walk(&roots, &globs, settings.threads) };
     let mut run = Run {
         options,
         telling: &telling,
@@ -69,7 +73,15 @@ pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
     for problem in &walked.problems {
         run.complain(CliError::from(problem));
     }
-    if args.pass_through {
+    if args.follow {
+        let start = if args.new_only { Start::End } else { Start::Beginning };
+        let mut follower = Follower::new(&roots, &globs, start);
+        for identity in outputs(args) {
+            follower.exclude(identity);
+        }
+        run.follow(&mut follower, &mut output);
+        run.close(&mut output);
+    } else if args.pass_through {
         run.pass_through(&walked.inputs, output)?;
     } else {
         run.read(&walked.inputs, &mut output, !args.no_progress)?;
@@ -235,6 +247,28 @@ impl Run<'_> {
         Ok(())
     }
 
+    fn follow(&mut self, follower: &mut Follower, output: &mut Output) {
+        let (options, telling, signals) = (Arc::clone(&self.options), self.telling, self.signals);
+        let mut complain = |trouble| match trouble {
+            runtime::follow::Trouble::Source(trouble) => match follow::told(&trouble) {
+                (error, true) => error.print_warning(),
+                (error, false) => self.complain(error),
+            },
+            runtime::follow::Trouble::Engine(path) => self.complain(engine_failed(&path)),
+        };
+        let (tally, end) = runtime::follow::run(follower, &options, telling, output, signals, &mut complain);
+        self.tally.add(&tally);
+        match end {
+            runtime::follow::End::Signal => {}
+            runtime::follow::End::Output(error) => {
+                self.complain(self.output_failed(&error));
+                self.unread = true;
+            }
+            runtime::follow::End::Wait(error) => self
+                .complain(CliError::new(Kind::Internal, "wait for changes of files").cause(os_words(&error))),
+        }
+    }
+
     fn open_stream(&self, input: &Input) -> Result<Stdin, CliError> {
         let waker = self.signals.waker().ok();
         match input.kind {
@@ -391,6 +425,17 @@ fn events_name(args: &TapArgs) -> Option<String> {
         EventsTarget::Path(path) => Some(shown(path)),
         EventsTarget::Fd(number) => Some(format!("file descriptor {number}")),
     }
+}
+
+/// The files that events or messages are written to.
+fn outputs(args: &TapArgs) -> Vec<Identity> {
+    let path = match &args.events {
+        Some(EventsTarget::Path(path)) => path.clone(),
+        Some(EventsTarget::Fd(number)) => format!("/dev/fd/{number}").into(),
+        None | Some(EventsTarget::Stdout) => "/dev/fd/1".into(),
+    };
+    let metadata = [path.as_path(), Path::new("/dev/fd/2")].map(|path| fs::metadata(path).ok());
+    metadata.iter().flatten().map(Identity::of).collect()
 }
 
 fn is_pipe(path: &Path) -> bool {

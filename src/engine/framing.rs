@@ -36,6 +36,12 @@ impl Framer {
         Self { limit: line_limit.max(1), tail: Vec::new(), omitted: 0, line: 1, offset: 0 }
     }
 
+    /// Counts on from here: so many whole lines and bytes of the stream were passed over.
+    pub fn begin_at(&mut self, lines: u64, bytes: u64) {
+        self.line = lines + 1;
+        self.offset = bytes;
+    }
+
     /// Takes the next bytes and lends the blocks that they complete.
     pub fn push(&mut self, chunk: &[u8], mut each: impl FnMut(Block<'_>)) {
         let mut rest = chunk;

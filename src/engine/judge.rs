@@ -466,8 +466,8 @@ impl Core {
                 out(event);
             });
         }
-        self.summary.lines = lines;
-        self.summary.bytes = bytes;
+        self.summary.lines = lines - self.skipped.0;
+        self.summary.bytes = bytes - self.skipped.1;
         self.summary.verdict = self.tracks.iter().map(|track| track.health).max();
         self.summary.duration_sec = self
             .first_time

@@ -103,6 +103,13 @@ impl Doctor {
         self.core.written = Some(written);
     }
 
+    /// Says, before anything is fed, that so many whole lines and bytes of the source were passed over: places count
+    /// them, the summary does not.
+    pub fn begin_at(&mut self, lines: u64, bytes: u64) {
+        self.framer.begin_at(lines, bytes);
+        self.core.skipped = (lines, bytes);
+    }
+
     /// Takes the next bytes, which arrived at `now`.
     pub fn feed(&mut self, now: Timestamp, chunk: &[u8], out: &mut dyn FnMut(Event)) {
         let core = &mut self.core;

@@ -74,6 +74,8 @@ pub(super) struct Core {
     pub(super) first_time: Option<Timestamp>,
     pub(super) last_time: Option<Timestamp>,
     pub(super) summary: Summary,
+    /// The lines and bytes in front of what was read, which the summary does not count.
+    pub(super) skipped: (u64, u64),
     pub(super) hits: Vec<usize>,
     pub(super) explanations: Option<Vec<Explanation>>,
 }
@@ -98,6 +100,7 @@ impl Core {
             first_time: None,
             last_time: None,
             summary: Summary { sources: 1, ..Summary::default() },
+            skipped: (0, 0),
             hits: Vec::new(),
             explanations: None,
             name: name.to_owned(),

@@ -1,6 +1,7 @@
 //! The only place that waits: reads sources, feeds doctors, writes events.
 
 pub mod clock;
+pub mod follow;
 pub mod live;
 pub mod scan;
 pub mod signals;

@@ -249,6 +249,11 @@ impl Read for Raw {
     }
 }
 
+/// Tells whether a file is packed, by its first bytes.
+pub(super) fn is_packed(head: &[u8]) -> bool {
+    head.starts_with(GZIP_MAGIC) || head.starts_with(ZSTD_MAGIC)
+}
+
 fn gzip_error(error: io::Error) -> ReadErrorKind {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => ReadErrorKind::Truncated(Encoding::Gzip),

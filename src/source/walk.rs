@@ -57,7 +57,7 @@ impl Globs {
         &self.patterns
     }
 
-    fn below(&self, root: &Path) -> Override {
+    pub(super) fn below(&self, root: &Path) -> Override {
         let mut builder = OverrideBuilder::new(root);
         for pattern in &self.patterns {
             // `new` accepted each of them; the root has no part in whether a pattern is valid.
@@ -66,7 +66,7 @@ impl Globs {
         builder.build().unwrap_or_else(|_| Override::empty())
     }
 
-    fn takes(&self, name: &OsStr) -> bool {
+    pub(super) fn takes(&self, name: &OsStr) -> bool {
         self.takes || is_log(name)
     }
 }
@@ -324,7 +324,14 @@ fn is_log(name: &OsStr) -> bool {
     LOG_ENDINGS.iter().any(|ending| unpacked.ends_with(ending.as_bytes()))
 }
 
-fn is_stdin(path: &Path) -> bool {
+/// Tells whether a file is packed, by its name.
+pub(super) fn is_packed(path: &Path) -> bool {
+    let name = path.as_os_str().as_encoded_bytes().to_ascii_lowercase();
+    PACKED_ENDINGS.iter().any(|ending| name.ends_with(ending.as_bytes()))
+}
+
+/// Tells whether a name is that of standard input.
+pub fn is_stdin(path: &Path) -> bool {
     ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| path.as_os_str() == *name)
 }
 

@@ -5,6 +5,7 @@
 mod accuracy;
 mod cli_errors;
 mod config;
+mod follow;
 mod generated;
 mod layers;
 mod messages;
