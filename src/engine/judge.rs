@@ -218,6 +218,7 @@ impl Core {
             retry: Some(retry),
             origin: Origin::Agent,
             retryable: None,
+            severity: None,
         };
         self.finding(moment, index, &verdict, text, None, basis, false, 0, out);
     }
@@ -254,7 +255,7 @@ impl Core {
         };
         let finding = Finding {
             class: verdict.class,
-            severity: row.severity,
+            severity: verdict.severity.unwrap_or(row.severity),
             origin: verdict.origin,
             basis,
             rule: verdict.rule.clone(),
