@@ -7,6 +7,7 @@ pub mod error;
 pub mod exit;
 pub mod explain;
 pub mod man;
+pub mod rules;
 pub mod schema;
 pub mod tap;
 
@@ -40,6 +41,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     let result = match &cli.command {
         Command::Tap(args) => tap::run(args, &cli.globals),
         Command::Explain(args) => explain::run(args, &cli.globals),
+        Command::Rules(args) => rules::run(args, &cli.globals),
         Command::Schema => schema::run(),
         Command::Config(args) => config::run(args, &cli.globals),
         Command::Completions(args) => completions::run(args),

@@ -637,7 +637,7 @@ mod tests {
         };
         check("quota used up", Some(&["quota used up"]));
         check(r"\d+ tokens? left", Some(&[" tokens left", " token left"]));
-        check(r"\w+ gateway (?:is )?busy", Some(&[" gateway "]));
+        check(r"\w+ gateway (?:is )?busy", Some(&[" gateway is busy", " gateway busy"]));
         check(r"(?:out of credits|no credits) today", Some(&["out of credits today", "no credits today"]));
         check(r"\w+(?:abc|defg)\w+", Some(&["abc", "defg"]));
         check(r".*(?:alpha.*|\d+beta)", Some(&["alpha", "beta"]));
