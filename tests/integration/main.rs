@@ -7,6 +7,7 @@ mod config;
 mod generated;
 mod layers;
 mod messages;
+mod own_rules;
 mod pass_through;
 mod properties;
 mod readme;
