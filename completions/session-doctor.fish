@@ -32,6 +32,7 @@ complete -c session-doctor -n "__fish_session_doctor_needs_command" -s h -l help
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -s V -l version -d 'Print version'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "tap" -d 'Read agents\' output from standard input, files or directories, and write events'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "explain" -d 'Tell what one line is taken for, and why'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "rules" -d 'List, check and test the rules, those of the program and your own'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "schema" -d 'Print the JSON Schema of the events'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "config" -d 'Show the settings and where they come from'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "completions" -d 'Print the completions for a shell'
@@ -83,6 +84,7 @@ complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -s f 
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l new-only -d 'With --follow: pass over what files hold at the start, but for a last line that is not whole'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l pass-through -d 'Write the input unchanged to standard output; events go where --events says'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l no-progress -d 'Do not show on a terminal how far it is'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l rule-stats -d 'Tell on standard error, at the end, how often each rule was tried and decided, and on how many bytes'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l agent -d 'Whose output it is; auto tells by the bytes' -r -f -a "auto\t''
 hook\t''
@@ -112,6 +114,31 @@ complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -
 always\t''
 never\t''"
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and not __fish_seen_subcommand_from list check test" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and not __fish_seen_subcommand_from list check test" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and not __fish_seen_subcommand_from list check test" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and not __fish_seen_subcommand_from list check test" -f -a "list" -d 'List the rules that hold, in the order in which equals win, and where they come from'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and not __fish_seen_subcommand_from list check test" -f -a "check" -d 'Look for mistakes in the rules of the configuration files, and of others'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and not __fish_seen_subcommand_from list check test" -f -a "test" -d 'Run the tests in a file, and the examples of the rules themselves'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and __fish_seen_subcommand_from list" -l format -d 'How to print: text, json (one object a line)' -r -f -a "text\t''
+json\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and __fish_seen_subcommand_from list" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and __fish_seen_subcommand_from check" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and __fish_seen_subcommand_from check" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and __fish_seen_subcommand_from test" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and __fish_seen_subcommand_from test" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand schema" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand schema" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
 always\t''

@@ -13,7 +13,7 @@ use crate::settings::{Color, EVENT_TYPES, FAIL_ON, Flag, Format};
 const EXIT_STATUS: &str = "\
 Exit status:
   0   fine: everything was read, whatever was found; or the reader of the output had enough
-  1   tap --fail-on: an alert at or above that severity
+  1   tap --fail-on: an alert at or above that severity; rules test: a test failed
   64  the command line is wrong
   65  an input is damaged (what could be read of it was)
   66  an input is missing or cannot be opened
@@ -57,6 +57,35 @@ const EXPLAIN_NOTES: &str = "\
 Examples:
   session-doctor explain 'API Error: 429 rate_limit_error'
   tail -n 1 agent.log | session-doctor explain -";
+
+const RULES_NOTES: &str = "\
+Examples:
+  session-doctor rules list --format json | jq -r 'select(.from != \"built-in\") | .id'
+  session-doctor rules check my-rules.toml
+  session-doctor rules test my-rules.toml
+
+Own rules:
+  Configuration files may hold rules:
+    [[rule]]
+    id = \"gateway_busy\"
+    class = \"overloaded\"
+    line = 'gateway: no free slot'
+  A rule with the id of a built-in one replaces it; with disabled = true it switches it off. Patterns see
+  lower-case text. `line` is for plain lines, from where the line's own words begin; `text` for the words of a
+  failure, wherever they stand.";
+
+const RULES_TEST_NOTES: &str = "\
+Examples:
+  Rules and their tests may stand in one file:
+    [[test]]
+    line = \"gateway: no free slot\"
+    expect = \"overloaded\"
+    rule = \"gateway_busy\"
+    [[test]]
+    text = \"the gateway is fine\"
+    origin = \"provider\"
+    expect = \"none\"
+  session-doctor rules test my-rules.toml";
 
 const CONFIG_NOTES: &str = "\
 Examples:
@@ -122,6 +151,8 @@ pub enum Command {
     /// Shows which format recognises it, who can have produced it, which rules looked at it, what class of
     /// failure it is, and what would be done about it.
     Explain(ExplainArgs),
+    /// List, check and test the rules, those of the program and your own.
+    Rules(RulesArgs),
     /// Print the JSON Schema of the events.
     Schema,
     /// Show the settings and where they come from.
@@ -196,6 +227,13 @@ pub struct TapArgs {
     /// Do not show on a terminal how far it is.
     #[arg(long)]
     pub no_progress: bool,
+
+    /// Tell on standard error, at the end, how often each rule was tried and decided, and on how many bytes.
+    ///
+    /// No time is measured: the bytes that a rule's patterns were given are its cost. With --format json it is one
+    /// line, otherwise a table.
+    #[arg(long)]
+    pub rule_stats: bool,
 }
 
 impl TapArgs {
@@ -298,6 +336,54 @@ pub struct ConfigShowArgs {
     /// How to print: text (TOML), json.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = PossibleValuesParser::new(["text", "json"]))]
     pub format: String,
+}
+
+/// Arguments of `rules`.
+#[derive(Args, Clone, Debug)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true, after_long_help = RULES_NOTES)]
+pub struct RulesArgs {
+    /// What to do with the rules.
+    #[command(subcommand)]
+    pub command: RulesCommand,
+}
+
+/// What to do with the rules.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RulesCommand {
+    /// List the rules that hold, in the order in which equals win, and where they come from.
+    List(RulesListArgs),
+    /// Look for mistakes in the rules of the configuration files, and of others.
+    Check(RulesCheckArgs),
+    /// Run the tests in a file, and the examples of the rules themselves.
+    ///
+    /// The rules are those of the configuration, with those of the file over them. `line` goes through the whole
+    /// program as a line of a stream does; `text` is given to the rules as the words of a failure.
+    Test(RulesTestArgs),
+}
+
+/// Arguments of `rules list`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RulesListArgs {
+    /// How to print: text, json (one object a line).
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = PossibleValuesParser::new(["text", "json"]))]
+    pub format: String,
+}
+
+/// Arguments of `rules check`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RulesCheckArgs {
+    /// Files with rules that come over the configuration, each over the one before.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
+}
+
+/// Arguments of `rules test`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_long_help = RULES_TEST_NOTES)]
+pub struct RulesTestArgs {
+    /// The file with the tests; it may hold rules too.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
 }
 
 /// Arguments of `completions`.

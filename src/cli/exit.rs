@@ -9,6 +9,8 @@ pub enum Exit {
     Ok,
     /// An alert at or above the severity of `--fail-on`.
     Alert,
+    /// A test of rules failed.
+    Failed,
     /// The command line is wrong. Never 2, which scripts take for a verdict.
     Usage,
     /// An input is damaged: what could be read of it was.
@@ -32,6 +34,7 @@ impl Exit {
     pub const ALL: &[Self] = &[
         Self::Ok,
         Self::Alert,
+        Self::Failed,
         Self::Usage,
         Self::Data,
         Self::NoInput,
@@ -46,7 +49,7 @@ impl Exit {
     pub const fn status(self) -> u8 {
         match self {
             Self::Ok => 0,
-            Self::Alert => 1,
+            Self::Alert | Self::Failed => 1,
             Self::Usage => 64,
             Self::Data => 65,
             Self::NoInput => 66,

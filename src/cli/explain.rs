@@ -35,7 +35,7 @@ pub fn run(args: &ExplainArgs, globals: &Globals) -> Result<Exit, CliError> {
                 .map_err(|error| CliError::new(Kind::Io, "read standard input").cause(os_words(&error)))?;
         }
     }
-    let options = Arc::new(engine_options(&loaded.settings)?);
+    let options = Arc::new(engine_options(&loaded)?);
     let mut doctor = Doctor::new(options, "-", "explain");
     doctor.start_explaining();
     let now = clock::now();

@@ -8,6 +8,7 @@ pub mod exit;
 pub mod explain;
 mod follow;
 pub mod man;
+pub mod rules;
 pub mod schema;
 pub mod tap;
 
@@ -41,6 +42,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     let result = match &cli.command {
         Command::Tap(args) => tap::run(args, &cli.globals),
         Command::Explain(args) => explain::run(args, &cli.globals),
+        Command::Rules(args) => rules::run(args, &cli.globals),
         Command::Schema => schema::run(),
         Command::Config(args) => config::run(args, &cli.globals),
         Command::Completions(args) => completions::run(args),

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::tz::TimeZone;
 
 use super::args::{EventsTarget, Globals, TapArgs};
-use super::{CliError, Exit, Kind, follow, globs, load_settings};
+use super::{CliError, Exit, Kind, follow, globs, load_settings, rules};
 use crate::engine::policy::AlertOn;
 use crate::engine::{Options, format};
 use crate::model::event::SourcePlace;
@@ -20,7 +20,7 @@ use crate::model::{Event, EventBody, EventType, Timestamp};
 use crate::runtime::scan::{self, FileTrouble, Progress, Take};
 use crate::runtime::signals::{Signals, reraise};
 use crate::runtime::{self, Tally, Telling, clock, live};
-use crate::settings::{AlertWhen, Color, Format, Settings};
+use crate::settings::{AlertWhen, Color, Format, Loaded, Settings};
 use crate::sink::output::{Output, Patient};
 use crate::sink::queue::Queue;
 use crate::sink::{Form, renderer};
@@ -46,7 +46,11 @@ pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
             .hint("pipe an agent into it: claude -p … --output-format stream-json --verbose | session-doctor tap")
             .hint("or name logs: session-doctor tap ~/.claude/projects"));
     }
-    let options = Arc::new(engine_options(settings)?);
+    let mut options = engine_options(&loaded)?;
+    if args.rule_stats {
+        options.rules = Arc::new(options.rules.counting());
+    }
+    let options = Arc::new(options);
     let signals = Signals::watch()
         .map_err(|error| CliError::new(Kind::Internal, "watch for signals").cause(os_words(&error)))?;
     let mut output = open_events(args)?;
@@ -61,7 +65,7 @@ pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
     let walked =
         if args.follow { walk::Walk::default() } else { walk::walk(&roots, &globs, settings.threads) };
     let mut run = Run {
-        options,
+        options: Arc::clone(&options),
         telling: &telling,
         signals: &signals,
         settings,
@@ -88,6 +92,9 @@ pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
         run.close(&mut output);
     }
     let (worst, tally) = (run.worst, run.tally);
+    if args.rule_stats {
+        rules::print_counts(&options.rules, settings.format == Format::Json);
+    }
     if let Some(signal) = signals.caught() {
         reraise(signal);
     }
@@ -479,8 +486,9 @@ fn resolve(settings: &Settings, terminal: bool) -> Form {
 }
 
 /// Returns what the engine needs of the settings.
-pub(super) fn engine_options(settings: &Settings) -> Result<Options, CliError> {
-    let mut options = Options::new();
+pub(super) fn engine_options(loaded: &Loaded) -> Result<Options, CliError> {
+    let settings = &loaded.settings;
+    let mut options = Options::with_rules(loaded.rules()?);
     options.agent = if settings.agent == "auto" { None } else { format::by_name(&settings.agent) };
     options.zone = zone(&settings.time_zone)?;
     options.line_limit = settings.line_limit_bytes;

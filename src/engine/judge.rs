@@ -243,6 +243,7 @@ impl Core {
             origin: Origin::Agent,
             retryable: None,
             guess: false,
+            severity: None,
         };
         self.finding(moment, index, &verdict, text, None, basis, false, 0, out);
     }
@@ -279,7 +280,7 @@ impl Core {
         };
         let finding = Finding {
             class: verdict.class,
-            severity: row.severity,
+            severity: verdict.severity.unwrap_or(row.severity),
             origin: verdict.origin,
             basis,
             rule: verdict.rule.clone(),

@@ -7,11 +7,15 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::rules::{RulesFile, TABLES, read_tables};
 use super::{AlertWhen, CLASS_KEYS, KEYS, Key, Settings, Takes, Value, nearest};
+use crate::engine::classify::own::OwnRow;
+use crate::engine::classify::rules::Rules;
 use crate::model::class::{Class, Severity, Strategy};
 
 /// The built-in defaults, as a commented configuration file.
@@ -147,6 +151,25 @@ pub struct Loaded {
     pub origins: Origins,
     /// The files that were looked for, in the order of their layers.
     pub files: Vec<ConfigFile>,
+    /// The rules that the files hold, by layer.
+    pub own_rules: Vec<Vec<OwnRow>>,
+}
+
+impl Loaded {
+    /// Returns the program's rules with those of the files.
+    ///
+    /// # Errors
+    /// The first rule that cannot be used.
+    pub fn rules(&self) -> Result<Arc<Rules>, SettingsError> {
+        if self.own_rules.is_empty() {
+            return Ok(Rules::built_in());
+        }
+        let merged = Rules::with_own(&self.own_rules);
+        merged.map(Arc::new).map_err(|errors| match errors.into_iter().next() {
+            Some(error) => error.into(),
+            None => wrong(Origin::Default, None, "the rules cannot be merged".to_owned(), None),
+        })
+    }
 }
 
 /// Settings that cannot be used: what is wrong, where, and what may have been meant.
@@ -223,7 +246,8 @@ pub fn load(
     flags: &[Flag],
     agents: &[&str],
 ) -> Result<Loaded, SettingsError> {
-    let mut layers = Layers { settings: Settings::blank(), origins: Origins::default(), agents };
+    let mut layers =
+        Layers { settings: Settings::blank(), origins: Origins::default(), agents, own_rules: Vec::new() };
     layers.file(DEFAULTS, None)?;
     let files = config_files(environment, given);
     for file in &files {
@@ -258,7 +282,7 @@ pub fn load(
         layers.flag(flag)?;
     }
     layers.check_together()?;
-    Ok(Loaded { settings: layers.settings, origins: layers.origins, files })
+    Ok(Loaded { settings: layers.settings, origins: layers.origins, files, own_rules: layers.own_rules })
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -270,6 +294,7 @@ struct Layers<'a> {
     settings: Settings,
     origins: Origins,
     agents: &'a [&'a str],
+    own_rules: Vec<Vec<OwnRow>>,
 }
 
 impl Layers<'_> {
@@ -279,19 +304,29 @@ impl Layers<'_> {
             let at = error.span().map_or(0, |span| span.start);
             wrong(origin_at(at), None, format!("it is not valid TOML: {}", error.message().trim()), None)
         })?;
+        let mut rules = RulesFile::default();
         for (name, value) in sorted(table.get_ref()) {
             let origin = origin_at(name.span().start);
             let name = name.get_ref().as_ref();
+            if TABLES.contains(&name) {
+                let mut errors = Vec::new();
+                read_tables(name, value, &origin_at, self.agents, &mut rules, &mut errors);
+                errors.into_iter().next().map_or(Ok(()), Err)?;
+                continue;
+            }
             if name == "class" {
                 self.classes(value, &origin_at)?;
                 continue;
             }
             let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-                let known = KEYS.iter().map(|key| key.name).chain(["class"]);
+                let known = KEYS.iter().map(|key| key.name).chain(["class"]).chain(TABLES.iter().copied());
                 return Err(unknown(origin, name, "key", known));
             };
             let value = read(key, value.get_ref(), &origin)?;
             self.set(key, value, origin)?;
+        }
+        if !rules.rows.is_empty() {
+            self.own_rules.push(rules.rows);
         }
         Ok(())
     }
@@ -457,7 +492,7 @@ impl Layers<'_> {
     }
 }
 
-fn origin_at<'a>(text: &'a str, path: Option<&'a Path>) -> impl Fn(usize) -> Origin + 'a {
+pub(super) fn origin_at<'a>(text: &'a str, path: Option<&'a Path>) -> impl Fn(usize) -> Origin + 'a {
     move |at| match path {
         Some(path) => {
             Origin::File { path: path.to_owned(), line: text[..at.min(text.len())].matches('\n').count() + 1 }
@@ -467,7 +502,7 @@ fn origin_at<'a>(text: &'a str, path: Option<&'a Path>) -> impl Fn(usize) -> Ori
 }
 
 /// The entries of a table in the order of the file, so that the first mistake is the one reported.
-fn sorted<'t, 'i>(
+pub(super) fn sorted<'t, 'i>(
     table: &'t DeTable<'i>,
 ) -> Vec<(&'t Spanned<std::borrow::Cow<'i, str>>, &'t Spanned<DeValue<'i>>)> {
     let mut entries: Vec<_> = table.iter().collect();
@@ -540,7 +575,7 @@ fn check_time_zone(key: &str, name: &str, origin: &Origin) -> Result<(), Setting
     Err(wrong(origin.clone(), Some(key), format!("`{key}`: there is no time zone `{name}`"), Some(hint)))
 }
 
-fn unknown<'a>(
+pub(super) fn unknown<'a>(
     origin: Origin,
     name: &str,
     what: &str,
@@ -557,7 +592,7 @@ fn unknown<'a>(
     wrong(origin, Some(name), format!("there is no {what} `{name}`"), Some(hint))
 }
 
-fn wrong_type(origin: Origin, key: &str, expected: &str, found: &DeValue<'_>) -> SettingsError {
+pub(super) fn wrong_type(origin: Origin, key: &str, expected: &str, found: &DeValue<'_>) -> SettingsError {
     let found = match found {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",
@@ -570,7 +605,7 @@ fn wrong_type(origin: Origin, key: &str, expected: &str, found: &DeValue<'_>) ->
     wrong(origin, Some(key), format!("`{key}` must be {expected}, not {found}"), None)
 }
 
-fn wrong(origin: Origin, key: Option<&str>, cause: String, hint: Option<String>) -> SettingsError {
+pub(super) fn wrong(origin: Origin, key: Option<&str>, cause: String, hint: Option<String>) -> SettingsError {
     SettingsError { origin, key: key.map(str::to_owned), cause, hint }
 }
 

@@ -9,6 +9,7 @@ mod follow;
 mod generated;
 mod layers;
 mod messages;
+mod own_rules;
 mod pass_through;
 mod properties;
 mod readme;

@@ -8,11 +8,13 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use session_doctor::engine::classify::rules::Rules;
+use session_doctor::engine::classify::fold::fold_lower;
+use session_doctor::engine::classify::own::{OwnKind, OwnRow};
+use session_doctor::engine::classify::rules::{Place, Rank, Rules};
 use session_doctor::engine::classify::scan::Scanner;
 use session_doctor::engine::format::FORMATS;
 use session_doctor::engine::{Doctor, Options};
-use session_doctor::model::EventBody;
+use session_doctor::model::{Class, EventBody};
 
 use crate::support::{NOW, OPTIONS, read_chunks, recordings};
 
@@ -176,7 +178,11 @@ fn every_pair_of_cuts_gives_the_same_events() {
 /// What a doctor found: the line, the rule and the words of each finding. One that explains asks every rule about
 /// every line; one that does not asks only where the pre-scan saw something.
 fn findings(stream: &[u8], ask_everything: bool) -> Vec<(u64, String, String)> {
-    let mut doctor = Doctor::new(Arc::clone(&OPTIONS), "stream", "seed");
+    findings_with(&OPTIONS, stream, ask_everything)
+}
+
+fn findings_with(options: &Arc<Options>, stream: &[u8], ask_everything: bool) -> Vec<(u64, String, String)> {
+    let mut doctor = Doctor::new(Arc::clone(options), "stream", "seed");
     if ask_everything {
         doctor.start_explaining();
     }
@@ -189,6 +195,89 @@ fn findings(stream: &[u8], ask_everything: bool) -> Vec<(u64, String, String)> {
     doctor.feed(NOW, stream, &mut out);
     doctor.finish(NOW, &mut out);
     found
+}
+
+/// A row of own rules with this pattern.
+fn own_row(kind: OwnKind, id: String, pattern: &str) -> OwnRow {
+    let mut row = OwnRow::new(kind, id, Place { file: "own.toml".to_owned(), line: 1 });
+    row.class = (kind == OwnKind::Rule).then_some(Class::Network);
+    row.line = vec![pattern.to_owned()];
+    row.rank = Some(Rank::Decisive);
+    row
+}
+
+/// What own patterns are made of: fixed words, what varies, what may be anything.
+const PIECES: &[&str] = &[
+    "alpha",
+    "be",
+    r"\d{1,3}",
+    r"\w+",
+    r".{0,6}",
+    "(?:gamma ray|delta|x)",
+    "(?:omega )?",
+    "[st]ep",
+    "can't - go",
+    r"\bword\b",
+    "(?:lo){1,3}",
+    " · ",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_pre_scan_with_own_rules_equals_asking_every_rule(
+        patterns in prop::collection::vec(prop::collection::vec(any::<Index>(), 1..5), 1..6),
+    ) {
+        let patterns: Vec<String> = patterns
+            .iter()
+            .map(|pieces| pieces.iter().map(|piece| *piece.get(PIECES)).collect())
+            .collect();
+        let rows = patterns.iter().enumerate().map(|(number, pattern)| {
+            let kind = if number % 3 == 2 { OwnKind::Introducer } else { OwnKind::Rule };
+            own_row(kind, format!("own{number}"), pattern)
+        });
+        // What cannot be used alone is refused; the rest goes together.
+        let rows: Vec<OwnRow> = rows.filter(|row| Rules::with_own(&[vec![row.clone()]]).is_ok()).collect();
+        let rules = Arc::new(Rules::with_own(std::slice::from_ref(&rows)).unwrap());
+        let options = Arc::new(Options::with_rules(Arc::clone(&rules)));
+        let mut runner = TestRunner::deterministic();
+        let (mut stream, mut made) = (Vec::new(), 0);
+        for row in &rows {
+            let strategy = proptest::string::string_regex(&without_anchors(&row.line[0])).unwrap();
+            for prefix in ["", "error: ", "2026-01-01 10:00:00 ERROR ", "Oh, ", "> "] {
+                let words = strategy.new_tree(&mut runner).unwrap().current().replace(['\n', '\r'], " ");
+                stream.extend(format!("{prefix}{words}\n\n").bytes());
+                stream.extend(format!("{prefix}{}\n\n", words.to_ascii_uppercase()).bytes());
+                // What the patterns match has to hold the stems that were derived from them.
+                let folded = fold_lower(&words);
+                for rule in &rules.rules[..rules.own().0] {
+                    let touched = rule.line_stems.iter().any(|stem| folded.contains(stem));
+                    prop_assert!(touched || rule.line_match(&folded).is_none(), "{}: {folded}", rule.id);
+                }
+                made += 1;
+            }
+        }
+        let asked = findings_with(&options, &stream, true);
+        prop_assert_eq!(findings_with(&options, &stream, false), asked, "of {} lines", made);
+    }
+}
+
+#[test]
+fn recordings_are_judged_alike_with_own_rules_and_the_pre_scan() {
+    let patterns = [r".*connection (?:lost|refused)", r"\w+ failed: ", "compiling ", r"\S+ is not available"];
+    let rows = patterns.iter().enumerate();
+    let rows =
+        rows.map(|(number, pattern)| own_row(OwnKind::Rule, format!("own{number}"), pattern)).collect();
+    let options = Arc::new(Options::with_rules(Arc::new(Rules::with_own(&[rows]).unwrap())));
+    let mut own = 0;
+    for (case, input) in recordings() {
+        let stream = fs::read(input).unwrap();
+        let asked = findings_with(&options, &stream, true);
+        own += asked.iter().filter(|(_, rule, _)| rule.starts_with("own")).count();
+        assert_eq!(findings_with(&options, &stream, false), asked, "{}", case.display());
+    }
+    assert!(own > 0, "some own rule finds something");
 }
 
 /// A pattern that text can be generated from.

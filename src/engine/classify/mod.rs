@@ -1,8 +1,10 @@
 //! Text and origin → the class of a failure. What may carry a failure was decided by the format; here the rules
 //! decide which one it is.
 
+pub mod counts;
 pub mod facts;
 pub mod fold;
+pub mod own;
 pub mod reset_time;
 pub mod rules;
 pub mod scan;
@@ -10,7 +12,7 @@ pub mod scan;
 use std::borrow::Cow;
 
 use crate::model::record::{Failure, Retry, TextLine, ToolResult};
-use crate::model::{Class, Origin};
+use crate::model::{Class, Origin, Severity};
 
 use facts::{Facts, LOOK_AT, head};
 use rules::{Rank, Rules, Touched};
@@ -32,6 +34,8 @@ pub struct Verdict {
     pub retryable: Option<bool>,
     /// Whether neither a rule nor a status says what it is, and the agent alone reported it: the class is a guess.
     pub guess: bool,
+    /// How bad it is, where the rule says so; `None`: as its class.
+    pub severity: Option<Severity>,
 }
 
 /// What a rule said to a record, for `explain`.
@@ -60,22 +64,25 @@ pub fn failure(rules: &Rules, agent: &str, failure: &Failure<'_>, mut trace: Tra
     codes.append(&mut facts.codes);
     facts.codes = codes;
     facts.retry = failure.retry.or(facts.retry);
-    let verdict = |class, rule: &str, retryable| Verdict {
+    let verdict = |class, rule: &str| Verdict {
         class,
         rule: rule.to_owned(),
         status: facts.status,
         retry: facts.retry,
         origin: failure.origin,
-        retryable,
+        retryable: None,
         guess: false,
+        severity: None,
     };
     if let Some(class) = failure.class {
         note(&mut trace, "format", Some(class), true, || "the record's structure says so".to_owned());
-        return Some(verdict(class, "format", None));
+        return Some(verdict(class, "format"));
     }
     if let Some(rule) = best(rules, agent, failure.origin, &folded, &facts, trace) {
+        rules.count_rule_hit(rule);
         let rule = &rules.rules[rule];
-        return Some(verdict(rule.class, &rule.id, rule.retryable));
+        let verdict = verdict(rule.class, &rule.id);
+        return Some(Verdict { retryable: rule.retryable, severity: rule.severity, ..verdict });
     }
     if facts.retry.is_some() {
         return None;
@@ -87,14 +94,17 @@ pub fn failure(rules: &Rules, agent: &str, failure: &Failure<'_>, mut trace: Tra
         (Origin::Agent, _) => Class::Crash,
         _ => Class::ServerError,
     };
-    Some(Verdict { guess: class == Class::Crash, ..verdict(class, "fallback", None) })
+    Some(Verdict { guess: class == Class::Crash, ..verdict(class, "fallback") })
 }
 
 /// Classifies a failed tool result: what the tool printed does not matter, only what the agent says of the call.
 pub fn tool_result(rules: &Rules, agent: &str, result: &ToolResult<'_>, trace: Trace<'_>) -> Verdict {
     let folded = fold::fold_lower(head(&result.text, LOOK_AT));
-    let rule =
-        best(rules, agent, Origin::Tool, &folded, &Facts::default(), trace).map(|rule| &rules.rules[rule]);
+    let rule = best(rules, agent, Origin::Tool, &folded, &Facts::default(), trace);
+    if let Some(rule) = rule {
+        rules.count_rule_hit(rule);
+    }
+    let rule = rule.map(|rule| &rules.rules[rule]);
     Verdict {
         class: rule.map_or(Class::ToolError, |rule| rule.class),
         rule: rule.map_or("failed_tool_result", |rule| rule.id.as_str()).to_owned(),
@@ -103,6 +113,7 @@ pub fn tool_result(rules: &Rules, agent: &str, result: &ToolResult<'_>, trace: T
         origin: Origin::Tool,
         retryable: None,
         guess: false,
+        severity: rule.and_then(|rule| rule.severity),
     }
 }
 
@@ -121,8 +132,11 @@ pub fn line(rules: &Rules, agent: &str, line: &TextLine<'_>, mut trace: Trace<'_
         return None;
     }
     let mut introduced = None;
-    for introducer in touched.introducers.iter().map(|number| &rules.introducers[usize::from(*number)]) {
+    for number in touched.introducers.iter().copied().map(usize::from) {
+        let introducer = &rules.introducers[number];
+        rules.count_introducer(number, body.len());
         if introducer.introduces(&body) {
+            rules.count_introducer_hit(number);
             introduced.get_or_insert(introducer.id.as_str());
             note(&mut trace, &introducer.id, None, true, || {
                 "the line begins as provider text does".to_owned()
@@ -138,6 +152,7 @@ pub fn line(rules: &Rules, agent: &str, line: &TextLine<'_>, mut trace: Trace<'_
         (Some(_), None) => best(rules, agent, Origin::Provider, &body, &facts, trace)?,
         (None, None) => return None,
     };
+    rules.count_rule_hit(rule);
     let rule = &rules.rules[rule];
     Some(Verdict {
         class: rule.class,
@@ -147,6 +162,7 @@ pub fn line(rules: &Rules, agent: &str, line: &TextLine<'_>, mut trace: Trace<'_
         origin,
         retryable: rule.retryable,
         guess: false,
+        severity: rule.severity,
     })
 }
 
@@ -157,8 +173,11 @@ pub fn concerns(rules: &Rules, agent: &str, line: &TextLine<'_>) -> bool {
     }
     let body = fold::fold_lower(head(&line.text[line.body..], LOOK_AT));
     let touched = rules.touched(&body);
-    touched.introducers.iter().any(|number| rules.introducers[usize::from(*number)].introduces(&body))
-        || best_line(rules, &touched, agent, &body, None).is_some()
+    let introduces = |number: &u16| {
+        rules.count_introducer(usize::from(*number), body.len());
+        rules.introducers[usize::from(*number)].introduces(&body)
+    };
+    touched.introducers.iter().any(introduces) || best_line(rules, &touched, agent, &body, None).is_some()
 }
 
 /// Returns the retry that a plain line announces, if it does.
@@ -186,6 +205,9 @@ fn best(
     let mut best: Option<(usize, Rank)> = None;
     for (index, rule) in rules.rules.iter().enumerate() {
         let has_stem = u16::try_from(index).is_ok_and(|number| touched.binary_search(&number).is_ok());
+        if has_stem {
+            rules.count_rule(index, folded.len());
+        }
         let text = has_stem.then(|| rule.text_match(folded)).flatten();
         let code = rule.codes.iter().find(|code| facts.codes.iter().any(|known| known == *code));
         let status = facts.status.filter(|status| rule.statuses.contains(status));
@@ -236,6 +258,10 @@ fn best_line(
     let mut best: Option<usize> = None;
     for index in touched.rules.iter().copied().map(usize::from) {
         let rule = &rules.rules[index];
+        if !rule.reads_lines() {
+            continue;
+        }
+        rules.count_rule(index, body.len());
         let Some(found) = rule.line_match(body) else { continue };
         if let Some(words) = rule.disclaimer(body) {
             note(&mut trace, &rule.id, Some(rule.class), false, || {

@@ -7,7 +7,8 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
 
-use crate::model::{Class, Origin};
+use super::counts::Counts;
+use crate::model::{Class, Origin, Severity};
 
 /// The rules that come with the program.
 const DEFAULT_RULES: &str = include_str!("rules.toml");
@@ -28,21 +29,60 @@ pub enum Rank {
     Decisive,
 }
 
+impl Rank {
+    /// Every rank, from the lowest.
+    pub const ALL: &[Self] = &[Self::Weak, Self::Status, Self::Code, Self::Text, Self::Decisive];
+
+    /// Returns its name in rules.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Weak => "weak",
+            Self::Status => "status",
+            Self::Code => "code",
+            Self::Text => "text",
+            Self::Decisive => "decisive",
+        }
+    }
+
+    /// Returns the rank with this name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|rank| rank.name() == name)
+    }
+}
+
+/// Where a rule that a user wrote stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: usize,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
 /// All rules, ready to use.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rules {
-    /// In the order of the file.
+    /// Own rules first, then those of the program in the order of their file: where all else is equal, the first wins.
     pub rules: Vec<Rule>,
     /// What makes a plain line carry provider text.
     pub introducers: Vec<Introducer>,
     /// The position of each class in the order of precedence (lower wins).
-    precedence: HashMap<Class, usize>,
-    index: OnceLock<StemIndex>,
+    pub(super) precedence: HashMap<Class, usize>,
+    /// The names of the rules that a user switched off, and where.
+    pub switched_off: Vec<(String, Place)>,
+    pub(super) index: OnceLock<StemIndex>,
+    pub(super) counts: Option<Arc<Counts>>,
 }
 
 /// Which stems stand in a text, and so which rules can match it: one pass instead of one per rule.
-#[derive(Debug)]
-struct StemIndex {
+#[derive(Clone, Debug)]
+pub(super) struct StemIndex {
     automaton: AhoCorasick,
     /// By stem: the introducers that need it.
     introducers: Vec<Vec<u16>>,
@@ -80,7 +120,7 @@ impl StemIndex {
 }
 
 /// One rule. Patterns see folded, lower-case text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// Its name in `explain` and in findings.
     pub id: String,
@@ -102,31 +142,37 @@ pub struct Rule {
     pub rank: Option<Rank>,
     /// Whether the request may be repeated unchanged, where the rule overrides its class.
     pub retryable: Option<bool>,
+    /// How bad its findings are, where the rule overrides its class.
+    pub severity: Option<Severity>,
+    /// Where the user wrote it; `None`: it comes with the program.
+    pub place: Option<Place>,
     /// Texts that it must match.
     pub yes: Vec<String>,
     /// Texts that it must not match.
     pub no: Vec<String>,
-    text: Patterns,
-    line: Patterns,
-    unless: Patterns,
+    pub(super) text: Patterns,
+    pub(super) line: Patterns,
+    pub(super) unless: Patterns,
 }
 
 /// A way in which plain lines begin that carry provider text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Introducer {
     /// Its name in `explain`.
     pub id: String,
     /// Literals, one of which stands in every line that it can match.
     pub stems: Vec<String>,
-    line: Patterns,
-    unless: Patterns,
+    /// Where the user wrote it; `None`: it comes with the program.
+    pub place: Option<Place>,
+    pub(super) line: Patterns,
+    pub(super) unless: Patterns,
 }
 
 /// Patterns of one field, joined into one expression that is compiled when first needed: start-up must not
 /// pay for rules that no line ever asks for.
-#[derive(Debug, Default)]
-struct Patterns {
-    source: Vec<String>,
+#[derive(Clone, Debug, Default)]
+pub(super) struct Patterns {
+    pub(super) source: Vec<String>,
     anchored: bool,
     compiled: OnceLock<Regex>,
 }
@@ -139,15 +185,28 @@ pub(super) const SPOKEN_LEVEL: &str =
 const REGEX_LIMIT: usize = 4 << 20;
 
 impl Patterns {
-    fn new(source: Vec<String>, anchored: bool) -> Self {
+    pub(super) fn new(source: Vec<String>, anchored: bool) -> Self {
         Self { source, anchored, compiled: OnceLock::new() }
     }
 
+    /// Compiles them now, within this many bytes of memory.
+    pub(super) fn compile(&mut self, limit: usize) -> Result<(), regex::Error> {
+        if !self.source.is_empty() {
+            self.compiled = OnceLock::from(self.build_within(limit)?);
+        }
+        Ok(())
+    }
+
     fn build(&self) -> Result<Regex, regex::Error> {
-        let joined = self.source.join("|");
+        self.build_within(REGEX_LIMIT)
+    }
+
+    fn build_within(&self, limit: usize) -> Result<Regex, regex::Error> {
+        // In groups, so that flags of one pattern end with it.
+        let joined = self.source.iter().map(|pattern| format!("(?:{pattern})")).collect::<Vec<_>>().join("|");
         let expression = if self.anchored { format!("^(?:{SPOKEN_LEVEL})?(?:{joined})") } else { joined };
         // Texts are folded and patterns are ASCII: Unicode tables would only cost memory and time.
-        RegexBuilder::new(&expression).unicode(false).size_limit(REGEX_LIMIT).build()
+        RegexBuilder::new(&expression).unicode(false).size_limit(limit).build()
     }
 
     /// Returns the words that match (with what stands around them, where a match ends inside a character).
@@ -177,6 +236,17 @@ impl Rule {
         self.unless.find(text)
     }
 
+    /// Returns the rank that a match has at best.
+    pub fn best_rank(&self) -> Rank {
+        self.rank.unwrap_or(if !self.text.source.is_empty() || self.reads_lines() {
+            Rank::Text
+        } else if !self.codes.is_empty() {
+            Rank::Code
+        } else {
+            Rank::Status
+        })
+    }
+
     /// Whether it has patterns for plain lines.
     pub fn reads_lines(&self) -> bool {
         !self.line.source.is_empty()
@@ -191,12 +261,20 @@ impl Introducer {
 }
 
 /// Why rules could not be loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RulesError {
     /// The rule, where it is one rule's fault.
     pub rule: Option<String>,
+    /// Where it stands, if a user wrote it: the line of the field, where it is one field's fault.
+    pub place: Option<Place>,
+    /// The field, where it is one field's fault.
+    pub field: Option<&'static str>,
     /// What is wrong; reads after "failed to load rules: ".
     pub message: String,
+    /// What the user may do about it.
+    pub hint: Option<String>,
+    /// A name that nobody has.
+    pub unknown: Option<String>,
 }
 
 impl std::fmt::Display for RulesError {
@@ -274,13 +352,14 @@ impl Rules {
     /// The text is not TOML of the shape that `rules.toml` documents.
     pub fn parse(text: &str) -> Result<Self, RulesError> {
         let file: File = toml::from_str(text)
-            .map_err(|error| RulesError { rule: None, message: error.message().to_owned() })?;
+            .map_err(|error| RulesError { message: error.message().to_owned(), ..RulesError::default() })?;
         let introducers = file
             .introducer
             .into_iter()
             .map(|row| Introducer {
                 id: row.id,
                 stems: row.stems,
+                place: None,
                 line: Patterns::new(row.line, true),
                 unless: Patterns::new(row.unless, false),
             })
@@ -307,6 +386,8 @@ impl Rules {
                 stems: row.stems,
                 rank: row.rank,
                 retryable: row.retryable,
+                severity: None,
+                place: None,
                 yes: row.yes,
                 no: row.no,
                 text: Patterns::new(row.text, false),
@@ -316,7 +397,14 @@ impl Rules {
             .collect();
         let precedence =
             file.precedence.into_iter().enumerate().map(|(index, class)| (class, index)).collect();
-        Ok(Self { rules, introducers, precedence, index: OnceLock::new() })
+        Ok(Self {
+            rules,
+            introducers,
+            precedence,
+            switched_off: Vec::new(),
+            index: OnceLock::new(),
+            counts: None,
+        })
     }
 
     /// Compiles every pattern and checks what loading takes for granted. The tests run it over the built-in rules.
@@ -326,7 +414,9 @@ impl Rules {
     /// pattern without stems, a code that is not in lower case, a class without a place in the precedence.
     pub fn check(&self) -> Result<(), RulesError> {
         let mut names = std::collections::HashSet::new();
-        let fail = |rule: &str, message: String| Err(RulesError { rule: Some(rule.to_owned()), message });
+        let fail = |rule: &str, message: String| {
+            Err(RulesError { rule: Some(rule.to_owned()), message, ..RulesError::default() })
+        };
         for introducer in &self.introducers {
             if !names.insert(&introducer.id) {
                 return fail(&introducer.id, "the name is used twice".to_owned());

@@ -5,6 +5,7 @@
 //! no certain opening name literals instead, and those are searched in the whole block. What passes goes on to the
 //! exact rules; the result is the same as asking every rule about every line, and a property test says so.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aho_corasick::packed;
@@ -19,6 +20,12 @@ const HEAD: usize = 3;
 
 /// How many are looked at where the head is one that a rule waits for.
 const OPENING: usize = 6;
+
+/// How many literals may be searched anywhere in a line: above that, the search leaves the processor's fast path.
+pub const ANYWHERE_LIMIT: usize = 64;
+
+/// How many openings all patterns together may have: above that, the table lets too many strangers through.
+pub const OPENINGS_LIMIT: usize = 2000;
 
 /// How many openings a single pattern may have.
 const OPENINGS_PER_PATTERN: usize = 200;
@@ -155,6 +162,40 @@ impl Scanner {
     }
 }
 
+/// What the pre-scan has to keep for the patterns of some rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    openings: BTreeSet<Vec<u8>>,
+    anywhere: BTreeSet<String>,
+}
+
+impl Load {
+    /// Returns what these rules load it with.
+    pub fn of(rules: &Rules) -> Self {
+        let mut load = Self::default();
+        rules.line_patterns().for_each(|(pattern, stems)| load.add(pattern, stems));
+        load
+    }
+
+    /// Adds a pattern for plain lines.
+    pub(super) fn add(&mut self, pattern: &str, stems: &[String]) {
+        match pattern_openings(pattern) {
+            Some(openings) => self.openings.extend(openings),
+            None => self.anywhere.extend(stems.iter().map(|stem| ascii_part(stem).to_owned())),
+        }
+    }
+
+    /// Returns how many openings are looked up.
+    pub fn openings(&self) -> usize {
+        self.openings.len()
+    }
+
+    /// Returns how many literals are searched in every line.
+    pub fn anywhere(&self) -> usize {
+        self.anywhere.len()
+    }
+}
+
 /// Returns how everything begins that a pattern can match ([`OPENING`] bytes where so many are certain), or `None` if
 /// that is not certain.
 fn pattern_openings(pattern: &str) -> Option<Vec<Vec<u8>>> {
@@ -171,7 +212,7 @@ fn pattern_openings(pattern: &str) -> Option<Vec<Vec<u8>>> {
 
 /// The longest part of a stem that typography cannot change: what `fold` would rewrite may stand in the raw line
 /// in another form.
-fn ascii_part(stem: &str) -> &str {
+pub(super) fn ascii_part(stem: &str) -> &str {
     stem.split(|c: char| !c.is_ascii() || matches!(c, '\'' | '-' | ' '))
         .flat_map(|part| part.split("..."))
         .max_by_key(|part| part.len())
