@@ -5,6 +5,7 @@
 
 pub mod ansi;
 pub mod framing;
+pub mod json;
 
 pub mod document;
 pub mod format;
