@@ -26,6 +26,29 @@ enum Line {
     Nothing,
 }
 
+/// One failure as it was seen: what it is taken for, and what its record says beside that.
+struct Sight<'a> {
+    /// What it is.
+    verdict: &'a Verdict,
+    /// Its words.
+    text: &'a str,
+    /// When a limit ends, from a field.
+    retry_at: Option<Timestamp>,
+    /// Whether a field says so or only its words.
+    basis: Basis,
+    /// Whether it ended the run.
+    ends: bool,
+    /// Where its record begins in the line, in bytes: several failures of one line differ in it.
+    at: usize,
+}
+
+impl<'a> Sight<'a> {
+    /// Returns a failure at the beginning of its line that says neither when it ends nor that it ended the run.
+    fn new(verdict: &'a Verdict, text: &'a str, basis: Basis) -> Self {
+        Self { verdict, text, retry_at: None, basis, ends: false, at: 0 }
+    }
+}
+
 impl Core {
     pub(super) fn record(
         &mut self,
@@ -102,17 +125,8 @@ impl Core {
                     Some(&verdict.rule),
                     looks,
                 );
-                self.finding(
-                    &moment,
-                    index,
-                    &verdict,
-                    &result.text,
-                    None,
-                    Basis::Asserted,
-                    false,
-                    record.at,
-                    out,
-                );
+                let sight = Sight { at: record.at, ..Sight::new(&verdict, &result.text, Basis::Asserted) };
+                self.finding(&moment, index, sight, out);
             }
             Body::ToolResult(result) => {
                 self.explain(
@@ -138,7 +152,7 @@ impl Core {
                 let words = &read.text[read.body..];
                 match text {
                     Some(Line::Failure(verdict)) => {
-                        self.finding(&moment, index, &verdict, words, None, Basis::Inferred, false, 0, out);
+                        self.finding(&moment, index, Sight::new(&verdict, words, Basis::Inferred), out);
                     }
                     Some(Line::Retry(retry)) => {
                         self.bare_retry(&moment, index, line, retry, words, Basis::Inferred, out);
@@ -199,17 +213,13 @@ impl Core {
         let basis = if failure.structured { Basis::Asserted } else { Basis::Inferred };
         match verdict {
             Some(verdict) => {
-                self.finding(
-                    moment,
-                    index,
-                    &verdict,
-                    &failure.text,
-                    failure.retry_at,
-                    basis,
-                    failure.ends,
+                let sight = Sight {
+                    retry_at: failure.retry_at,
+                    ends: failure.ends,
                     at,
-                    out,
-                );
+                    ..Sight::new(&verdict, &failure.text, basis)
+                };
+                self.finding(moment, index, sight, out);
             }
             None => {
                 let retry = failure.retry.unwrap_or_default();
@@ -245,22 +255,12 @@ impl Core {
             guess: false,
             severity: None,
         };
-        self.finding(moment, index, &verdict, text, None, basis, false, 0, out);
+        self.finding(moment, index, Sight::new(&verdict, text, basis), out);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one record's facts, passed on once")]
-    pub(super) fn finding(
-        &mut self,
-        moment: &Moment,
-        index: usize,
-        verdict: &Verdict,
-        text: &str,
-        retry_at: Option<Timestamp>,
-        basis: Basis,
-        ends: bool,
-        at: usize,
-        out: &mut dyn FnMut(Event),
-    ) {
+    /// Tells of a failure that was seen, and shows it to the track that it belongs to.
+    fn finding(&mut self, moment: &Moment, index: usize, sight: Sight<'_>, out: &mut dyn FnMut(Event)) {
+        let Sight { verdict, text, retry_at, basis, ends, at } = sight;
         let policy = &self.options.policy;
         let row = policy.class(verdict.class);
         let track = &mut self.tracks[index];
