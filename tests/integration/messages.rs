@@ -176,6 +176,57 @@ fn findings(line: &str) -> Vec<Finding> {
     found
 }
 
+/// The class and rule of what is found in a stream of this one plain line; `nothing` if it is nothing.
+fn told(line: &str) -> String {
+    match findings(&format!("{line}\n")).as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => format!("{} by {}", one.class, one.rule),
+        more => panic!("{line}: {more:?}"),
+    }
+}
+
+#[test]
+fn a_plain_line_is_a_failure_only_if_it_says_whose() {
+    for (line, expected) in [
+        ("Error: 429 Too Many Requests", "rate_limit by rate_line"),
+        ("Error: HTTP 429 Too Many Requests. Please try again later.", "rate_limit by rate_line"),
+        ("Error: 529 Overloaded", "overloaded by overloaded_words"),
+        ("429 Too Many Requests", "nothing"),
+        ("HTTP/1.1 429 Too Many Requests", "nothing"),
+        ("### 429 Too Many Requests", "nothing"),
+        ("Error: 429 Too Many Requests - GET https://registry.example.test/left-pad", "nothing"),
+        ("Error: 429 Too Many Requests: failed to pull image", "nothing"),
+        ("Error: 429 Too Many Requests was what the mock answered", "nothing"),
+        ("Error: 503 Service Unavailable", "nothing"),
+        ("Error: 401 Unauthorized", "nothing"),
+        ("2026-11-20 05:00:01 ERROR 429: Too Many Requests.", "nothing"),
+        ("bash: line 1:  4242 Killed                  claude -p 'fix the tests'", "crash by shell_death"),
+        (
+            "night.sh: line 12:  4242 Segmentation fault      (core dumped) codex exec -",
+            "crash by shell_death",
+        ),
+        ("zsh: killed     aider --yes", "crash by shell_death"),
+        ("bash: line 1:  4242 Killed                  cargo test", "nothing"),
+        ("bash: line 1:  4242 Terminated              claude -p x", "nothing"),
+        ("Killed", "nothing"),
+        ("Segmentation fault (core dumped)", "nothing"),
+        ("Aborted (core dumped)", "nothing"),
+        ("Out of memory", "nothing"),
+        ("Out of memory: Killed process 4242 (node) total-vm:9001kB", "nothing"),
+        ("JavaScript heap out of memory", "crash by crash"),
+        (
+            "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+            "crash by crash",
+        ),
+        (
+            "the build died with JavaScript heap out of memory in CI, as we know from last week's runs",
+            "nothing",
+        ),
+    ] {
+        assert_eq!(told(line), expected, "{line}");
+    }
+}
+
 #[test]
 fn the_hard_negatives_are_none() {
     let Some(lines) = hard_negatives() else {
