@@ -96,8 +96,9 @@ impl Core {
                     None,
                     Vec::new(),
                 );
-                if message.role == Role::Assistant {
-                    self.tracks[index].progress(&moment, &self.options.policy, out);
+                match message.role {
+                    Role::Assistant => self.tracks[index].progress(&moment, &self.options.policy, out),
+                    Role::User => self.tracks[index].answered(&moment, &self.options.policy, out),
                 }
             }
             Body::ToolCall(call) => {
@@ -113,6 +114,8 @@ impl Core {
                 self.tracks[index].progress(&moment, &self.options.policy, out);
             }
             Body::ToolResult(result) if result.failed => {
+                // That it was called, or refused, was decided.
+                self.tracks[index].answered(&moment, &self.options.policy, out);
                 let mut looks = Vec::new();
                 let trace = self.explanations.is_some().then_some(&mut looks);
                 let verdict = classify::tool_result(&self.options.rules, moment.agent, &result, trace);
@@ -144,8 +147,12 @@ impl Core {
             Body::Usage(usage) => self.usage(&usage),
             Body::Lifecycle(lifecycle) => {
                 self.explain(line, "lifecycle", "agent", "", Err("it reports no failure"), None, Vec::new());
-                if lifecycle == Lifecycle::TurnEnded {
-                    self.tracks[index].progress(&moment, &self.options.policy, out);
+                match lifecycle {
+                    Lifecycle::TurnEnded => self.tracks[index].progress(&moment, &self.options.policy, out),
+                    Lifecycle::TurnStarted | Lifecycle::Answered => {
+                        self.tracks[index].answered(&moment, &self.options.policy, out);
+                    }
+                    _ => {}
                 }
             }
             Body::Text(read) => {

@@ -50,6 +50,8 @@ pub struct Track {
     report: Vec<Class>,
     /// The line of the latest finding of the report.
     report_line: u64,
+    /// Whether the agent said that it waits for a person, and nothing has answered it since.
+    waiting: bool,
     /// How much later than it happened the latest incident arrived, in microseconds: next to nothing in a live stream,
     /// years where a log is replayed. Silence is measured by arrival, episodes by event time.
     lag: i64,
@@ -85,6 +87,7 @@ impl Track {
             last: None,
             report: Vec::new(),
             report_line: 0,
+            waiting: false,
             lag: 0,
         }
     }
@@ -149,6 +152,12 @@ impl Track {
         policy: &Policy,
         out: &mut dyn FnMut(Event),
     ) {
+        match finding.class {
+            Class::WaitingInput => self.waiting = true,
+            // A person who stops the agent answers it too.
+            Class::Interrupted => self.answered(moment, policy, out),
+            _ => {}
+        }
         let line = moment.place.as_ref().map_or(0, |place| place.line);
         let restates = self.restates(&finding, line, moment.time, ends);
         let time = self.event_time(moment);
@@ -224,8 +233,23 @@ impl Track {
         }
     }
 
+    /// A person answered, or what can only come after an answer came: the agent waits no more. Other troubles stay.
+    pub fn answered(&mut self, moment: &Moment, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        if !std::mem::take(&mut self.waiting) {
+            return;
+        }
+        let time = self.event_time(moment);
+        self.last.take_if(|last| last.class == Class::WaitingInput);
+        self.report.retain(|class| *class != Class::WaitingInput);
+        self.observe(moment, time, &Observation::Answered, policy, out);
+        if self.episodes.remove(&Class::WaitingInput).is_some() && self.episodes.is_empty() {
+            self.set_health(moment, Health::Ok, "a person answered".to_owned(), Basis::Asserted, out);
+        }
+    }
+
     /// The agent demonstrably works: every episode ends.
     pub fn progress(&mut self, moment: &Moment, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        self.waiting = false;
         if self.last.is_none() && self.episodes.is_empty() {
             return;
         }

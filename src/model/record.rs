@@ -184,6 +184,8 @@ pub enum Lifecycle<'a> {
     },
     /// A turn began.
     TurnStarted,
+    /// A person answered what the agent had waited for, whatever the answer was.
+    Answered,
     /// A turn ended well, by the structure's own word.
     TurnEnded,
     /// The context was compacted.

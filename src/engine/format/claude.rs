@@ -504,6 +504,8 @@ impl Stream {
                     ..agent("requires_action", "requires_action")
                 })
             }
+            // Asked for or not: nobody is waited for then.
+            "session_state_changed" => Body::Lifecycle(Lifecycle::Answered),
             // Hooks and background tasks print what they like: content.
             _ => Body::Lifecycle(Lifecycle::Other),
         };
