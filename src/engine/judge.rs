@@ -1,6 +1,7 @@
 //! Records → findings, and what detectors and policy make of them; sessions as they come into view; the summary.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::model::event::{Finding, SourcePlace};
 use crate::model::id::IdBuilder;
@@ -9,7 +10,7 @@ use crate::model::{Basis, Body, Class, Event, EventBody, Origin, Record, Timesta
 
 use super::classify::{self, Look, Verdict};
 use super::format::Frame;
-use super::session::{Moment, Track};
+use super::session::{Moment, Told, Track};
 use super::stream::Core;
 use super::{Explanation, MESSAGE_CHARS, framing, redact};
 
@@ -38,6 +39,8 @@ struct Sight<'a> {
     basis: Basis,
     /// Whether it ended the run.
     ends: bool,
+    /// Whether a notice may follow at once that it is being retried.
+    may_retry: bool,
     /// Where its record begins in the line, in bytes: several failures of one line differ in it.
     at: usize,
 }
@@ -45,7 +48,7 @@ struct Sight<'a> {
 impl<'a> Sight<'a> {
     /// Returns a failure at the beginning of its line that says neither when it ends nor that it ended the run.
     fn new(verdict: &'a Verdict, text: &'a str, basis: Basis) -> Self {
-        Self { verdict, text, retry_at: None, basis, ends: false, at: 0 }
+        Self { verdict, text, retry_at: None, basis, ends: false, may_retry: false, at: 0 }
     }
 }
 
@@ -81,6 +84,9 @@ impl Core {
             self.learn(&moment, cwd.as_deref(), model.as_deref(), out);
         }
         let index = self.track(&moment, record.subagent.as_deref(), out);
+        if self.tracks[index].is_undecided() {
+            self.decide(index, now, &record.body, out);
+        }
         if let Some(time) = record.time {
             let track = &mut self.tracks[index];
             track.last_time = Some(track.last_time.map_or(time, |last| last.max(time)));
@@ -223,6 +229,7 @@ impl Core {
                 let sight = Sight {
                     retry_at: failure.retry_at,
                     ends: failure.ends,
+                    may_retry: failure.may_retry,
                     at,
                     ..Sight::new(&verdict, &failure.text, basis)
                 };
@@ -267,7 +274,7 @@ impl Core {
 
     /// Tells of a failure that was seen, and shows it to the track that it belongs to.
     fn finding(&mut self, moment: &Moment, index: usize, sight: Sight<'_>, out: &mut dyn FnMut(Event)) {
-        let Sight { verdict, text, retry_at, basis, ends, at } = sight;
+        let Sight { verdict, text, retry_at, basis, ends, may_retry, at } = sight;
         let policy = &self.options.policy;
         let row = policy.class(verdict.class);
         let track = &mut self.tracks[index];
@@ -309,13 +316,27 @@ impl Core {
             .finish("f-");
         *self.summary.findings.entry(finding.class.name()).or_default() += 1;
         self.summary.self_healing += u64::from(finding.self_healing);
-        let alerts = &mut self.summary.alerts;
-        track.incident(moment, finding, id, ends, verdict.guess, policy, &mut |event| {
-            if let EventBody::Alert(alert) = &event.body {
-                *alerts.entry(alert.class.name()).or_default() += 1;
-            }
-            out(event);
-        });
+        let told = Told { finding, id, ends, may_retry, guess: verdict.guess };
+        track.incident(moment, told, policy, &mut counting(&mut self.summary.alerts, out));
+    }
+
+    /// What the agent says next decides on a failure that it may take back.
+    fn decide(&mut self, index: usize, now: Timestamp, body: &Body<'_>, out: &mut dyn FnMut(Event)) {
+        let track = &mut self.tracks[index];
+        match body {
+            Body::Failure(Failure { retry: Some(_), .. }) => track.take_back(),
+            // The ends of the message and of the turn, and what they have used: the notice comes behind them.
+            Body::Lifecycle(Lifecycle::Other) | Body::Usage(_) => {}
+            _ => track.settle(now, &self.options.policy, &mut counting(&mut self.summary.alerts, out)),
+        }
+    }
+
+    /// Time passes for every session.
+    pub(super) fn tick(&mut self, now: Timestamp, out: &mut dyn FnMut(Event)) {
+        let moment = self.moment(now, None, None);
+        for track in &mut self.tracks {
+            track.tick(&moment, &self.options.policy, &mut counting(&mut self.summary.alerts, out));
+        }
     }
 
     pub(super) fn usage(&mut self, usage: &Usage) {
@@ -467,12 +488,7 @@ impl Core {
             if track.parent.as_ref().is_some_and(|parent| heard[index..].contains(parent)) {
                 continue;
             }
-            track.end(&moment, lines, policy, &mut |event| {
-                if let EventBody::Alert(alert) = &event.body {
-                    *alerts.entry(alert.class.name()).or_default() += 1;
-                }
-                out(event);
-            });
+            track.end(&moment, lines, policy, &mut counting(alerts, out));
         }
         self.summary.lines = lines - self.skipped.0;
         self.summary.bytes = bytes - self.skipped.1;
@@ -527,6 +543,19 @@ impl Core {
             let text = String::from_utf8_lossy(&frame.bytes[..frame.bytes.len().min(1024)]).into_owned();
             self.explain(frame.line, record, "content", &text, Err(why), None, Vec::new());
         }
+    }
+}
+
+/// Counts the alerts among events that go out.
+fn counting<'o>(
+    alerts: &'o mut BTreeMap<&'static str, u64>,
+    out: &'o mut dyn FnMut(Event),
+) -> impl FnMut(Event) + 'o {
+    move |event| {
+        if let EventBody::Alert(alert) = &event.body {
+            *alerts.entry(alert.class.name()).or_default() += 1;
+        }
+        out(event);
     }
 }
 

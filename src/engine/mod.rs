@@ -135,10 +135,7 @@ impl Doctor {
         if self.core.wrapped_deadline.is_some_and(|deadline| now >= deadline) {
             self.core.settle_wrapped(now, out);
         }
-        let moment = self.core.moment(now, None, None);
-        for track in &mut self.core.tracks {
-            track.tick(&moment, &self.core.options.policy, out);
-        }
+        self.core.tick(now, out);
     }
 
     /// Returns when [`Self::tick`] has something to do, if nothing comes before.
