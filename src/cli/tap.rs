@@ -48,7 +48,7 @@ pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
     }
     let mut options = engine_options(&loaded)?;
     if args.rule_stats {
-        options.rules = Arc::new(options.rules.counting());
+        options.rules = Arc::new(options.rules.counting(clock::stopwatch));
     }
     let options = Arc::new(options);
     // Before this process has descriptors of its own that a mistyped fd:N could name.
