@@ -84,7 +84,7 @@ complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -s f 
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l new-only -d 'With --follow: pass over what files hold at the start, but for a last line that is not whole'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l pass-through -d 'Write the input unchanged to standard output; events go where --events says'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l no-progress -d 'Do not show on a terminal how far it is'
-complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l rule-stats -d 'Tell on standard error, at the end, how often each rule was tried and decided, and on how many bytes'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l rule-stats -d 'Tell on standard error, at the end, how often each rule was tried and decided, on how many bytes, and how long that took'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l agent -d 'Whose output it is; auto tells by the bytes' -r -f -a "auto\t''
 hook\t''

@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::exit::Exit;
 use crate::settings::{Origin, SettingsError};
+use crate::sink::output::is_farewell;
 use crate::source::file::{ReadError, ReadErrorKind};
 use crate::source::os_words;
 use crate::source::walk::{GlobError, Problem};
@@ -95,10 +96,10 @@ impl CliError {
     }
 
     fn write_to(message: impl Into<String>, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::new(Kind::BrokenPipe, message),
-            _ => Self::new(Kind::Io, message).cause(os_words(error)),
+        if is_farewell(error) {
+            return Self::new(Kind::BrokenPipe, message);
         }
+        Self::new(Kind::Io, message).cause(os_words(error))
     }
 
     /// Prints the error to standard error, in colour if [`super::set_color`] and the terminal allow it.

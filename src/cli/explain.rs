@@ -27,6 +27,12 @@ pub fn run(args: &ExplainArgs, globals: &Globals) -> Result<Exit, CliError> {
     let form = resolve_form(&loaded.settings, &std::io::stdout());
     let mut input = Vec::new();
     match args.line.as_deref() {
+        Some(line) if line.as_bytes().trim_ascii().is_empty() => {
+            return Err(CliError::new(Kind::Usage, "explain the line")
+                .cause("it has no text")
+                .hint("quote the line: session-doctor explain 'API Error: 529 Overloaded'")
+                .hint("or give `-` to read lines from standard input"));
+        }
         Some(line) if line != "-" => input.extend_from_slice(line.as_bytes()),
         _ => {
             std::io::stdin()

@@ -328,7 +328,7 @@ fn examples(options: &Options, out: &mut String) -> (usize, usize) {
 pub(super) fn print_counts(rules: &Rules, as_json: bool) {
     let mut counted = rules.counted();
     counted.retain(|row| row.tries > 0 || row.hits > 0 || row.place.is_some());
-    counted.sort_by(|one, other| (other.bytes, &one.id).cmp(&(one.bytes, &other.id)));
+    counted.sort_by(|one, other| (other.nanos, other.bytes, &one.id).cmp(&(one.nanos, one.bytes, &other.id)));
     let text = if as_json {
         let rows: Vec<_> = counted
             .iter()
@@ -340,12 +340,13 @@ pub(super) fn print_counts(rules: &Rules, as_json: bool) {
                     "hits": row.hits,
                     "tries": row.tries,
                     "bytes": row.bytes,
+                    "time_ns": row.nanos,
                 })
             })
             .collect();
         format!("{}\n", json!({ "type": "rule_stats", "rules": rows }))
     } else {
-        let mut rows = vec![["RULE", "CLASS", "FROM", "HITS", "TRIES", "BYTES"].map(str::to_owned)];
+        let mut rows = vec![["RULE", "CLASS", "FROM", "HITS", "TRIES", "BYTES", "TIME"].map(str::to_owned)];
         for row in &counted {
             rows.push([
                 row.id.clone(),
@@ -354,10 +355,11 @@ pub(super) fn print_counts(rules: &Rules, as_json: bool) {
                 row.hits.to_string(),
                 row.tries.to_string(),
                 row.bytes.to_string(),
+                format!("{:.3} ms", row.nanos as f64 / 1e6),
             ]);
         }
-        table(&rows, 3)
-            + "hits: it decided; tries: its patterns were tried; bytes: on so much text, which is its cost\n"
+        table(&rows, 4)
+            + "hits: it decided; tries: its patterns were tried; bytes: on so much text; time: all threads together\n"
     };
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

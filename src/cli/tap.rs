@@ -48,12 +48,13 @@ pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
     }
     let mut options = engine_options(&loaded)?;
     if args.rule_stats {
-        options.rules = Arc::new(options.rules.counting());
+        options.rules = Arc::new(options.rules.counting(clock::stopwatch));
     }
     let options = Arc::new(options);
+    // Before this process has descriptors of its own that a mistyped fd:N could name.
+    let mut output = open_events(args)?;
     let signals = Signals::watch()
         .map_err(|error| CliError::new(Kind::Internal, "watch for signals").cause(os_words(&error)))?;
-    let mut output = open_events(args)?;
     let form = match &args.events {
         None | Some(EventsTarget::Stdout) => resolve_form(settings, &io::stdout()),
         Some(_) => resolve(settings, output.is_terminal()),
@@ -116,7 +117,7 @@ struct Run<'r> {
     tally: Tally,
     /// The status of the first trouble.
     worst: Option<Exit>,
-    /// Whether the reader of the output had enough.
+    /// Whether the output takes no more: its reader had enough, or it failed, which was told.
     unread: bool,
 }
 
@@ -183,6 +184,7 @@ impl Run<'_> {
         }
         if let Some(error) = trouble {
             self.complain(self.output_failed(&error));
+            self.unread = true;
         }
         for trouble in &outcome.troubles {
             self.complain(match trouble {
@@ -413,15 +415,27 @@ fn open_events(args: &TapArgs) -> Result<Output, CliError> {
     };
     let name = events_name(args).unwrap_or_default();
     output.map_err(|error| {
-        let hint = match &args.events {
-            Some(EventsTarget::Fd(number)) => {
+        let hint = match (&args.events, error.kind()) {
+            (Some(EventsTarget::Fd(number)), io::ErrorKind::NotFound) => {
                 format!("open it in the shell: session-doctor tap … {number}>events.jsonl")
             }
-            _ => "check that the folder exists and may be written to".to_owned(),
+            (Some(EventsTarget::Fd(number)), _) => format!("open it for writing: {number}>events.jsonl"),
+            (Some(EventsTarget::Path(path)), io::ErrorKind::IsADirectory) => {
+                format!("name a file in it: --events {}", path.join("events.jsonl").display())
+            }
+            (Some(EventsTarget::Path(path)), io::ErrorKind::NotFound) => {
+                let folder = path.parent().filter(|folder| *folder != Path::new(""));
+                format!("make the folder first: mkdir -p {}", folder.unwrap_or(Path::new(".")).display())
+            }
+            (Some(EventsTarget::Path(path)), _) if is_socket(path) => {
+                "a socket cannot be opened by its name; connect to it and hand over the descriptor: --events fd:3"
+                    .to_owned()
+            }
+            _ => "name a file that you may write to".to_owned(),
         };
-        CliError::new(Kind::CannotCreate, format!("open {name} for events"))
-            .cause(os_words(&error))
-            .hint(hint)
+        let closed = matches!(args.events, Some(EventsTarget::Fd(_))) && error.kind() == io::ErrorKind::NotFound;
+        let cause = if closed { "it is not open".to_owned() } else { os_words(&error).to_string() };
+        CliError::new(Kind::CannotCreate, format!("open {name} for events")).cause(cause).hint(hint)
     })
 }
 
@@ -448,6 +462,11 @@ fn outputs(args: &TapArgs) -> Vec<Identity> {
 fn is_pipe(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+fn is_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> CliError {

@@ -1,6 +1,7 @@
 //! Records → findings, and what detectors and policy make of them; sessions as they come into view; the summary.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::event::{Finding, SourcePlace};
@@ -10,7 +11,7 @@ use crate::model::{Basis, Body, Class, Event, EventBody, Origin, Record, Timesta
 
 use super::classify::{self, Look, Verdict};
 use super::format::Frame;
-use super::session::{Moment, Track};
+use super::session::{Moment, Told, Track};
 use super::stream::Core;
 use super::{Explanation, MESSAGE_CHARS, framing, redact};
 
@@ -25,6 +26,31 @@ enum Line {
     Retry(Retry),
     /// Nothing of the kind.
     Nothing,
+}
+
+/// One failure as it was seen: what it is taken for, and what its record says beside that.
+struct Sight<'a> {
+    /// What it is.
+    verdict: &'a Verdict,
+    /// Its words.
+    text: &'a str,
+    /// When a limit ends, from a field.
+    retry_at: Option<Timestamp>,
+    /// Whether a field says so or only its words.
+    basis: Basis,
+    /// Whether it ended the run.
+    ends: bool,
+    /// Whether a notice may follow at once that it is being retried.
+    may_retry: bool,
+    /// Where its record begins in the line, in bytes: several failures of one line differ in it.
+    at: usize,
+}
+
+impl<'a> Sight<'a> {
+    /// Returns a failure at the beginning of its line that says neither when it ends nor that it ended the run.
+    fn new(verdict: &'a Verdict, text: &'a str, basis: Basis) -> Self {
+        Self { verdict, text, retry_at: None, basis, ends: false, may_retry: false, at: 0 }
+    }
 }
 
 impl Core {
@@ -59,6 +85,9 @@ impl Core {
             self.learn(&moment, cwd.as_deref(), model.as_deref(), out);
         }
         let index = self.track(&moment, record.subagent.as_deref(), out);
+        if self.tracks[index].is_undecided() {
+            self.decide(index, now, &record.body, out);
+        }
         if let Some(time) = record.time {
             let track = &mut self.tracks[index];
             track.last_time = Some(track.last_time.map_or(time, |last| last.max(time)));
@@ -74,8 +103,9 @@ impl Core {
                     None,
                     Vec::new(),
                 );
-                if message.role == Role::Assistant {
-                    self.tracks[index].progress(&moment, &self.options.policy, out);
+                match message.role {
+                    Role::Assistant => self.tracks[index].progress(&moment, &self.options.policy, out),
+                    Role::User => self.tracks[index].answered(&moment, &self.options.policy, out),
                 }
             }
             Body::ToolCall(call) => {
@@ -91,6 +121,8 @@ impl Core {
                 self.tracks[index].progress(&moment, &self.options.policy, out);
             }
             Body::ToolResult(result) if result.failed => {
+                // That it was called, or refused, was decided.
+                self.tracks[index].answered(&moment, &self.options.policy, out);
                 let mut looks = Vec::new();
                 let trace = self.explanations.is_some().then_some(&mut looks);
                 let verdict = classify::tool_result(&self.options.rules, moment.agent, &result, trace);
@@ -103,17 +135,8 @@ impl Core {
                     Some(&verdict.rule),
                     looks,
                 );
-                self.finding(
-                    &moment,
-                    index,
-                    &verdict,
-                    &result.text,
-                    None,
-                    Basis::Asserted,
-                    false,
-                    record.at,
-                    out,
-                );
+                let sight = Sight { at: record.at, ..Sight::new(&verdict, &result.text, Basis::Asserted) };
+                self.finding(&moment, index, sight, out);
             }
             Body::ToolResult(result) => {
                 self.explain(
@@ -131,15 +154,19 @@ impl Core {
             Body::Usage(usage) => self.usage(&usage),
             Body::Lifecycle(lifecycle) => {
                 self.explain(line, "lifecycle", "agent", "", Err("it reports no failure"), None, Vec::new());
-                if lifecycle == Lifecycle::TurnEnded {
-                    self.tracks[index].progress(&moment, &self.options.policy, out);
+                match lifecycle {
+                    Lifecycle::TurnEnded => self.tracks[index].progress(&moment, &self.options.policy, out),
+                    Lifecycle::TurnStarted | Lifecycle::Answered => {
+                        self.tracks[index].answered(&moment, &self.options.policy, out);
+                    }
+                    _ => {}
                 }
             }
             Body::Text(read) => {
                 let words = &read.text[read.body..];
                 match text {
                     Some(Line::Failure(verdict)) => {
-                        self.finding(&moment, index, &verdict, words, None, Basis::Inferred, false, 0, out);
+                        self.finding(&moment, index, Sight::new(&verdict, words, Basis::Inferred), out);
                     }
                     Some(Line::Retry(retry)) => {
                         self.bare_retry(&moment, index, line, retry, words, Basis::Inferred, out);
@@ -200,17 +227,14 @@ impl Core {
         let basis = if failure.structured { Basis::Asserted } else { Basis::Inferred };
         match verdict {
             Some(verdict) => {
-                self.finding(
-                    moment,
-                    index,
-                    &verdict,
-                    &failure.text,
-                    failure.retry_at,
-                    basis,
-                    failure.ends,
+                let sight = Sight {
+                    retry_at: failure.retry_at,
+                    ends: failure.ends,
+                    may_retry: failure.may_retry,
                     at,
-                    out,
-                );
+                    ..Sight::new(&verdict, &failure.text, basis)
+                };
+                self.finding(moment, index, sight, out);
             }
             None => {
                 let retry = failure.retry.unwrap_or_default();
@@ -246,22 +270,12 @@ impl Core {
             guess: false,
             severity: None,
         };
-        self.finding(moment, index, &verdict, text, None, basis, false, 0, out);
+        self.finding(moment, index, Sight::new(&verdict, text, basis), out);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one record's facts, passed on once")]
-    pub(super) fn finding(
-        &mut self,
-        moment: &Moment,
-        index: usize,
-        verdict: &Verdict,
-        text: &str,
-        retry_at: Option<Timestamp>,
-        basis: Basis,
-        ends: bool,
-        at: usize,
-        out: &mut dyn FnMut(Event),
-    ) {
+    /// Tells of a failure that was seen, and shows it to the track that it belongs to.
+    fn finding(&mut self, moment: &Moment, index: usize, sight: Sight<'_>, out: &mut dyn FnMut(Event)) {
+        let Sight { verdict, text, retry_at, basis, ends, may_retry, at } = sight;
         let policy = &self.options.policy;
         let row = policy.class(verdict.class);
         let track = &mut self.tracks[index];
@@ -303,13 +317,27 @@ impl Core {
             .finish("f-");
         *self.summary.findings.entry(finding.class.name()).or_default() += 1;
         self.summary.self_healing += u64::from(finding.self_healing);
-        let alerts = &mut self.summary.alerts;
-        track.incident(moment, finding, id, ends, verdict.guess, policy, &mut |event| {
-            if let EventBody::Alert(alert) = &event.body {
-                *alerts.entry(alert.class.name()).or_default() += 1;
-            }
-            out(event);
-        });
+        let told = Told { finding, id, ends, may_retry, guess: verdict.guess };
+        track.incident(moment, told, policy, &mut counting(&mut self.summary.alerts, out));
+    }
+
+    /// What the agent says next decides on a failure that it may take back.
+    fn decide(&mut self, index: usize, now: Timestamp, body: &Body<'_>, out: &mut dyn FnMut(Event)) {
+        let track = &mut self.tracks[index];
+        match body {
+            Body::Failure(Failure { retry: Some(_), .. }) => track.take_back(),
+            // The ends of the message and of the turn, and what they have used: the notice comes behind them.
+            Body::Lifecycle(Lifecycle::Other) | Body::Usage(_) => {}
+            _ => track.settle(now, &self.options.policy, &mut counting(&mut self.summary.alerts, out)),
+        }
+    }
+
+    /// Time passes for every session.
+    pub(super) fn tick(&mut self, now: Timestamp, out: &mut dyn FnMut(Event)) {
+        let moment = self.moment(now, None, None);
+        for track in &mut self.tracks {
+            track.tick(&moment, &self.options.policy, &mut counting(&mut self.summary.alerts, out));
+        }
     }
 
     pub(super) fn usage(&mut self, usage: &Usage) {
@@ -470,12 +498,7 @@ impl Core {
             if track.parent.as_ref().is_some_and(|parent| heard[index..].contains(parent)) {
                 continue;
             }
-            track.end(&moment, lines, policy, &mut |event| {
-                if let EventBody::Alert(alert) = &event.body {
-                    *alerts.entry(alert.class.name()).or_default() += 1;
-                }
-                out(event);
-            });
+            track.end(&moment, lines, policy, &mut counting(alerts, out));
         }
         self.summary.lines = lines - self.skipped.0;
         self.summary.bytes = bytes - self.skipped.1;
@@ -530,6 +553,19 @@ impl Core {
             let text = String::from_utf8_lossy(&frame.bytes[..frame.bytes.len().min(1024)]).into_owned();
             self.explain(frame.line, record, "content", &text, Err(why), None, Vec::new());
         }
+    }
+}
+
+/// Counts the alerts among events that go out.
+fn counting<'o>(
+    alerts: &'o mut BTreeMap<&'static str, u64>,
+    out: &'o mut dyn FnMut(Event),
+) -> impl FnMut(Event) + 'o {
+    move |event| {
+        if let EventBody::Alert(alert) = &event.body {
+            *alerts.entry(alert.class.name()).or_default() += 1;
+        }
+        out(event);
     }
 }
 

@@ -4,6 +4,7 @@
 //! end. The same bytes and times give the same events, however the bytes were cut.
 
 pub mod ansi;
+pub mod encoding;
 pub mod framing;
 pub mod json;
 
@@ -28,8 +29,9 @@ use crate::model::{Class, Event, Timestamp};
 use classify::Look;
 use classify::rules::Rules;
 use classify::scan::Scanner;
+use encoding::Decoder;
 use format::Format;
-use framing::Framer;
+use framing::{Block, Framer};
 use policy::Policy;
 use stream::Core;
 
@@ -87,6 +89,7 @@ impl Default for Options {
 
 /// Watches one source.
 pub struct Doctor {
+    decoder: Decoder,
     framer: Framer,
     core: Core,
 }
@@ -95,7 +98,11 @@ impl Doctor {
     /// Returns a doctor for a source of this name (a path, or `-`). `seed` tells apart sources of one name: the id of
     /// a session that never says its own comes from it.
     pub fn new(options: Arc<Options>, name: &str, seed: &str) -> Self {
-        Self { framer: Framer::new(options.line_limit), core: Core::new(options, name, seed) }
+        Self {
+            decoder: Decoder::default(),
+            framer: Framer::new(options.line_limit),
+            core: Core::new(options, name, seed),
+        }
     }
 
     /// Says when the source was last written. What a record without a time tells of happened then, or before: an old
@@ -108,13 +115,20 @@ impl Doctor {
     /// them, the summary does not.
     pub fn begin_at(&mut self, lines: u64, bytes: u64) {
         self.framer.begin_at(lines, bytes);
+        if bytes > 0 {
+            self.decoder.begin_inside();
+        }
         self.core.skipped = (lines, bytes);
     }
 
     /// Takes the next bytes, which arrived at `now`.
     pub fn feed(&mut self, now: Timestamp, chunk: &[u8], out: &mut dyn FnMut(Event)) {
         let core = &mut self.core;
-        self.framer.push(chunk, |block| core.block(now, block, out));
+        let (mark, text) = self.decoder.push(chunk);
+        if mark > 0 {
+            self.framer.begin_at(0, mark as u64);
+        }
+        self.framer.push(&text, |block| take(core, now, block, out));
     }
 
     /// Says that it is `now`, and nothing came.
@@ -122,10 +136,7 @@ impl Doctor {
         if self.core.wrapped_deadline.is_some_and(|deadline| now >= deadline) {
             self.core.settle_wrapped(now, out);
         }
-        let moment = self.core.moment(now, None, None);
-        for track in &mut self.core.tracks {
-            track.tick(&moment, &self.core.options.policy, out);
-        }
+        self.core.tick(now, out);
     }
 
     /// Returns when [`Self::tick`] has something to do, if nothing comes before.
@@ -138,7 +149,9 @@ impl Doctor {
     /// Says that the source ended at `now`: a last line without line end is read, and the summary is told.
     pub fn finish(&mut self, now: Timestamp, out: &mut dyn FnMut(Event)) {
         let core = &mut self.core;
-        self.framer.finish(|block| core.block(now, block, out));
+        let rest = self.decoder.finish();
+        self.framer.push(&rest, |block| take(core, now, block, out));
+        self.framer.finish(|block| take(core, now, block, out));
         let (lines, bytes) = self.framer.position();
         core.finish(now, lines, bytes, out);
     }
@@ -157,6 +170,13 @@ impl Doctor {
     pub fn take_explanations(&mut self) -> Vec<Explanation> {
         self.core.explanations.as_mut().map(std::mem::take).unwrap_or_default()
     }
+}
+
+/// Takes a block; lines that no text can be are counted, and looked at all the same: a log that was cut off while it
+/// was written to begins with zeros.
+fn take(core: &mut Core, now: Timestamp, block: Block<'_>, out: &mut dyn FnMut(Event)) {
+    core.summary.undecoded += encoding::zero_lines(block.bytes);
+    core.block(now, block, out);
 }
 
 /// How a record was read and judged.
@@ -213,6 +233,41 @@ mod tests {
         };
         assert_eq!(counts(1000), (1, 0));
         assert_eq!(counts(40), (1, 1));
+    }
+
+    #[test]
+    fn what_windows_writes_is_read_and_what_is_no_text_is_counted() {
+        let now = Timestamp::from_micros(0);
+        let read = |bytes: &[u8]| {
+            let mut doctor = Doctor::new(Arc::new(Options::new()), "t", "t");
+            let mut events = Vec::new();
+            doctor.feed(now, bytes, &mut |event| events.push(event));
+            doctor.finish(now, &mut |event| events.push(event));
+            let places: Vec<u64> =
+                events.iter().filter_map(|event| Some(event.source.as_ref()?.offset)).collect();
+            let found =
+                findings(&events).into_iter().map(|(line, class, _)| (line, class)).collect::<Vec<_>>();
+            let summary = summary(&events);
+            (found, (summary.lines, summary.bytes, summary.undecoded), places)
+        };
+        let body = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+        let text = format!("{body}\r\nInvalid API key · Please run /login\r\n");
+        let plain = read(text.as_bytes());
+        assert_eq!(plain.0, [(1, Class::Overloaded), (2, Class::AuthError)]);
+        let utf16: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(read(&utf16), plain);
+        let marked = read(format!("\u{feff}{text}").as_bytes());
+        assert_eq!((marked.0, marked.1.1, marked.1.2), (plain.0, plain.1.1 + 3, 0));
+        assert!(
+            marked.2.iter().zip(&plain.2).all(|(marked, plain)| *marked == plain + 3),
+            "offsets are true"
+        );
+        let unmarked: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(read(&unmarked).1.2, 3, "its lines are counted: two, and half a line end");
+        assert_eq!(read(b"\x7fELF\x02\0\0\n\0\0\nfine\n").1, (3, 16, 2));
+        let (found, (.., undecoded), _) =
+            read(b"\0\0\0\0API Error: 529 Overloaded\nAPI Error: 529 Overloaded\n");
+        assert_eq!((found, undecoded), (vec![(2, Class::Overloaded)], 1));
     }
 
     /// The findings, as line, class and words, in the order of their lines.

@@ -50,9 +50,39 @@ pub struct Track {
     report: Vec<Class>,
     /// The line of the latest finding of the report.
     report_line: u64,
+    /// Whether the agent said that it waits for a person, and nothing has answered it since.
+    waiting: bool,
+    /// The latest failure, as long as the agent may take it back.
+    undecided: Option<Undecided>,
     /// How much later than it happened the latest incident arrived, in microseconds: next to nothing in a live stream,
     /// years where a log is replayed. Silence is measured by arrival, episodes by event time.
     lag: i64,
+}
+
+/// How long a notice may take to arrive that the failure before it is being retried, in milliseconds: agents that say
+/// so in a record of its own write it right behind the failure.
+const NOTICE_WAIT_MS: i64 = 100;
+
+/// A failure that the agent may take back with its next words: told, and not judged yet.
+struct Undecided {
+    incident: Incident,
+    moment: Moment,
+    /// When it counts as not taken back.
+    until: Timestamp,
+}
+
+/// A finding on its way to a track.
+pub struct Told {
+    /// The finding.
+    pub finding: Finding,
+    /// Its id.
+    pub id: String,
+    /// Whether it ends the turn or the run.
+    pub ends: bool,
+    /// Whether a notice may follow at once that it is being retried.
+    pub may_retry: bool,
+    /// Whether no rule knows the failure.
+    pub guess: bool,
 }
 
 /// How many lines may lie between two lines of one report.
@@ -85,6 +115,8 @@ impl Track {
             last: None,
             report: Vec::new(),
             report_line: 0,
+            waiting: false,
+            undecided: None,
             lag: 0,
         }
     }
@@ -138,17 +170,14 @@ impl Track {
     }
 
     /// Takes a finding: tells it, and what detectors and policy make of it.
-    #[expect(clippy::too_many_arguments, reason = "one record's facts, passed on once")]
-    pub fn incident(
-        &mut self,
-        moment: &Moment,
-        finding: Finding,
-        finding_id: String,
-        ends: bool,
-        guess: bool,
-        policy: &Policy,
-        out: &mut dyn FnMut(Event),
-    ) {
+    pub fn incident(&mut self, moment: &Moment, told: Told, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        let Told { finding, id: finding_id, ends, may_retry, guess } = told;
+        match finding.class {
+            Class::WaitingInput => self.waiting = true,
+            // A person who stops the agent answers it too.
+            Class::Interrupted => self.answered(moment, policy, out),
+            _ => {}
+        }
         let line = moment.place.as_ref().map_or(0, |place| place.line);
         let restates = self.restates(&finding, line, moment.time, ends);
         let time = self.event_time(moment);
@@ -194,7 +223,32 @@ impl Track {
         {
             episode.met(time, !restates);
         }
+        if may_retry {
+            let until = moment.now.plus_millis(NOTICE_WAIT_MS);
+            self.undecided = Some(Undecided { incident, moment: moment.clone(), until });
+            return;
+        }
         self.observe(moment, time, &Observation::Incident(&incident), policy, out);
+    }
+
+    /// Whether the latest failure may still be taken back.
+    pub fn is_undecided(&self) -> bool {
+        self.undecided.is_some()
+    }
+
+    /// The agent retries by itself what it reported last: that was no failure to judge.
+    pub fn take_back(&mut self) {
+        if let Some(Undecided { incident, .. }) = self.undecided.take() {
+            self.report.retain(|class| *class != incident.class);
+        }
+    }
+
+    /// The agent says something else: what it reported last is as it said.
+    pub fn settle(&mut self, now: Timestamp, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        if let Some(Undecided { incident, moment, .. }) = self.undecided.take() {
+            let moment = Moment { now, ..moment };
+            self.observe(&moment, incident.time, &Observation::Incident(&incident), policy, out);
+        }
     }
 
     /// Returns whether the episode of the incident's class was over, by silence, before the incident came.
@@ -224,8 +278,23 @@ impl Track {
         }
     }
 
+    /// A person answered, or what can only come after an answer came: the agent waits no more. Other troubles stay.
+    pub fn answered(&mut self, moment: &Moment, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        if !std::mem::take(&mut self.waiting) {
+            return;
+        }
+        let time = self.event_time(moment);
+        self.last.take_if(|last| last.class == Class::WaitingInput);
+        self.report.retain(|class| *class != Class::WaitingInput);
+        self.observe(moment, time, &Observation::Answered, policy, out);
+        if self.episodes.remove(&Class::WaitingInput).is_some() && self.episodes.is_empty() {
+            self.set_health(moment, Health::Ok, "a person answered".to_owned(), Basis::Asserted, out);
+        }
+    }
+
     /// The agent demonstrably works: every episode ends.
     pub fn progress(&mut self, moment: &Moment, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        self.waiting = false;
         if self.last.is_none() && self.episodes.is_empty() {
             return;
         }
@@ -236,8 +305,11 @@ impl Track {
         self.set_health(moment, Health::Ok, "the agent works again".to_owned(), Basis::Asserted, out);
     }
 
-    /// Time passes: episodes that silence has ended go.
+    /// Time passes: what was not taken back in time counts, and episodes that silence has ended go.
     pub fn tick(&mut self, moment: &Moment, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        if self.undecided.as_ref().is_some_and(|undecided| moment.now >= undecided.until) {
+            self.settle(moment.now, policy, out);
+        }
         if self.episodes.is_empty() {
             return;
         }
@@ -251,12 +323,15 @@ impl Track {
 
     /// Returns when [`Self::tick`] has something to do.
     pub fn next_deadline(&self, policy: &Policy) -> Option<Timestamp> {
-        let over = self.episodes.values().map(|episode| episode.over_at(policy.quiet_sec)).max()?;
-        Some(Timestamp::from_micros(over.as_micros().saturating_add(self.lag)))
+        let over = self.episodes.values().map(|episode| episode.over_at(policy.quiet_sec)).max();
+        let over = over.map(|over| Timestamp::from_micros(over.as_micros().saturating_add(self.lag)));
+        let until = self.undecided.as_ref().map(|undecided| undecided.until);
+        [over, until].into_iter().flatten().min()
     }
 
     /// The source ended, `lines` lines in.
     pub fn end(&mut self, moment: &Moment, lines: u64, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        self.settle(moment.now, policy, out);
         let lines_since = self.last.as_ref().map_or(u64::MAX, |last| lines.saturating_sub(last.line));
         let time = self.event_time(moment);
         self.observe(moment, time, &Observation::End { lines_since }, policy, out);

@@ -90,7 +90,7 @@ pub struct SourcePlace {
     pub name: std::sync::Arc<str>,
     /// The line, counted from 1.
     pub line: u64,
-    /// Where the line begins, in bytes from the start of the (decompressed) stream.
+    /// Where the line begins, in bytes from the start of the stream (decompressed; if it is in UTF-16, as UTF-8).
     pub offset: u64,
 }
 
@@ -272,11 +272,11 @@ pub struct Summary {
     pub sources: u64,
     /// Lines, a final one without line end included.
     pub lines: u64,
-    /// Bytes (after decompression).
+    /// Bytes (after decompression; of UTF-16, as UTF-8).
     pub bytes: u64,
     /// Records decoded.
     pub records: u64,
-    /// JSON lines that no decoder understood, and lines that are broken JSON.
+    /// JSON lines that no decoder understood, lines that are broken JSON, and lines with zero bytes, which are no text.
     pub undecoded: u64,
     /// Lines that were longer than the limit; what stood behind it was not looked at.
     pub truncated: u64,

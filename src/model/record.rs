@@ -109,6 +109,8 @@ pub struct Failure<'a> {
     pub retry_at: Option<Timestamp>,
     /// Whether this record ends the turn or the run because of the failure.
     pub ends: bool,
+    /// Whether that is only so if no notice follows at once that the agent retries by itself.
+    pub may_retry: bool,
     /// Whether a structured field says so (else it is read from text).
     pub structured: bool,
 }
@@ -125,6 +127,7 @@ impl<'a> Failure<'a> {
             retry: None,
             retry_at: None,
             ends: false,
+            may_retry: false,
             structured: true,
         }
     }
@@ -184,6 +187,8 @@ pub enum Lifecycle<'a> {
     },
     /// A turn began.
     TurnStarted,
+    /// A person answered what the agent had waited for, whatever the answer was.
+    Answered,
     /// A turn ended well, by the structure's own word.
     TurnEnded,
     /// The context was compacted.

@@ -1,13 +1,20 @@
 //! The time, for those who may know it.
 
 use std::path::Path;
-use std::time::UNIX_EPOCH;
+use std::sync::LazyLock;
+use std::time::{Instant, UNIX_EPOCH};
 
 use crate::model::Timestamp;
 
 /// Returns the time of day. It may jump; windows and deadlines live with that, as agents' own times do too.
 pub fn now() -> Timestamp {
     Timestamp::from(jiff::Timestamp::now())
+}
+
+/// Returns the nanoseconds since it was first asked: for measuring, since it never jumps.
+pub fn stopwatch() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Returns when a file was last written, where the file system says it.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::signals::Signals;
 use super::{Tally, Telling, Watch, clock};
 use crate::engine::{Options, framing};
-use crate::sink::output::Output;
+use crate::sink::output::{Output, is_farewell};
 use crate::sink::queue::Queue;
 use crate::source::stdin::{Ready, Stdin};
 
@@ -48,7 +48,7 @@ pub struct Outcome {
     pub tally: Tally,
     /// What went wrong.
     pub troubles: Vec<Trouble>,
-    /// Whether the reader of the output had enough.
+    /// Whether the output takes no more: its reader had enough, or it failed.
     pub unread: bool,
     /// How many events the queue did not take.
     pub dropped: u64,
@@ -89,11 +89,7 @@ pub fn run(
                 if let Some(writer) = &mut pass_through
                     && let Err(error) = writer.write_all(&chunk[..length]).and_then(|()| writer.flush())
                 {
-                    if error.kind() == io::ErrorKind::BrokenPipe {
-                        outcome.unread = true;
-                    } else {
-                        outcome.troubles.push(Trouble::PassThrough(error));
-                    }
+                    note_output(error, Trouble::PassThrough, &mut outcome);
                     break;
                 }
                 now = clock::now();
@@ -115,7 +111,7 @@ pub fn run(
                 if let Events::Direct(output) = &mut events
                     && let Err(error) = output.flush()
                 {
-                    note_output(error, &mut outcome);
+                    note_output(error, Trouble::Events, &mut outcome);
                     break;
                 }
             }
@@ -136,7 +132,7 @@ pub fn run(
                 let written = output.write(&lines);
                 lines.clear();
                 if let Err(error) = written {
-                    note_output(error, &mut outcome);
+                    note_output(error, Trouble::Events, &mut outcome);
                     break;
                 }
             }
@@ -160,7 +156,7 @@ pub fn run(
     match events {
         Events::Direct(output) if !outcome.unread => {
             if let Err(error) = output.write(&lines).and_then(|()| output.flush()) {
-                note_output(error, &mut outcome);
+                note_output(error, Trouble::Events, &mut outcome);
             }
         }
         Events::Direct(_) => {}
@@ -175,11 +171,11 @@ pub fn run(
     outcome
 }
 
-fn note_output(error: io::Error, outcome: &mut Outcome) {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        outcome.unread = true;
-    } else {
-        outcome.troubles.push(Trouble::Events(error));
+/// Takes note that an output failed, once: nothing is written to it from here on.
+fn note_output(error: io::Error, trouble: fn(io::Error) -> Trouble, outcome: &mut Outcome) {
+    outcome.unread = true;
+    if !is_farewell(&error) {
+        outcome.troubles.push(trouble(error));
     }
 }
 

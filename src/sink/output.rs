@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -48,6 +48,11 @@ impl<F: AsFd> Write for Patient<F> {
     }
 }
 
+/// Whether a failed write only says that the reader had enough: it closed the pipe, or hung up on a socket.
+pub fn is_farewell(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
 /// How much is collected for a file, in bytes.
 const BLOCK: usize = 64 * 1024;
 
@@ -83,8 +88,17 @@ impl Output {
     /// # Errors
     /// There is no such descriptor, or it is not open for writing.
     pub fn descriptor(number: i32) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).open(format!("/dev/fd/{number}"))?;
-        Ok(Self::file(file))
+        // Opened anew, a file gets its own position and is appended to, whoever else writes to it. What cannot be
+        // opened anew (a socket, a file of another user) is duplicated.
+        let opened = OpenOptions::new().append(true).open(format!("/dev/fd/{number}"));
+        match opened {
+            Ok(file) => Ok(Self::file(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+            Err(error) => match duplicate(number) {
+                Ok(descriptor) if is_for_writing(&descriptor) => Ok(Self::file(descriptor.into())),
+                _ => Err(error),
+            },
+        }
     }
 
     fn file(file: File) -> Self {
@@ -128,6 +142,25 @@ impl Output {
     }
 }
 
+/// Duplicates a descriptor that this process has inherited, which nothing in it owns.
+#[cfg(target_os = "linux")]
+fn duplicate(number: i32) -> rustix::io::Result<OwnedFd> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    // The one way to name a descriptor by its number that takes no `unsafe`: as one of any process, this one here.
+    pidfd_getfd(pidfd_open(getpid(), PidfdFlags::empty())?, number, PidfdGetfdFlags::empty())
+}
+
+/// Elsewhere the opening of `/dev/fd/N` duplicates already.
+#[cfg(not(target_os = "linux"))]
+fn duplicate(_: i32) -> rustix::io::Result<OwnedFd> {
+    Err(Errno::NOTSUP)
+}
+
+fn is_for_writing(fd: &impl AsFd) -> bool {
+    use rustix::fs::{OFlags, fcntl_getfl};
+    fcntl_getfl(fd).is_ok_and(|flags| flags.intersects(OFlags::WRONLY | OFlags::RDWR))
+}
+
 /// Whether somebody waits at the other end: anything but a regular file.
 fn is_waited_for(fd: &impl AsFd) -> bool {
     rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile)
@@ -167,6 +200,22 @@ mod tests {
                 }
             }
         });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_descriptor_that_cannot_be_opened_anew_is_duplicated() {
+        use std::io::Read;
+        use std::os::fd::AsRawFd;
+        let (mut reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut output = Output::descriptor(writer.as_raw_fd()).unwrap();
+        output.write(b"one\n").unwrap();
+        drop((output, writer));
+        let mut read = String::new();
+        reader.read_to_string(&mut read).unwrap();
+        assert_eq!(read, "one\n", "told at once, and the end is told too");
+        let error = Output::descriptor(1 << 20).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

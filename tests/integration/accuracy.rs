@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde_json::Value;
 use session_doctor::engine::{Doctor, Options};
@@ -99,21 +99,25 @@ impl Figures {
     }
 }
 
-/// Unpacks the logs once per build directory.
+/// Unpacks the logs once per build directory; the tests of one run wait for each other.
 fn unpacked(corpora: &Path) -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("labelled-logs");
-    let done = folder.join(".unpacked");
-    if !done.exists() {
-        fs::create_dir_all(&folder).unwrap();
-        let archive = corpora.join("logs.tar.xz");
-        let tar = Command::new("tar").arg("-xJf").arg(archive).arg("-C").arg(&folder).status();
-        if !tar.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: tar and xz are needed to unpack the labelled logs");
-            return None;
+    static UNPACKED: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let unpack = || {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("labelled-logs");
+        let done = folder.join(".unpacked");
+        if !done.exists() {
+            fs::create_dir_all(&folder).unwrap();
+            let archive = corpora.join("logs.tar.xz");
+            let tar = Command::new("tar").arg("-xJf").arg(archive).arg("-C").arg(&folder).status();
+            if !tar.is_ok_and(|status| status.success()) {
+                eprintln!("skipped: tar and xz are needed to unpack the labelled logs");
+                return None;
+            }
+            fs::write(done, "").unwrap();
         }
-        fs::write(done, "").unwrap();
-    }
-    Some(folder)
+        Some(folder)
+    };
+    UNPACKED.get_or_init(unpack).clone()
 }
 
 #[test]

@@ -25,6 +25,9 @@ fn a_wrong_command_line_is_64_with_a_hint() {
     check(&["tap", "--emit", "alert,sumary"], &["invalid value 'sumary'", "'summary'"]);
     check(&["tap", "--events", "fd:x"], &["a file descriptor is written as fd:3"]);
     check(&["tap", "--threads", "2000"], &["2000 is not in 0..=1024"]);
+    for line in ["", " \n"] {
+        check(&["explain", line], &["failed to explain the line", "it has no text", "standard input"]);
+    }
     check(&["config"], &["Usage: session-doctor config"]);
     check(&["completions"], &["<SHELL>"]);
 }

@@ -36,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Who may import whom inside `engine`; `mod` itself may import all.
 const ENGINE_ARROWS: &[(&str, &[&str])] = &[
+    ("encoding", &[]),
     ("framing", &[]),
     ("json", &[]),
     ("ansi", &[]),

@@ -16,4 +16,5 @@ mod readme;
 mod support;
 mod tap;
 mod transcripts;
+mod waiting;
 mod wire;

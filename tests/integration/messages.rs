@@ -7,7 +7,7 @@ use session_doctor::engine::classify::{self, rules::Rules};
 use session_doctor::engine::{Doctor, Options};
 use session_doctor::model::event::Finding;
 use session_doctor::model::record::Failure;
-use session_doctor::model::{Class, EventBody, Origin, Timestamp};
+use session_doctor::model::{Class, EventBody, Level, Origin, Timestamp};
 use std::sync::Arc;
 
 /// One row of the table.
@@ -176,6 +176,57 @@ fn findings(line: &str) -> Vec<Finding> {
     found
 }
 
+/// The class and rule of what is found in a stream of this one plain line; `nothing` if it is nothing.
+fn told(line: &str) -> String {
+    match findings(&format!("{line}\n")).as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => format!("{} by {}", one.class, one.rule),
+        more => panic!("{line}: {more:?}"),
+    }
+}
+
+#[test]
+fn a_plain_line_is_a_failure_only_if_it_says_whose() {
+    for (line, expected) in [
+        ("Error: 429 Too Many Requests", "rate_limit by rate_line"),
+        ("Error: HTTP 429 Too Many Requests. Please try again later.", "rate_limit by rate_line"),
+        ("Error: 529 Overloaded", "overloaded by overloaded_words"),
+        ("429 Too Many Requests", "nothing"),
+        ("HTTP/1.1 429 Too Many Requests", "nothing"),
+        ("### 429 Too Many Requests", "nothing"),
+        ("Error: 429 Too Many Requests - GET https://registry.example.test/left-pad", "nothing"),
+        ("Error: 429 Too Many Requests: failed to pull image", "nothing"),
+        ("Error: 429 Too Many Requests was what the mock answered", "nothing"),
+        ("Error: 503 Service Unavailable", "nothing"),
+        ("Error: 401 Unauthorized", "nothing"),
+        ("2026-11-20 05:00:01 ERROR 429: Too Many Requests.", "nothing"),
+        ("bash: line 1:  4242 Killed                  claude -p 'fix the tests'", "crash by shell_death"),
+        (
+            "night.sh: line 12:  4242 Segmentation fault      (core dumped) codex exec -",
+            "crash by shell_death",
+        ),
+        ("zsh: killed     aider --yes", "crash by shell_death"),
+        ("bash: line 1:  4242 Killed                  cargo test", "nothing"),
+        ("bash: line 1:  4242 Terminated              claude -p x", "nothing"),
+        ("Killed", "nothing"),
+        ("Segmentation fault (core dumped)", "nothing"),
+        ("Aborted (core dumped)", "nothing"),
+        ("Out of memory", "nothing"),
+        ("Out of memory: Killed process 4242 (node) total-vm:9001kB", "nothing"),
+        ("JavaScript heap out of memory", "crash by crash"),
+        (
+            "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+            "crash by crash",
+        ),
+        (
+            "the build died with JavaScript heap out of memory in CI, as we know from last week's runs",
+            "nothing",
+        ),
+    ] {
+        assert_eq!(told(line), expected, "{line}");
+    }
+}
+
 #[test]
 fn the_hard_negatives_are_none() {
     let Some(lines) = hard_negatives() else {
@@ -198,4 +249,112 @@ fn the_hard_negatives_are_none() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// How a stream is judged: the class of its first finding, `retrying` if the agent mends it by itself; and whether there
+/// is an alert to act on.
+fn judged(stream: &str) -> String {
+    let mut first = None;
+    let mut act = false;
+    let mut doctor = Doctor::new(Arc::new(Options::new()), "-", "test");
+    let now = Timestamp::from_seconds(1_795_000_000);
+    let mut out = |event: session_doctor::model::Event| match event.body {
+        EventBody::Finding(finding) if finding.self_healing => {
+            first.get_or_insert("retrying");
+        }
+        EventBody::Finding(finding) => {
+            first.get_or_insert(finding.class.name());
+        }
+        EventBody::Alert(alert) => act |= alert.level == Level::Act,
+        _ => {}
+    };
+    doctor.feed(now, stream.as_bytes(), &mut out);
+    doctor.finish(now, &mut out);
+    format!("{}{}", first.unwrap_or("nothing"), if act { ", to act on" } else { "" })
+}
+
+#[test]
+fn the_same_words_may_mean_the_opposite() {
+    let claude = |model: &str, more: &str| {
+        format!(
+            r#"{{"type":"assistant","message":{{"id":"m","role":"assistant","model":"{model}","content":[{{"type":"text","text":"You've hit your 5-hour limit · resets 3pm"}}]}},"session_id":"s"{more}}}"#
+        )
+    };
+    let window = |status: &str| {
+        format!(
+            r#"{{"type":"rate_limit_event","rate_limit_info":{{"status":"{status}","resetsAt":1795287600,"rateLimitType":"five_hour","utilization":0.99}},"session_id":"s"}}"#
+        )
+    };
+    let body = |status: u16, kind: &str, message: &str| {
+        format!(
+            r#"Error code: {status} - {{'error': {{'message': '{message}', 'type': '{kind}', 'code': '{kind}'}}}}"#
+        )
+    };
+    let bedrock = |kind: &str, message: &str| {
+        format!(
+            "botocore.errorfactory.{kind}: An error occurred ({kind}) when calling the InvokeModel operation: {message}"
+        )
+    };
+    let answer = |line: &str| {
+        let mut lines: Vec<String> =
+            (1..=400).map(|number| format!("This is line {number} of an answer.")).collect();
+        lines[79] = line.to_owned();
+        lines.join("\n")
+    };
+    let pairs: [[(String, &str); 2]; 12] = [
+        [
+            (r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"result":"429","session_id":"s"}"#.into(), "rate_limit, to act on"),
+            (r#"{"type":"result","subtype":"success","is_error":false,"result":"the 429 is gone","session_id":"s"}"#.into(), "nothing"),
+        ],
+        [
+            (claude("<synthetic>", r#","isApiErrorMessage":true"#), "usage_limit, to act on"),
+            (claude("claude-opus-5-5", ""), "nothing"),
+        ],
+        [(window("rejected"), "usage_limit, to act on"), (window("allowed_warning"), "usage_warning")],
+        [
+            (r#"{"type":"turn.failed","error":{"message":"stream disconnected before completion: idle timeout waiting for SSE"}}"#.into(), "timeout, to act on"),
+            (r#"{"type":"error","message":"Reconnecting... 1/5 (stream disconnected before completion: idle timeout waiting for SSE)"}"#.into(), "retrying"),
+        ],
+        [
+            (bedrock("ThrottlingException", "Too many tokens, please wait before trying again."), "rate_limit, to act on"),
+            (bedrock("ValidationException", "Input is too long for requested model."), "token_limit, to act on"),
+        ],
+        [
+            (body(429, "insufficient_quota", "You exceeded your current quota, please check your plan and billing details."), "budget_over, to act on"),
+            (body(429, "rate_limit_exceeded", "Rate limit reached for requests."), "rate_limit, to act on"),
+        ],
+        [
+            (body(429, "tokens", "Request too large for some-model on tokens per min (TPM): Limit 30000, Requested 42344."), "token_limit, to act on"),
+            (body(429, "tokens", "Rate limit reached for some-model on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000. Please try again in 2s."), "rate_limit, to act on"),
+        ],
+        [
+            ("[API Error: You have exhausted your capacity on this model. Your quota will reset after 3h34m21s.]".into(), "usage_limit, to act on"),
+            ("Attempt 1 failed: You have exhausted your capacity on this model. Your quota will reset after 2s.. Retrying after 2034ms...".into(), "retrying"),
+        ],
+        [
+            ("You've hit your weekly limit · resets Oct 9, 10am".into(), "usage_limit, to act on"),
+            ("API Error: Server is temporarily limiting requests (not your usage limit)".into(), "rate_limit, to act on"),
+        ],
+        [
+            (body(429, "engine_overloaded_error", "The engine is currently overloaded, please try again later"), "overloaded, to act on"),
+            (body(429, "rate_limit_reached_error", "You've reached your usage limit for this period."), "usage_limit, to act on"),
+        ],
+        [
+            ("Credit balance is too low\n".into(), "budget_over, to act on"),
+            (answer("Credit balance is too low"), "budget_over"),
+        ],
+        [
+            ("● Edited the file\n  ⎿ \u{a0}API Error: 529 Overloaded\n\n> \n".into(), "overloaded, to act on"),
+            ("● Edited the file\n  ⎿ \u{a0}API Error: 529 Overloaded\n\n● Read(src/a.rs)\n  ⎿  one\n\n● Read(src/b.rs)\n  ⎿  two\n\n● Done.\n".into(), "overloaded"),
+        ],
+    ];
+    let mut wrong = Vec::new();
+    for (stream, expected) in pairs.iter().flatten() {
+        let judged = judged(stream);
+        if judged != *expected {
+            let shown: String = stream.chars().take(160).collect();
+            wrong.push(format!("{expected} is judged as {judged}: {shown}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -244,15 +244,52 @@ fn check_tells_every_mistake_and_what_the_pre_scan_has_to_do() {
         run.stderr,
         "error: failed to load settings from `absent.toml`\n  cause: there is no such file\n"
     );
+}
 
-    let many: String =
-        (0..70).map(|n| format!("[[rule]]\nid = 'r{n}'\nclass = 'crash'\nline = '.*word{n:02}'\n")).collect();
-    let run = world.write("home/project/many.toml", &many).run(&["rules", "check", "many.toml"]);
-    assert!(
-        run.stderr.contains("65 literals must be searched anywhere in a line, at most 64"),
-        "{}",
-        run.stderr
+#[test]
+fn rules_that_would_cost_too_much_are_refused_with_place_and_hint() {
+    // `at`: how the line begins that is named.
+    let check = |rules: &str, at: &str, cause: &str, hint: &str| {
+        for (file, args) in
+            [(PROJECT, &["tap"][..]), ("home/project/dear.toml", &["rules", "check", "dear.toml"])]
+        {
+            let run = World::new().write(file, rules).run(args);
+            assert_eq!((run.status, run.stdout.as_str()), (Some(78), ""), "{args:?}: {run:?}");
+            let named = run.stderr.lines().next().unwrap().rsplit_once(" line ").unwrap().1;
+            let named = rules.lines().nth(named.parse::<usize>().unwrap() - 1).unwrap();
+            assert!(named.starts_with(at), "{args:?}: {named}");
+            let (causes, hints) = run.stderr.split_once("  hint: ").unwrap();
+            assert!(causes.contains(cause) && hints.contains(hint), "{args:?}: {}", run.stderr);
+            assert_eq!(run.stderr.matches("error: ").count(), 1, "{}", run.stderr);
+        }
+    };
+    let many = |count: usize, pattern: &dyn Fn(usize) -> String| -> String {
+        let rule = |n| format!("[[rule]]\nid = 'r{n}'\nclass = 'crash'\nline = '{}'\n", pattern(n));
+        (0..count).map(rule).collect()
+    };
+    let rule = "[[rule]]\nid = 'q'\nclass = 'crash'\n";
+    check(
+        &many(70, &|n| format!(".*word{n:02}")),
+        "line = ",
+        "65 literals must be searched anywhere in a line, at most 64",
+        "begin with the words that the line begins with",
     );
+    let letters = |n: usize| [n / 26, n % 26].map(|n| char::from(b'a' + n as u8)).iter().collect::<String>();
+    check(
+        &many(200, &|n| format!("[a-m]{} failed", letters(n))),
+        "line = ",
+        "lines may begin in 2",
+        "fewer alternatives",
+    );
+    check(
+        &format!("{rule}text = 'quota(?:\\w{{500}}){{40}}'\n"),
+        "text = ",
+        "rule `q`: `text`: its patterns compile to more than 1024 KiB",
+        "smaller counts",
+    );
+    let long = format!("{rule}text = 'quota {}'\n", "x".repeat(5000));
+    check(&long, "text = ", "the pattern is too long", "make several patterns");
+    check(&many(501, &|n| format!("word {n}")), "[[rule]]", "501 own rules, at most 500", "make one rule");
 }
 
 const TESTS: &str = r#"
@@ -331,6 +368,12 @@ fn what_rules_cost_is_told_on_standard_error() {
     let row = stats["rules"].as_array().unwrap().iter().find(|row| row["rule"] == "gateway_busy").unwrap();
     assert_eq!((&row["hits"], &row["tries"], &row["bytes"]), (&2.into(), &2.into(), &50.into()));
     assert!(row["from"].as_str().unwrap().ends_with(".session-doctor.toml:2"));
+    let times: Vec<u64> =
+        stats["rules"].as_array().unwrap().iter().map(|row| row["time_ns"].as_u64().unwrap()).collect();
+    assert!(
+        times[0] > 0 && times.is_sorted_by(|one, other| one >= other),
+        "the dearest comes first: {times:?}"
+    );
 
     let plain = feed(&world, &["tap", "--format", "text"], input);
     let counted = feed(&world, &["tap", "--format", "text", "--rule-stats"], input);
@@ -338,10 +381,9 @@ fn what_rules_cost_is_told_on_standard_error() {
     assert_eq!(counted.stdout.lines().count(), plain.stdout.lines().count());
     let rows: Vec<String> =
         counted.stderr.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    assert_eq!(rows[0], "RULE CLASS FROM HITS TRIES BYTES");
-    assert!(
-        rows.iter().any(|row| row.starts_with("gateway_busy overloaded W/") && row.ends_with(" 2 2 50")),
-        "{rows:?}"
-    );
-    assert!(rows.last().unwrap().ends_with("which is its cost"), "{rows:?}");
+    assert_eq!(rows[0], "RULE CLASS FROM HITS TRIES BYTES TIME");
+    let row = rows.iter().find(|row| row.starts_with("gateway_busy overloaded W/")).unwrap();
+    let (_, time) = row.split_once(" 2 2 50 ").unwrap();
+    assert!(time.strip_suffix(" ms").unwrap().parse::<f64>().is_ok(), "{row}");
+    assert!(rows.last().unwrap().starts_with("hits: it decided"), "{rows:?}");
 }

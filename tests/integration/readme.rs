@@ -106,7 +106,16 @@ fn can_run(stage: &Stage, script: &str) -> bool {
     can
 }
 
-/// Runs the README's examples in order and returns it with the outputs that they have.
+/// Returns the file that a block of TOML is said to be: the last one that the paragraph before it names.
+fn file_named_before<'r>(readme: &'r str, body: &[&str]) -> Option<&'r str> {
+    let (before, _) = readme.split_once(&format!("\n```toml\n{}\n```\n", body.join("\n")))?;
+    let paragraph = before.trim_end().rsplit("\n\n").next()?;
+    let is_plain = |name: &&str| name.ends_with(".toml") && !name.contains(['/', ' ']);
+    paragraph.split('`').skip(1).step_by(2).filter(is_plain).last()
+}
+
+/// Runs the README's examples in order and returns it with the outputs that they have. Blocks of TOML are written to the
+/// files that they are said to be.
 fn with_outputs(readme: &str) -> String {
     let stage = Stage::new();
     let mut out = String::new();
@@ -130,6 +139,13 @@ fn with_outputs(readme: &str) -> String {
                     assert!(ok && stderr.is_empty(), "{script}\nprinted:\n{stdout}\ncomplained:\n{stderr}");
                 }
                 let _ = writeln!(out, "{script}");
+            }
+            "toml" => {
+                let name = file_named_before(readme, &body).unwrap_or_else(|| panic!("no file for {body:?}"));
+                let path = stage.path("clone").join(name);
+                assert!(!path.exists(), "`{name}` is there already");
+                fs::write(path, body.join("\n") + "\n").unwrap();
+                body.iter().for_each(|line| out.push_str(&format!("{line}\n")));
             }
             "console" => {
                 assert!(body.first().is_some_and(|line| line.starts_with("$ ")), "no command in {body:?}");

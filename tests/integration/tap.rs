@@ -400,10 +400,59 @@ fn a_full_disk_for_events_leaves_the_stream_whole() {
 }
 
 #[test]
-fn a_place_for_events_that_cannot_be_made_is_73() {
-    let run = World::new().run(&["tap", "--pass-through", "--events", "absent/events.jsonl"]);
-    assert_eq!((run.status, run.stdout.as_str()), (Some(73), ""), "{}", run.stderr);
-    assert!(run.stderr.contains("`absent/events.jsonl`") && run.stderr.contains("hint: "), "{}", run.stderr);
+fn an_output_that_fails_is_told_once() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    let world = World::new().write("home/project/a.log", REFUSED).write("home/project/b.log", REFUSED);
+    let told = "error: failed to write events to `/dev/full`\n  cause: no space left on device\n";
+    for inputs in [&[][..], &["a.log"], &["a.log", "b.log"], &["-", "a.log", "-"]] {
+        let args = [&["tap", "--events", "/dev/full"][..], inputs].concat();
+        let output = feed(&mut world.command(&args), REFUSED.as_bytes());
+        assert_eq!((output.status.code(), words(&output.stderr).as_str()), (Some(74), told), "{inputs:?}");
+    }
+    let output = feed(&mut shell(&world, r#""$1" tap - a.log >/dev/full"#), REFUSED.as_bytes());
+    assert_eq!(
+        words(&output.stderr),
+        "error: failed to write to standard output\n  cause: no space left on device\n"
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn events_go_to_a_socket_that_was_handed_over() {
+    use std::io::Read;
+    let (mut reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+    let world = World::new();
+    // Standard error is the one descriptor beside input and output that a child can be given a socket as.
+    let mut child = world
+        .command(&["tap", "--events", "fd:2"])
+        .stdin(Stdio::piped())
+        .stderr(std::os::fd::OwnedFd::from(writer))
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(REFUSED.as_bytes()).unwrap();
+    assert_eq!(finish(child).status.code(), Some(0));
+    let mut told = Vec::new();
+    reader.read_to_end(&mut told).unwrap();
+    assert_eq!(found(&events(&told)), [("auth_error", "-")]);
+}
+
+#[test]
+fn a_place_for_events_that_cannot_be_made_is_73_and_says_what_would_do() {
+    let world = World::new();
+    let _listening = std::os::unix::net::UnixListener::bind(world.path("home/project/socket")).unwrap();
+    for (target, cause, hint) in [
+        ("absent/events.jsonl", "no such file", "mkdir -p absent"),
+        ("/dev", "is a directory", "--events /dev/events.jsonl"),
+        ("socket", "", "--events fd:3"),
+        ("fd:77", "not open", "77>events.jsonl"),
+    ] {
+        let run = world.run(&["tap", "--pass-through", "--events", target]);
+        assert_eq!((run.status, run.stdout.as_str()), (Some(73), ""), "{}", run.stderr);
+        let (message, hints) = run.stderr.split_once("hint: ").unwrap();
+        assert!(message.contains(cause) && hints.contains(hint), "{}", run.stderr);
+    }
 }
 
 // ------------------------------------------------------------------------------------------------- live streams

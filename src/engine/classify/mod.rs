@@ -134,8 +134,7 @@ pub fn line(rules: &Rules, agent: &str, line: &TextLine<'_>, mut trace: Trace<'_
     let mut introduced = None;
     for number in touched.introducers.iter().copied().map(usize::from) {
         let introducer = &rules.introducers[number];
-        rules.count_introducer(number, body.len());
-        if introducer.introduces(&body) {
+        if rules.try_introducer(number, body.len(), || introducer.introduces(&body)) {
             rules.count_introducer_hit(number);
             introduced.get_or_insert(introducer.id.as_str());
             note(&mut trace, &introducer.id, None, true, || {
@@ -174,8 +173,8 @@ pub fn concerns(rules: &Rules, agent: &str, line: &TextLine<'_>) -> bool {
     let body = fold::fold_lower(head(&line.text[line.body..], LOOK_AT));
     let touched = rules.touched(&body);
     let introduces = |number: &u16| {
-        rules.count_introducer(usize::from(*number), body.len());
-        rules.introducers[usize::from(*number)].introduces(&body)
+        let number = usize::from(*number);
+        rules.try_introducer(number, body.len(), || rules.introducers[number].introduces(&body))
     };
     touched.introducers.iter().any(introduces) || best_line(rules, &touched, agent, &body, None).is_some()
 }
@@ -205,10 +204,8 @@ fn best(
     let mut best: Option<(usize, Rank)> = None;
     for (index, rule) in rules.rules.iter().enumerate() {
         let has_stem = u16::try_from(index).is_ok_and(|number| touched.binary_search(&number).is_ok());
-        if has_stem {
-            rules.count_rule(index, folded.len());
-        }
-        let text = has_stem.then(|| rule.text_match(folded)).flatten();
+        let look = || rules.try_rule(index, folded.len(), || rule.text_match(folded));
+        let text = has_stem.then(look).flatten();
         let code = rule.codes.iter().find(|code| facts.codes.iter().any(|known| known == *code));
         let status = facts.status.filter(|status| rule.statuses.contains(status));
         let rank = match (&text, code, status) {
@@ -261,8 +258,8 @@ fn best_line(
         if !rule.reads_lines() {
             continue;
         }
-        rules.count_rule(index, body.len());
-        let Some(found) = rule.line_match(body) else { continue };
+        let found = rules.try_rule(index, body.len(), || rule.line_match(body));
+        let Some(found) = found else { continue };
         if let Some(words) = rule.disclaimer(body) {
             note(&mut trace, &rule.id, Some(rule.class), false, || {
                 format!("line `{found}` matches, but `{words}` disclaims it")

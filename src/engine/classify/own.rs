@@ -188,11 +188,11 @@ impl Rules {
             kept = new;
         }
         if let Some(row) = kept.get(OWN_LIMIT) {
-            errors.push(row.error(
-                None,
-                0,
-                format!("{} own rules, at most {OWN_LIMIT} are possible", kept.len()),
-            ));
+            let message = format!("{} own rules, at most {OWN_LIMIT} are possible", kept.len());
+            errors.push(
+                row.error(None, 0, message)
+                    .hint("make one rule of those of a class: `line` and `text` take lists of patterns"),
+            );
         }
         let (mut rules, mut introducers, mut switched_off) = (Vec::new(), Vec::new(), Vec::new());
         for row in &kept {

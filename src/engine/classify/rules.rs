@@ -457,6 +457,15 @@ impl Rules {
         Ok(())
     }
 
+    /// Compiles what was not compiled yet.
+    pub(super) fn compile_all(&self) {
+        let introducers = self.introducers.iter().flat_map(|row| [&row.line, &row.unless]);
+        let rules = self.rules.iter().flat_map(|rule| [&rule.text, &rule.line, &rule.unless]);
+        introducers.chain(rules).for_each(|patterns| {
+            patterns.find("");
+        });
+    }
+
     /// Returns which introducers and rules have a stem in a (folded, lower-case) text.
     pub fn touched(&self, text: &str) -> Touched {
         let index = self.index.get_or_init(|| StemIndex::new(self));

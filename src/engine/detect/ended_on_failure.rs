@@ -2,7 +2,7 @@
 
 use super::{Detection, Detector, Incident, Observation, Options, single};
 use crate::engine::policy::{AlertOn, Policy};
-use crate::model::{Basis, Level, Timestamp};
+use crate::model::{Basis, Class, Level, Timestamp};
 
 pub(super) fn build(_: &Options) -> Box<dyn Detector + Send> {
     Box::new(EndedOnFailure { last: None })
@@ -35,6 +35,10 @@ impl Detector for EndedOnFailure {
                 }
                 None
             }
+            Observation::Answered => {
+                self.last.take_if(|last| last.class == Class::WaitingInput);
+                None
+            }
             Observation::Progress | Observation::Retrying(_) => {
                 self.last = None;
                 None
@@ -55,7 +59,6 @@ impl Detector for EndedOnFailure {
 mod tests {
     use super::super::tests::{incident, show};
     use super::*;
-    use crate::model::Class;
 
     fn story(basis: Basis, healing: bool, progress: bool, lines_since: u64) -> bool {
         let mut detector = build(&Options::default());

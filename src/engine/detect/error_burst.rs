@@ -34,6 +34,10 @@ impl Detector for ErrorBurst {
                 self.seen.get_mut(class).and_then(VecDeque::pop_back);
                 return None;
             }
+            Observation::Answered => {
+                self.seen.remove(&Class::WaitingInput);
+                return None;
+            }
             Observation::Progress => {
                 self.seen.clear();
                 return None;

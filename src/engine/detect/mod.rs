@@ -67,6 +67,8 @@ pub enum Observation<'a> {
     Incident(&'a Incident),
     /// The agent says that it is retrying after the failure of this class that it reported before.
     Retrying(Class),
+    /// A person answered: the agent waits for nobody any more. Says nothing of other troubles.
+    Answered,
     /// The agent works: the model answered, a tool succeeded, a turn ended well.
     Progress,
     /// The source ended; this many lines came after the last incident.

@@ -487,6 +487,15 @@ impl Decoder {
                 }
                 say(Body::Failure(failure));
             }
+            "exec_approval_request" | "apply_patch_approval_request" | "elicitation_request"
+            | "request_user_input" => say(Body::Failure(Failure {
+                class: Some(Class::WaitingInput),
+                ..Failure::new(Origin::Agent, payload.kind.text())
+            })),
+            // They are skipped as messages and calls, and say that an approval was given or a prompt typed.
+            "user_message" | "exec_command_begin" | "patch_apply_begin" => {
+                say(Body::Lifecycle(Lifecycle::Answered));
+            }
             "token_count" => self.token_count(payload.info, payload.rate_limits, time, say),
             _ => say(Body::Lifecycle(Lifecycle::Other)),
         }

@@ -233,6 +233,9 @@ fn tell(kind: &str, data: Data<'_>, time: Option<Timestamp>, say: &mut dyn FnMut
             let class = Some(Class::WaitingInput);
             say(Body::Failure(Failure { class, ..Failure::new(Origin::Agent, kind) }));
         }
+        "permission.completed" | "user_input.completed" | "elicitation.completed" => {
+            say(Body::Lifecycle(Lifecycle::Answered));
+        }
         "session.compaction_complete" if data.success.0 == Some(false) => {
             let reason = data.error.0.map(|error| error.message).unwrap_or_default();
             say(Body::Failure(Failure {
@@ -410,6 +413,7 @@ mod tests {
                 "started Some(\"/home/dev/shop\") None",
                 "Assistant: May I?",
                 "agent failure [] is waiting_input: permission.requested",
+                "Answered",
                 "result call_1 failed: The user said no",
                 "agent failure [tool_rejected] is interrupted: The user said no",
                 "agent failure [user_initiated] is interrupted ends: user_initiated",

@@ -140,6 +140,7 @@ impl Decode for Decoder {
                 let class = Some(Class::WaitingInput);
                 say(0, Body::Failure(Failure { class, ..Failure::new(Origin::Agent, text) }));
             }
+            "ElicitationResult" => say(0, Body::Lifecycle(Lifecycle::Answered)),
             "Stop" => say(0, Body::Lifecycle(Lifecycle::TurnEnded)),
             "PostCompact" => say(0, Body::Lifecycle(Lifecycle::Compacted)),
             _ => say(0, Body::Lifecycle(Lifecycle::Other)),

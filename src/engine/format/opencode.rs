@@ -409,6 +409,9 @@ impl Decoder {
                 class: Some(Class::WaitingInput),
                 ..Failure::new(Origin::Agent, kind)
             })),
+            "permission.replied" | "question.replied" | "question.rejected" => {
+                say(Body::Lifecycle(Lifecycle::Answered));
+            }
             "message.part.updated" => match properties.part.0 {
                 Some(part) => self.part(part, None, false, say),
                 None => say(other),

@@ -74,6 +74,7 @@ struct Line<'a> {
     final_error: Loose<'a>,
     success: Flag,
     aborted: Flag,
+    reason: Loose<'a>,
     messages: Present,
 }
 
@@ -216,6 +217,14 @@ impl Decode for Decoder {
                 };
                 say(Body::Failure(Failure { retry: Some(retry), ..provider_failure(line.error_message.text()) }));
             }
+            // The request did not fit; the context is made smaller and it is sent again.
+            "auto_compaction_start" | "compaction_start" if line.reason.as_str() == "overflow" => {
+                say(Body::Failure(Failure {
+                    class: Some(Class::TokenLimit),
+                    retry: Some(Retry::default()),
+                    ..Failure::new(Origin::Agent, "the context overflowed and is being compacted")
+                }));
+            }
             "auto_retry_end" if line.success.0 == Some(false) => {
                 say(Body::Failure(Failure { ends: true, ..provider_failure(line.final_error.text()) }));
             }
@@ -282,8 +291,11 @@ fn answer(message: ChatMessage<'_>, calls: bool, say: &mut dyn FnMut(Body<'_>)) 
         "length" => (Origin::Provider, Some(Class::OutputLimit)),
         _ => return,
     };
+    // A stream says in an event of its own, behind the message, that the request will be sent again. A session does
+    // not, and has the next message then.
+    let may_retry = !calls && reason == "error";
     let words = if message.error_message.is_some() { message.error_message } else { message.stop_reason };
-    say(Body::Failure(Failure { origin, class, ends: true, ..provider_failure(words.text()) }));
+    say(Body::Failure(Failure { origin, class, ends: true, may_retry, ..provider_failure(words.text()) }));
 }
 
 /// A failed request; the SDKs of the providers put the HTTP status in front of their message.
@@ -320,11 +332,15 @@ fn usage(tokens: Tokens) -> Option<Usage> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::super::FORMATS;
     use super::super::claude::told::{everything, frame, story};
     use super::*;
+    use crate::engine::{Doctor, Options};
+    use crate::model::{Event, EventBody};
 
     const STOPPED: &str = include_str!("../../../fixtures/transcripts/pi/session_errors/input.jsonl");
     const CLEAN: &str = include_str!("../../../fixtures/transcripts/pi/clean_session/input.jsonl");
@@ -393,6 +409,75 @@ mod tests {
                 "provider failure [] ends: still 429",
             ]
         );
+    }
+
+    /// What a stream with these lines in the middle of a turn is told of, as types and classes.
+    fn events(lines: &[&str], then: impl FnOnce(&mut Doctor, &mut Vec<Event>)) -> Vec<String> {
+        let session = STREAM.lines().next().unwrap();
+        let mut doctor = Doctor::new(Arc::new(Options::new()), "-", "-");
+        let mut events = Vec::new();
+        for line in [&[session][..], lines].concat() {
+            let line = format!("{line}\n");
+            doctor.feed(NOW, line.as_bytes(), &mut |event| events.push(event));
+        }
+        then(&mut doctor, &mut events);
+        let told = events.iter().filter_map(|event| match &event.body {
+            EventBody::Finding(finding) if finding.self_healing => Some(format!("{} retried", finding.class)),
+            EventBody::Finding(finding) => Some(format!("{} found", finding.class)),
+            EventBody::Alert(alert) => Some(format!("{} alert", alert.class)),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_795_150_803);
+    const FAILED: &str = r#"{"type":"message_end","message":{"role":"assistant","content":[],"stopReason":"error","errorMessage":"529 Overloaded","timestamp":1795150802000}}"#;
+    const TURN_END: &str = r#"{"type":"turn_end","message":{"role":"assistant","content":[],"stopReason":"error","errorMessage":"529 Overloaded","timestamp":1795150802000},"toolResults":[]}"#;
+    const AGENT_END: &str = r#"{"type":"agent_end","messages":[]}"#;
+    const RETRY: &str = r#"{"type":"auto_retry_start","attempt":1,"maxAttempts":3,"delayMs":2000,"errorMessage":"529 Overloaded"}"#;
+    const GAVE_UP: &str = r#"{"type":"auto_retry_end","success":false,"attempt":3,"finalError":"529 Overloaded"}"#;
+    const PROMPT: &str = r#"{"type":"message_end","message":{"role":"user","content":[{"type":"text","text":"Go on."}],"timestamp":1795150803000}}"#;
+
+    #[test]
+    fn a_failure_is_judged_when_no_notice_of_a_retry_follows_it() {
+        let nothing = |_: &mut Doctor, _: &mut Vec<Event>| {};
+        let retried = ["overloaded found", "overloaded retried"];
+        assert_eq!(events(&[FAILED, RETRY], nothing), retried);
+        assert_eq!(events(&[FAILED, TURN_END, AGENT_END, RETRY], nothing), retried);
+        // The notice of the attempt before says nothing of the failure behind it.
+        let failed_again = ["overloaded found", "overloaded retried", "overloaded found", "overloaded alert"];
+        assert_eq!(events(&[FAILED, RETRY, FAILED, TURN_END, PROMPT], nothing), failed_again);
+        let gave_up = events(&[FAILED, RETRY, FAILED, AGENT_END, GAVE_UP], nothing);
+        assert_eq!(gave_up[..4], failed_again);
+        assert_eq!(gave_up[4..], ["overloaded found"], "the end is the same trouble");
+    }
+
+    #[test]
+    fn a_failure_that_nothing_follows_is_judged_in_time() {
+        let found = ["overloaded found", "overloaded alert"];
+        let later = |millis: i64| {
+            move |doctor: &mut Doctor, events: &mut Vec<Event>| {
+                let due = doctor.next_deadline().unwrap();
+                assert!(due <= NOW.plus_millis(100), "the wait is short");
+                doctor.tick(NOW.plus_millis(millis), &mut |event| events.push(event));
+            }
+        };
+        assert_eq!(events(&[FAILED, AGENT_END], later(99)), found[..1]);
+        assert_eq!(events(&[FAILED, AGENT_END], later(100)), found);
+        let end = |doctor: &mut Doctor, events: &mut Vec<Event>| {
+            doctor.finish(NOW, &mut |event| events.push(event));
+            let Some(EventBody::Summary(summary)) = events.last().map(|event| &event.body) else { panic!() };
+            assert_eq!(summary.alerts.values().sum::<u64>(), 1);
+        };
+        assert_eq!(events(&[FAILED, AGENT_END], end), found);
+    }
+
+    #[test]
+    fn a_context_that_overflowed_and_is_compacted_is_no_trouble() {
+        let overflow = FAILED.replace("529 Overloaded", "prompt is too long: 208310 tokens > 200000 maximum");
+        let start = r#"{"type":"auto_compaction_start","reason":"overflow"}"#;
+        let told = events(&[&overflow, AGENT_END, start], |_, _| {});
+        assert_eq!(told, ["token_limit found", "token_limit retried"]);
     }
 
     #[test]
