@@ -24,7 +24,7 @@ ccusage=${CCUSAGE:-$(command -v ccusage || true)}
 log=${1:-}
 tree=${2:-}
 if [[ -z $log ]]; then
-  cargo bench --quiet --bench write_samples -- "$work"
+  cargo bench --quiet --profile dev --bench write_samples -- "$work"
   log=$work/plain.log
   tree=$work/tree
 fi

@@ -405,7 +405,7 @@ mod tests {
             ("zz an\u{a0}error\u{a0}occurred (X) when calling\u{a0}the Y operation", true),
             ("zz nothing occurred (X)", false),
             ("zz an error occurred", false),
-            ("1234: FATAL ERROR: Reached heap limit - JavaScript heap out of memory", true),
+            ("1234: FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", true),
             ("1234: out of memory", false),
         ] {
             assert_eq!(scanner.is_candidate(line.as_bytes()), candidate, "{line}");
