@@ -148,10 +148,12 @@ impl Arguments {
                 match takes {
                     Takes::Nothing => {
                         let yes_or_no = |word: &&String| matches!(word.as_str(), "true" | "false");
-                        if table.parser == Parser::Yargs && found.is_some() && !has_own {
-                            if let Some(word) = words.next_if(|word| yes_or_no(&word)) {
-                                take(&mut values, word);
-                            }
+                        if table.parser == Parser::Yargs
+                            && found.is_some()
+                            && !has_own
+                            && let Some(word) = words.next_if(yes_or_no)
+                        {
+                            take(&mut values, word);
                         }
                     }
                     Takes::Value if !has_own => {

@@ -160,7 +160,7 @@ fn rewrite(call: &Call<'_>, front: &[&str], prompt: &str) -> Rewritten {
 }
 
 /// The words that name a session to resume.
-fn resume_words<'s>(session: &'s SessionRef) -> Vec<&'s str> {
+fn resume_words(session: &SessionRef) -> Vec<&str> {
     match session {
         SessionRef::Id(id) => vec!["--resume", id],
         SessionRef::Latest => vec!["--continue"],

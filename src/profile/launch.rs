@@ -105,9 +105,7 @@ fn command(launcher: &Launcher, argv: &[String], mut at: usize) -> Option<usize>
             at += 1;
             at += words;
             words = 0;
-            if argv.get(at).is_none() {
-                return None;
-            }
+            argv.get(at)?;
         } else if word.starts_with('-') && word.len() > 1 {
             // `-S` of env and `-c` of npx hold a command line of their own in one word.
             if matches!(word.as_str(), "-S" | "--split-string") || (launcher.package && word == "-c") {
