@@ -14,6 +14,9 @@ pub mod engine;
 pub mod profile;
 
 #[cfg(feature = "cli")]
+pub mod recovery;
+
+#[cfg(feature = "cli")]
 pub mod source;
 
 #[cfg(feature = "cli")]

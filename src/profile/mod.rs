@@ -8,6 +8,7 @@
 pub mod arguments;
 pub mod custom;
 pub mod launch;
+pub mod tools;
 pub mod transcript;
 
 use std::fmt;
