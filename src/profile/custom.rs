@@ -111,10 +111,6 @@ impl CustomProfile {
             cause,
             hint: hint.map(str::to_owned),
         };
-        if fields.programs.is_empty() && super::by_name(name, &[]).is_none() {
-            let hint = "name the programs, or run with `--profile` and one of the built-in names";
-            return Err(wrong("programs", "it names no program".to_owned(), Some(hint)));
-        }
         if let Some(path) = fields.programs.iter().find(|name| {
             name.is_empty()
                 || name.contains(char::is_whitespace)
