@@ -260,7 +260,7 @@ impl Facts {
         self.standing()
             .filter(|sighting| (sighting.act || !sure) && rank(sighting.class).is_some())
             .filter(|sighting| sighting.basis == Basis::Asserted || is_recent(sighting))
-            .max_by_key(|sighting| (sighting.act, std::cmp::Reverse(rank(sighting.class)), sighting.at))
+            .max_by_key(|sighting| (std::cmp::Reverse(rank(sighting.class)), sighting.act, sighting.at))
     }
 
     /// Returns the latest time that failures of a class which stand, or retries after one, name: of two windows that

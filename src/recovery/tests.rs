@@ -648,6 +648,15 @@ fn what_was_mended_by_work_is_no_reason_to_act() {
 }
 
 #[test]
+fn the_failure_that_explains_most_decides_though_another_was_confirmed() {
+    // Gemini in plain text: the quota, and then a stack trace that looks like a crash.
+    let mut story = Story::headless("gemini -p fix");
+    story.session(SID).saw(Class::UsageLimit, Basis::Inferred, None).fails(Class::Crash);
+    let plan = story.ends(1);
+    assert_eq!(story.show(&plan), "+900 resume: gemini --resume SID --prompt continue");
+}
+
+#[test]
 fn an_old_line_of_text_does_not_explain_a_later_end() {
     let mut story = Story::headless("aider --message fix");
     let plan = story.saw(Class::RateLimit, Basis::Inferred, None).after(600).ends(1);
