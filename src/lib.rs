@@ -11,6 +11,12 @@ pub mod model;
 pub mod engine;
 
 #[cfg(feature = "cli")]
+pub mod profile;
+
+#[cfg(feature = "cli")]
+pub mod recovery;
+
+#[cfg(feature = "cli")]
 pub mod source;
 
 #[cfg(feature = "cli")]

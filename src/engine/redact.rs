@@ -4,6 +4,8 @@
 //! (`sk-ant-[redacted]`) and nothing of the value. When in doubt about a value behind a secret's name it goes; prose
 //! about tokens and secrets stays. Every rule has literals that must be there before its expression is compiled.
 
+pub mod argv;
+
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::OnceLock;

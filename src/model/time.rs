@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in time: whole microseconds since 1970-01-01T00:00:00Z.
 ///
@@ -98,6 +98,14 @@ impl Serialize for Timestamp {
     }
 }
 
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse_rfc3339(&text)
+            .ok_or_else(|| serde::de::Error::custom("no time with an offset (RFC 3339)"))
+    }
+}
+
 #[cfg(feature = "cli")]
 impl schemars::JsonSchema for Timestamp {
     fn schema_name() -> std::borrow::Cow<'static, str> {
@@ -123,6 +131,14 @@ mod tests {
         assert_eq!(time.to_string(), "2026-11-20T05:11:09.120Z");
         assert_eq!(Timestamp::parse_rfc3339("2026-11-20T06:11:09.12+01:00"), Some(time));
         assert_eq!(Timestamp::parse_rfc3339("2026-11-20T05:11:09"), None, "no offset, no instant");
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_to_the_millisecond() {
+        let time = Timestamp::from_millis(1_795_287_600_123);
+        let text = serde_json::to_string(&time).unwrap();
+        assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), time);
+        assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
     }
 
     #[test]

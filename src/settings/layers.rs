@@ -12,11 +12,13 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::profiles;
 use super::rules::{RulesFile, TABLES, read_tables};
 use super::{AlertWhen, CLASS_KEYS, KEYS, Key, Settings, Takes, Value, nearest};
 use crate::engine::classify::own::OwnRow;
 use crate::engine::classify::rules::Rules;
 use crate::model::class::{Class, Severity, Strategy};
+use crate::profile::{Profile, custom::CustomProfile};
 
 /// The built-in defaults, as a commented configuration file.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -153,6 +155,8 @@ pub struct Loaded {
     pub files: Vec<ConfigFile>,
     /// The rules that the files hold, by layer.
     pub own_rules: Vec<Vec<OwnRow>>,
+    /// The profiles that the files hold; one of a later layer has taken the place of one of its name.
+    pub profiles: Vec<CustomProfile>,
 }
 
 impl Loaded {
@@ -246,8 +250,13 @@ pub fn load(
     flags: &[Flag],
     agents: &[&str],
 ) -> Result<Loaded, SettingsError> {
-    let mut layers =
-        Layers { settings: Settings::blank(), origins: Origins::default(), agents, own_rules: Vec::new() };
+    let mut layers = Layers {
+        settings: Settings::blank(),
+        origins: Origins::default(),
+        agents,
+        own_rules: Vec::new(),
+        profiles: Vec::new(),
+    };
     layers.file(DEFAULTS, None)?;
     let files = config_files(environment, given);
     for file in &files {
@@ -282,7 +291,13 @@ pub fn load(
         layers.flag(flag)?;
     }
     layers.check_together()?;
-    Ok(Loaded { settings: layers.settings, origins: layers.origins, files, own_rules: layers.own_rules })
+    Ok(Loaded {
+        settings: layers.settings,
+        origins: layers.origins,
+        files,
+        own_rules: layers.own_rules,
+        profiles: layers.profiles,
+    })
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -295,6 +310,7 @@ struct Layers<'a> {
     origins: Origins,
     agents: &'a [&'a str],
     own_rules: Vec<Vec<OwnRow>>,
+    profiles: Vec<CustomProfile>,
 }
 
 impl Layers<'_> {
@@ -318,8 +334,21 @@ impl Layers<'_> {
                 self.classes(value, &origin_at)?;
                 continue;
             }
+            if name == profiles::TABLE {
+                for profile in profiles::read(value, &origin_at, self.agents)? {
+                    match self.profiles.iter_mut().find(|other| other.name() == profile.name()) {
+                        Some(other) => *other = profile,
+                        None => self.profiles.push(profile),
+                    }
+                }
+                continue;
+            }
             let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-                let known = KEYS.iter().map(|key| key.name).chain(["class"]).chain(TABLES.iter().copied());
+                let known = KEYS
+                    .iter()
+                    .map(|key| key.name)
+                    .chain(["class", profiles::TABLE])
+                    .chain(TABLES.iter().copied());
                 return Err(unknown(origin, name, "key", known));
             };
             let value = read(key, value.get_ref(), &origin)?;

@@ -5,6 +5,7 @@
 //! environment and touches nothing but the files named there.
 
 mod layers;
+mod profiles;
 pub mod rules;
 
 use std::collections::BTreeMap;

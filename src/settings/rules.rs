@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::layers::{Origin, SettingsError, origin_at, sorted, unknown, wrong, wrong_type};
-use super::{KEYS, nearest};
+use super::{KEYS, nearest, profiles};
 use crate::engine::classify::own::{OwnKind, OwnRow};
 use crate::engine::classify::rules::{Place, Rank, Rules, RulesError};
 use crate::model::Origin as Speaker;
@@ -104,8 +104,12 @@ pub fn read_file(path: &Path, agents: &[&str]) -> Result<RulesFile, Vec<Settings
         let name = name.get_ref().as_ref();
         if TABLES.contains(&name) {
             read_tables(name, value, &origin, agents, &mut file, &mut errors);
-        } else if name != "class" && KEYS.iter().all(|key| key.name != name) {
-            let known = KEYS.iter().map(|key| key.name).chain(["class"]).chain(TABLES.iter().copied());
+        } else if !["class", profiles::TABLE].contains(&name) && KEYS.iter().all(|key| key.name != name) {
+            let known = KEYS
+                .iter()
+                .map(|key| key.name)
+                .chain(["class", profiles::TABLE])
+                .chain(TABLES.iter().copied());
             errors.push(unknown(origin(at), name, "key", known));
         }
     }
