@@ -4,6 +4,7 @@
 //! first byte that JSON does not allow, so that a stray `{` in a log releases its lines at once. A document that
 //! outgrows the limit is told element by element, each as it closes: no more than one of them is ever held.
 
+use super::json;
 use std::ops::Range;
 
 /// What to do with a line.
@@ -375,7 +376,7 @@ impl Lexer {
                     let range = at..at + word;
                     at += word - 1;
                     self.after_value();
-                    let sound = serde_json::from_slice::<serde::de::IgnoredAny>(&line[range.clone()]).is_ok();
+                    let sound = json::from_slice::<serde::de::IgnoredAny>(&line[range.clone()]).is_ok();
                     if sound {
                         out(Token::Begin(self.depth), range.clone());
                         out(Token::End(self.depth), range);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::event::{Finding, SourcePlace};
 use crate::model::id::IdBuilder;
@@ -362,9 +363,18 @@ impl Core {
 
     /// Takes the agent's own session id for the stream from here on.
     pub(super) fn adopt(&mut self, moment: &Moment, id: &str, out: &mut dyn FnMut(Event)) {
+        // Most records say the name that is known already.
+        if self.named && self.named_as == id {
+            return;
+        }
+        let written = id;
         let id = redact::excerpt(id, 128);
         if (self.named && self.session == id) || id.is_empty() {
             return;
+        }
+        self.named_as.clear();
+        if written.len() <= 256 {
+            self.named_as.push_str(written);
         }
         let previous = std::mem::replace(&mut self.session, id.clone());
         if !self.named {
@@ -505,7 +515,7 @@ impl Core {
             agent: moment.agent.to_owned(),
             time: self.last_time,
             observed_time: now,
-            source: Some(SourcePlace { name: self.name.clone(), line: lines, offset: bytes }),
+            source: Some(SourcePlace { name: Arc::clone(&self.name), line: lines, offset: bytes }),
             body: EventBody::Summary(self.summary.clone()),
         });
     }

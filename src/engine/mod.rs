@@ -6,6 +6,7 @@
 pub mod ansi;
 pub mod encoding;
 pub mod framing;
+pub mod json;
 
 pub mod document;
 pub mod format;

@@ -13,7 +13,7 @@ use super::document::{Documents, Element, Step};
 use super::format::{self, Decode, Decoded, Format, Frame};
 use super::framing::Block;
 use super::session::{Moment, Track};
-use super::{Explanation, Options, ansi, classify};
+use super::{Explanation, Options, ansi, classify, json};
 
 /// How many lines a code fence may hold before it is taken to be a stray mark.
 const FENCE_LINES: u64 = 400;
@@ -48,7 +48,7 @@ pub(super) struct Wrapped {
 /// One source as the engine sees it.
 pub(super) struct Core {
     pub(super) options: Arc<Options>,
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     /// When the source was last written, where it is a file.
     pub(super) written: Option<Timestamp>,
     pub(super) scanner: Scanner,
@@ -69,6 +69,8 @@ pub(super) struct Core {
     pub(super) session: String,
     /// Whether the agent has named it.
     pub(super) named: bool,
+    /// The name as the agent last wrote it.
+    pub(super) named_as: String,
     /// Whether lines came that were JSON lately: decides how plain lines are pre-scanned, never the result.
     pub(super) json_stream: bool,
     pub(super) first_time: Option<Timestamp>,
@@ -96,6 +98,7 @@ impl Core {
             tracks: Vec::new(),
             session: IdBuilder::new("session").part(seed.as_bytes()).finish("s-"),
             named: false,
+            named_as: String::new(),
             json_stream: false,
             first_time: None,
             last_time: None,
@@ -103,7 +106,7 @@ impl Core {
             skipped: (0, 0),
             hits: Vec::new(),
             explanations: None,
-            name: name.to_owned(),
+            name: name.into(),
             written: None,
             options,
         }
@@ -115,7 +118,7 @@ impl Core {
         time: Option<Timestamp>,
         place: Option<(u64, u64)>,
     ) -> Moment {
-        let place = place.map(|(line, offset)| SourcePlace { name: self.name.clone(), line, offset });
+        let place = place.map(|(line, offset)| SourcePlace { name: Arc::clone(&self.name), line, offset });
         let latest = self.written.map_or(now, |written| written.min(now));
         Moment { now, latest, time, place, agent: self.agent }
     }
@@ -221,7 +224,7 @@ impl Core {
             if self.json(now, Frame { bytes, ..frame }, out) == Decoded::Yes {
                 return true;
             }
-            if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
+            if json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
                 if self.wrapped.is_some() {
                     self.settle_wrapped(now, out);
                 }

@@ -87,7 +87,7 @@ fn flatten<M: SerializeMap>(body: &impl Serialize, map: &mut M) -> Result<(), M:
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct SourcePlace {
     /// The path as given, or `-` for standard input.
-    pub name: String,
+    pub name: std::sync::Arc<str>,
     /// The line, counted from 1.
     pub line: u64,
     /// Where the line begins, in bytes from the start of the stream (decompressed; if it is in UTF-16, as UTF-8).

@@ -168,7 +168,7 @@ impl Text {
         if let Some(verdict) = summary.verdict {
             line.push_str(&format!(", {}", self.paint(health_style(verdict), verdict)));
         }
-        if let Some(source) = event.source.as_ref().filter(|source| source.name != "-") {
+        if let Some(source) = event.source.as_ref().filter(|source| &*source.name != "-") {
             line.push_str(&self.dim(format!(" {}", source.name)));
         }
         line
@@ -177,7 +177,7 @@ impl Text {
 
 fn place(source: Option<&SourcePlace>) -> String {
     match source {
-        Some(source) if source.name == "-" => format!("  line {}", source.line),
+        Some(source) if &*source.name == "-" => format!("  line {}", source.line),
         Some(source) => format!("  {}:{}", source.name, source.line),
         None => String::new(),
     }

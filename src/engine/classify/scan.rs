@@ -5,15 +5,17 @@
 //! no certain opening name literals instead, and those are searched in the whole block. What passes goes on to the
 //! exact rules; the result is the same as asking every rule about every line, and a property test says so.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 use aho_corasick::packed;
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
+use regex_syntax::hir::{Hir, HirKind};
 
 use super::rules::{Rules, SPOKEN_LEVEL};
 use crate::engine::format::plain;
+use crate::engine::json;
 
 /// How many bytes of a line's own words are looked at first.
 const HEAD: usize = 3;
@@ -27,6 +29,12 @@ pub const ANYWHERE_LIMIT: usize = 64;
 /// How many openings all patterns together may have: above that, the table lets too many strangers through.
 pub const OPENINGS_LIMIT: usize = 2000;
 
+/// How many bytes are lower-cased and searched at a time.
+const WINDOW: usize = 16 << 10;
+
+/// How long the searched part of a pattern's own literal is at least, in bytes.
+const KEY_MIN: usize = 5;
+
 /// How many openings a single pattern may have.
 const OPENINGS_PER_PATTERN: usize = 200;
 
@@ -35,8 +43,58 @@ const OPENINGS_PER_PATTERN: usize = 200;
 pub struct Scanner {
     openings: Arc<Openings>,
     /// For the literals that may stand anywhere; `None`: there are none.
-    anywhere: Option<Arc<packed::Searcher>>,
+    anywhere: Option<Arc<Anywhere>>,
     lower: Vec<u8>,
+}
+
+/// The literals that may stand anywhere in a line.
+struct Anywhere {
+    /// Finds the keys of all of them.
+    keys: packed::Searcher,
+    literals: Vec<Literal>,
+}
+
+/// A literal (lower-case, as folded text has it), and the part of it that is searched: what typography cannot change.
+#[derive(Debug, PartialEq, Eq)]
+struct Literal {
+    text: Vec<u8>,
+    key: std::ops::Range<usize>,
+}
+
+impl Literal {
+    fn new(text: &str) -> Self {
+        let part = ascii_part(text);
+        let start = part.as_ptr() as usize - text.as_ptr() as usize;
+        Self { text: text.as_bytes().to_vec(), key: start..start + part.len() }
+    }
+
+    /// Whether the literal may stand around its key, which stands at `at`. Bytes that folding may rewrite are given the
+    /// benefit of the doubt.
+    fn may_stand(&self, lower: &[u8], at: usize) -> bool {
+        let Some(end) = lower.get(at..).and_then(|rest| rest.strip_prefix(&self.text[self.key.clone()]))
+        else {
+            return false;
+        };
+        let before = self.text[..self.key.start].iter().rev();
+        let after = self.text[self.key.end..].iter();
+        agree(before, lower[..at].iter().rev()) && agree(after, end.iter())
+    }
+}
+
+/// Whether text reads as a literal goes on, as far as that is certain: it is not where something stands that is not
+/// ASCII, or that is no printed character.
+fn agree<'a>(literal: impl Iterator<Item = &'a u8>, text: impl Iterator<Item = &'a u8>) -> bool {
+    let mut text = text.peekable();
+    for expected in literal {
+        match text.next() {
+            Some(byte) if byte == expected => {}
+            Some(b'\n') | None => return false,
+            Some(byte) => return !byte.is_ascii() || byte.is_ascii_control(),
+        }
+        // A run of spaces is folded into one.
+        while *expected == b' ' && text.next_if(|byte| **byte == b' ').is_some() {}
+    }
+    true
 }
 
 /// How lines open that a rule waits for, as bit tables over a hash: a stranger may slip in, nobody is left out.
@@ -49,12 +107,12 @@ struct Openings {
     long: Table,
 }
 
-struct Table([u64; 256]);
+struct Table([u64; 1024]);
 
 impl Table {
     fn hash(bytes: &[u8]) -> usize {
         let key = bytes.iter().fold(0u64, |key, byte| key << 8 | u64::from(*byte));
-        (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50) as usize
+        (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as usize
     }
 
     fn insert(&mut self, bytes: &[u8]) {
@@ -70,7 +128,8 @@ impl Table {
 
 impl Openings {
     fn new() -> Self {
-        Self { heads: Table([0; 256]), short: Table([0; 256]), long: Table([0; 256]) }
+        let empty = || Table([0; 1024]);
+        Self { heads: empty(), short: empty(), long: empty() }
     }
 
     /// Takes a certain beginning, of at least [`HEAD`] bytes.
@@ -114,7 +173,7 @@ impl Scanner {
     /// Builds the scanner for these rules, and for further openings (lower-case ASCII) that the caller waits for.
     pub fn new(rules: &Rules, further_openings: &[&str]) -> Self {
         let mut openings = Openings::new();
-        let mut anywhere: Vec<&str> = Vec::new();
+        let mut anywhere: BTreeSet<String> = BTreeSet::new();
         let spoken =
             ["error: ", "exception: ", "fatal: ", "fatal ", "unexpected ", "unhandled ", "uncaught "];
         debug_assert!(spoken.iter().all(|word| SPOKEN_LEVEL.contains(word.trim_end_matches([' ', ':']))));
@@ -123,30 +182,62 @@ impl Scanner {
         }
         for (pattern, stems) in rules.line_patterns() {
             match pattern_openings(pattern) {
-                Some(found) => found.iter().for_each(|opening| openings.insert(opening)),
-                None => anywhere.extend(stems.iter().map(|stem| ascii_part(stem))),
+                Some(found) => found.iter().for_each(|opening| openings.insert(opening.as_bytes())),
+                None => anywhere.extend(pattern_literals(pattern, stems)),
             }
         }
-        anywhere.sort_unstable();
-        anywhere.dedup();
-        let searcher = packed::Config::new().builder().extend(&anywhere).build();
-        Self { openings: Arc::new(openings), anywhere: searcher.map(Arc::new), lower: Vec::new() }
+        let literals: Vec<Literal> = anywhere.iter().map(|text| Literal::new(text)).collect();
+        let keys: BTreeSet<&[u8]> =
+            literals.iter().map(|literal| &literal.text[literal.key.clone()]).collect();
+        let keys = packed::Config::new().builder().extend(keys).build();
+        let anywhere = keys.map(|keys| Arc::new(Anywhere { keys, literals }));
+        Self { openings: Arc::new(openings), anywhere, lower: Vec::new() }
     }
 
     /// Calls `each` with the position of every literal in the block, in order.
     pub fn hits(&mut self, block: &[u8], mut each: impl FnMut(usize)) {
-        let Some(searcher) = &self.anywhere else { return };
-        self.lower.clear();
-        self.lower.extend_from_slice(block);
-        self.lower.make_ascii_lowercase();
-        searcher.find_iter(&self.lower).for_each(|found| each(found.start()));
+        let Some(anywhere) = &self.anywhere else { return };
+        let mut start = 0;
+        while start < block.len() {
+            // Whole lines, as many as stay in the processor's nearest cache; a longer line by itself.
+            let rest = &block[start..];
+            let window = match rest.get(..WINDOW).map(|window| memchr::memrchr(b'\n', window)) {
+                None => rest,
+                Some(Some(end)) => &rest[..=end],
+                Some(None) => &rest[..memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1)],
+            };
+            self.lower.clear();
+            self.lower.extend_from_slice(window);
+            self.lower.make_ascii_lowercase();
+            let mut from = 0;
+            while let Some(found) = anywhere.keys.find_in(&self.lower, (from..self.lower.len()).into()) {
+                let at = found.start();
+                if anywhere.literals.iter().any(|literal| literal.may_stand(&self.lower, at)) {
+                    each(start + at);
+                }
+                from = at + 1;
+            }
+            start += window.len();
+        }
     }
 
     /// Returns whether a line opens as one that may concern a rule.
     pub fn opens(&self, line: &[u8]) -> bool {
         let start = match line.first() {
-            // Words at the very start: the common case.
-            Some(b'a'..=b'z') => 0,
+            // Words at the very start, and no level: the common case.
+            Some(
+                b'a'..=b'z'
+                | b'A'
+                | b'B'
+                | b'G'
+                | b'H'
+                | b'J'..=b'M'
+                | b'O'
+                | b'Q'..=b'S'
+                | b'U'
+                | b'V'
+                | b'X'..=b'Z',
+            ) => 0,
             _ => plain::prefix(line).end,
         };
         self.openings.may_open(&line[start..])
@@ -165,7 +256,7 @@ impl Scanner {
 /// What the pre-scan has to keep for the patterns of some rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Load {
-    openings: BTreeSet<Vec<u8>>,
+    openings: BTreeSet<String>,
     anywhere: BTreeSet<String>,
 }
 
@@ -181,7 +272,7 @@ impl Load {
     pub(super) fn add(&mut self, pattern: &str, stems: &[String]) {
         match pattern_openings(pattern) {
             Some(openings) => self.openings.extend(openings),
-            None => self.anywhere.extend(stems.iter().map(|stem| ascii_part(stem).to_owned())),
+            None => self.anywhere.extend(pattern_literals(pattern, stems)),
         }
     }
 
@@ -196,9 +287,23 @@ impl Load {
     }
 }
 
+/// How the patterns of the built-in rules open: what [`compute_openings`] says of them, worked out beforehand because it
+/// takes most of the time that the program needs to start. A test says when it is stale, and writes it.
+const BUILT_IN_OPENINGS: &str = include_str!("openings.json");
+
 /// Returns how everything begins that a pattern can match ([`OPENING`] bytes where so many are certain), or `None` if
 /// that is not certain.
-fn pattern_openings(pattern: &str) -> Option<Vec<Vec<u8>>> {
+fn pattern_openings(pattern: &str) -> Option<Vec<String>> {
+    static BUILT_IN: OnceLock<Memo> = OnceLock::new();
+    let memo =
+        BUILT_IN.get_or_init(|| json::from_str(BUILT_IN_OPENINGS).expect("a file that the tests load"));
+    memo.get(pattern).cloned().unwrap_or_else(|| compute_openings(pattern))
+}
+
+/// By pattern: how it opens.
+type Memo = BTreeMap<String, Option<Vec<String>>>;
+
+fn compute_openings(pattern: &str) -> Option<Vec<String>> {
     let hir = ParserBuilder::new().utf8(false).unicode(false).build().parse(pattern).ok()?;
     let literals = Extractor::new()
         .kind(ExtractKind::Prefix)
@@ -206,8 +311,40 @@ fn pattern_openings(pattern: &str) -> Option<Vec<Vec<u8>>> {
         .limit_literal_len(OPENING)
         .limit_class(40)
         .extract(&hir);
-    let openings = literals.literals()?.iter().map(|literal| literal.as_bytes().to_vec());
-    openings.map(|opening| (opening.len() >= HEAD && opening[..HEAD].is_ascii()).then_some(opening)).collect()
+    let openings = literals.literals()?.iter().map(|literal| {
+        // What is not ASCII is not looked up.
+        let ascii = literal.as_bytes().iter().take_while(|byte| byte.is_ascii());
+        let opening: String = ascii.map(|byte| char::from(*byte)).collect();
+        (opening.len() >= HEAD).then_some(opening)
+    });
+    openings.collect()
+}
+
+/// Returns literals of which one stands in every text that a pattern can match: its own where it has one that is long
+/// enough, else the stems of its rule.
+fn pattern_literals(pattern: &str, stems: &[String]) -> Vec<String> {
+    let hir = ParserBuilder::new().utf8(false).unicode(false).build().parse(pattern).ok();
+    hir.as_ref().and_then(required).unwrap_or_else(|| stems.to_vec())
+}
+
+/// Returns literals of which one stands in everything that this matches, or `None` if there is none worth searching.
+fn required(hir: &Hir) -> Option<Vec<String>> {
+    match hir.kind() {
+        HirKind::Literal(literal) => {
+            let text = String::from_utf8(literal.0.to_vec()).ok()?;
+            (ascii_part(&text).len() >= KEY_MIN).then(|| vec![text])
+        }
+        HirKind::Capture(group) => required(&group.sub),
+        HirKind::Repetition(repeated) if repeated.min > 0 => required(&repeated.sub),
+        HirKind::Concat(parts) => parts
+            .iter()
+            .filter_map(required)
+            .max_by_key(|literals| literals.iter().map(|text| ascii_part(text).len()).min()),
+        HirKind::Alternation(ways) => {
+            ways.iter().map(required).collect::<Option<Vec<_>>>().map(|ways| ways.concat())
+        }
+        _ => None,
+    }
 }
 
 /// The longest part of a stem that typography cannot change: what `fold` would rewrite may stand in the raw line
@@ -241,6 +378,41 @@ mod tests {
     }
 
     #[test]
+    fn the_openings_worked_out_beforehand_are_those_of_the_built_in_rules() {
+        let rules = Rules::built_in();
+        let memo: Memo = rules
+            .line_patterns()
+            .map(|(pattern, _)| (pattern.to_owned(), compute_openings(pattern)))
+            .collect();
+        let fresh = serde_json::to_string_pretty(&memo).unwrap() + "\n";
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/engine/classify/openings.json");
+            std::fs::write(path, &fresh).unwrap();
+        } else {
+            assert!(
+                fresh == BUILT_IN_OPENINGS,
+                "openings.json is stale: UPDATE_EXPECT=1 cargo test --lib openings"
+            );
+        }
+    }
+
+    #[test]
+    fn a_word_of_a_literal_is_not_the_literal() {
+        let mut scanner = Scanner::new(&Rules::built_in(), &[]);
+        for (line, candidate) in [
+            ("zz An error occurred (ThrottlingException) when calling the ConverseStream operation", true),
+            ("zz an error  occurred (X) when  calling the Y operation", true),
+            ("zz an\u{a0}error\u{a0}occurred (X) when calling\u{a0}the Y operation", true),
+            ("zz nothing occurred (X)", false),
+            ("zz an error occurred", false),
+            ("1234: FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", true),
+            ("1234: out of memory", false),
+        ] {
+            assert_eq!(scanner.is_candidate(line.as_bytes()), candidate, "{line}");
+        }
+    }
+
+    #[test]
     fn the_literals_that_may_stand_anywhere_stay_few() {
         let rules = Rules::built_in();
         let unbound: Vec<&str> = rules
@@ -249,6 +421,6 @@ mod tests {
             .filter(|pattern| pattern_openings(pattern).is_none())
             .collect();
         assert!(unbound.len() <= 8, "{unbound:#?}");
-        assert!(Scanner::new(&rules, &[]).anywhere.is_some_and(|searcher| searcher.minimum_len() > 0));
+        assert!(Scanner::new(&rules, &[]).anywhere.is_some_and(|anywhere| anywhere.keys.minimum_len() > 0));
     }
 }

@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 
+use crate::engine::json;
 use super::claude::{Dialect, Flag, Maybe, Present, Str, Stream, first_object};
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::Record;
@@ -64,7 +65,7 @@ fn is_amp(frame: Frame<'_>) -> bool {
     if !sign(b"\"T-") {
         return false;
     }
-    let Some(line) = first_object(frame).and_then(|text| serde_json::from_str::<Envelope<'_>>(text).ok()) else {
+    let Some(line) = first_object(frame).and_then(|text| json::from_str::<Envelope<'_>>(text).ok()) else {
         return false;
     };
     let thread = line.session_id.get().and_then(|id| id.strip_prefix("T-")).unwrap_or_default();

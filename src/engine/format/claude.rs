@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::engine::json;
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{
     Body, Failure, Lifecycle, Message, Record, Retry, Role, ToolCall, ToolResult, Usage, UsageScope,
@@ -35,7 +36,7 @@ impl Format for Claude {
 
     fn recognise(&self, frame: Frame<'_>) -> bool {
         first_object(frame)
-            .and_then(|text| serde_json::from_str::<Envelope>(text).ok())
+            .and_then(|text| json::from_str::<Envelope>(text).ok())
             .is_some_and(|envelope| envelope.is_claude())
     }
 
@@ -131,7 +132,7 @@ impl Decode for Stream {
             return self.line(text, 0, out);
         }
         // With --verbose, `json` mode gives all messages of the run in one array.
-        let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(text) else { return Decoded::No };
+        let Ok(elements) = json::from_str::<Vec<&RawValue>>(text) else { return Decoded::No };
         let mut decoded = Decoded::No;
         for element in elements {
             let at = (element.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
@@ -161,7 +162,7 @@ impl Stream {
     }
 
     fn line(&mut self, text: &str, at: usize, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
-        let Ok(line) = serde_json::from_str::<Line<'_>>(text) else { return Decoded::No };
+        let Ok(line) = json::from_str::<Line<'_>>(text) else { return Decoded::No };
         let head = Head {
             time: line.timestamp.get().and_then(Timestamp::parse_rfc3339),
             session: line.session().map(Cow::Borrowed),
@@ -621,7 +622,7 @@ impl Stream {
 
     /// Returns the totals of the run so far.
     fn run_usage(&mut self, line: &Line<'_>) -> Option<Usage> {
-        let models = line.model_usage.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let models = line.model_usage.and_then(|raw| json::from_str(raw.get()).ok());
         let models: BTreeMap<String, ModelUsage> = models.unwrap_or_default();
         let turn = line.usage.0.as_ref();
         if models.is_empty() && turn.is_none() && line.total_cost_usd.0.is_none() {
@@ -726,7 +727,7 @@ fn tool_output(raw: &RawValue) -> Cow<'_, str> {
         return string_prefix(json);
     }
     if json.starts_with('[') {
-        let blocks: Vec<ResultBlock<'_>> = serde_json::from_str(json).unwrap_or_default();
+        let blocks: Vec<ResultBlock<'_>> = json::from_str(json).unwrap_or_default();
         let mut texts = blocks.iter().filter_map(|block| block.text).map(|raw| string_prefix(raw.get()));
         let first = texts.next().unwrap_or_default();
         return texts.fold(first, |all, text| if all.len() < RESULT_BYTES { all + "\n" + text } else { all });
@@ -737,7 +738,7 @@ fn tool_output(raw: &RawValue) -> Cow<'_, str> {
 /// Returns what a JSON string says, at least the first [`RESULT_BYTES`] bytes of its notation, without
 /// unescaping the rest: tools print megabytes.
 fn string_prefix(json: &str) -> Cow<'_, str> {
-    let whole = || serde_json::from_str::<Str<'_>>(json).ok().and_then(|text| text.0).unwrap_or_default();
+    let whole = || json::from_str::<Str<'_>>(json).ok().and_then(|text| text.0).unwrap_or_default();
     if json.len() <= RESULT_BYTES * 2 {
         return whole();
     }
@@ -754,7 +755,7 @@ fn string_prefix(json: &str) -> Cow<'_, str> {
     }
     let prefix = json.get(..end).unwrap_or_default();
     // A cut between the halves of a surrogate pair is no string: then the whole is read.
-    serde_json::from_str::<String>(&format!("{prefix}\"")).map_or_else(|_| whole(), Cow::Owned)
+    json::from_str::<String>(&format!("{prefix}\"")).map_or_else(|_| whole(), Cow::Owned)
 }
 
 /// Returns the exit status that a failing command's output begins with.

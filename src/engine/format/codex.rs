@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::engine::json;
 use super::loose::{Loose, Number};
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{Lifecycle, Message, Retry, Role, ToolCall, ToolResult, Usage, UsageScope};
@@ -335,11 +336,11 @@ struct ErrorDetail {
 }
 
 fn parse(bytes: &[u8]) -> Option<Line<'_>> {
-    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    json::from_str(std::str::from_utf8(bytes).ok()?).ok()
 }
 
 fn parse_raw<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
-    serde_json::from_str(raw?.get()).ok()
+    json::from_str(raw?.get()).ok()
 }
 
 impl Decode for Decoder {
@@ -385,7 +386,7 @@ impl Decode for Decoder {
                 // A rollout from before the envelope: the line is what is now the payload.
                 let Some(item) = std::str::from_utf8(frame.bytes)
                     .ok()
-                    .and_then(|text| serde_json::from_str::<Payload<'_>>(text).ok())
+                    .and_then(|text| json::from_str::<Payload<'_>>(text).ok())
                     .filter(|item| {
                         item.call_id.is_some() || item.role.is_some() || item.kind.as_str() == "reasoning"
                     })
@@ -669,7 +670,7 @@ fn json_output(output: &str) -> Option<CommandOutput<'_>> {
     if !output.starts_with('{') {
         return None;
     }
-    serde_json::from_str(output).ok().filter(|inner: &CommandOutput<'_>| inner.metadata.is_some())
+    json::from_str(output).ok().filter(|inner: &CommandOutput<'_>| inner.metadata.is_some())
 }
 
 /// The exit status in the few lines that newer versions put before a command's output.
@@ -708,11 +709,11 @@ fn raw_text(raw: Option<&RawValue>) -> Cow<'_, str> {
 /// Puts what `codex_error_info` says into the failure: a name, or an object of one name with a status.
 fn error_info<'a>(info: Option<&'a RawValue>, failure: &mut Failure<'a>) {
     let Some(info) = info else { return };
-    if let Ok(Loose(Some(code))) = serde_json::from_str::<Loose<'_>>(info.get()) {
+    if let Ok(Loose(Some(code))) = json::from_str::<Loose<'_>>(info.get()) {
         if code != "other" {
             failure.codes.push(code);
         }
-    } else if let Ok(variant) = serde_json::from_str::<BTreeMap<Cow<'_, str>, Option<ErrorDetail>>>(info.get())
+    } else if let Ok(variant) = json::from_str::<BTreeMap<Cow<'_, str>, Option<ErrorDetail>>>(info.get())
     {
         for (code, detail) in variant {
             failure.status = failure.status.or(detail.and_then(|detail| detail.http_status_code.http_status()));

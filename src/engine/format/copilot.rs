@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::engine::json;
 use super::claude::{Flag, Maybe, Present};
 use super::loose::{Loose, Number};
 use super::{Decode, Decoded, Format, Frame};
@@ -138,7 +139,7 @@ struct Tokens {
 }
 
 fn parse(bytes: &[u8]) -> Option<Line<'_>> {
-    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    json::from_str(std::str::from_utf8(bytes).ok()?).ok()
 }
 
 impl Line<'_> {
@@ -248,7 +249,7 @@ fn tell(kind: &str, data: Data<'_>, time: Option<Timestamp>, say: &mut dyn FnMut
             say(Body::Lifecycle(Lifecycle::TurnEnded));
         }
         "session.shutdown" => {
-            let metrics = data.model_metrics.and_then(|raw| serde_json::from_str(raw.get()).ok());
+            let metrics = data.model_metrics.and_then(|raw| json::from_str(raw.get()).ok());
             if let Some(usage) = metrics.and_then(run_usage) {
                 say(Body::Usage(usage));
             }

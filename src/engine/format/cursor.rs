@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::engine::json;
 use super::claude::{Flag, Maybe, Present};
 use super::loose::{Loose, Number};
 use super::{Decode, Decoded, Format, Frame};
@@ -134,11 +135,11 @@ struct Answer<'a> {
 }
 
 fn parse(bytes: &[u8]) -> Option<Line<'_>> {
-    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    json::from_str(std::str::from_utf8(bytes).ok()?).ok()
 }
 
 fn parse_raw<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
-    serde_json::from_str(raw?.get()).ok()
+    json::from_str(raw?.get()).ok()
 }
 
 impl Line<'_> {

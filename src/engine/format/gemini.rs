@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::engine::json;
 use super::generic::{self, ProviderError};
 use super::loose::{Loose, Number};
 use super::{Decode, Decoded, Format, Frame};
@@ -226,11 +227,11 @@ struct SessionCall<'a> {
 }
 
 fn parse(bytes: &[u8]) -> Option<Line<'_>> {
-    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    json::from_str(std::str::from_utf8(bytes).ok()?).ok()
 }
 
 fn parse_raw<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
-    serde_json::from_str(raw?.get()).ok()
+    json::from_str(raw?.get()).ok()
 }
 
 fn read_time(text: &Loose<'_>) -> Option<Timestamp> {
@@ -355,7 +356,7 @@ impl Decoder {
         out(Record { session: line.session.0, ..Record::new(Body::Lifecycle(started)) });
         let messages = parse_raw::<Vec<&RawValue>>(line.messages).unwrap_or_default();
         for message in messages {
-            if let Some(message) = serde_json::from_str::<Line<'_>>(message.get()).ok().filter(|m| m.id.is_some())
+            if let Some(message) = json::from_str::<Line<'_>>(message.get()).ok().filter(|m| m.id.is_some())
             {
                 self.session_message(message, out);
             }
@@ -461,7 +462,7 @@ fn failure(error: ErrorBody<'_>, time: Option<Timestamp>) -> Failure<'_> {
     if let Some(inner) = generic::embedded(&failure.text) {
         add_inner(inner, time, &mut failure);
     }
-    match error.code.map(|code| serde_json::from_str::<Number>(code.get())) {
+    match error.code.map(|code| json::from_str::<Number>(code.get())) {
         // The code of a fatal error is the HTTP status, or else the program's exit status.
         Some(Ok(Number(Some(code)))) => failure.status = failure.status.or(Number(Some(code)).http_status()),
         Some(_) => failure.codes.extend(parse_raw::<Loose<'_>>(error.code).and_then(|code| code.0)),

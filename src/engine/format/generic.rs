@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use crate::engine::json;
 use super::loose::{Loose, Number};
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::{Body, Failure, Origin, Record, Timestamp};
@@ -153,9 +154,9 @@ struct Violation<'a> {
 
 fn whole_body(text: &str) -> Option<(ProviderError, Option<Timestamp>)> {
     let envelope = if text.trim_start().starts_with('[') {
-        serde_json::from_str::<(Envelope<'_>,)>(text).ok()?.0
+        json::from_str::<(Envelope<'_>,)>(text).ok()?.0
     } else {
-        serde_json::from_str::<Envelope<'_>>(text).ok()?
+        json::from_str::<Envelope<'_>>(text).ok()?
     };
     let time = envelope.timestamp.and_then(|raw| read_time(raw.get()));
     Some((envelope.error()?, time))
@@ -168,7 +169,7 @@ impl Envelope<'_> {
         if !matches!(self.kind.as_str(), "" | "error") || self.object.is_some() || self.message.is_some() {
             return None;
         }
-        let inner: Inner<'_> = serde_json::from_str(error.get()).ok()?;
+        let inner: Inner<'_> = json::from_str(error.get()).ok()?;
         if !inner.message.is_some() {
             return None;
         }
@@ -212,10 +213,10 @@ impl Envelope<'_> {
 /// A `code` is an HTTP status (as a number or in digits), or a name, or nothing that we know.
 fn read_code(code: Option<&RawValue>) -> (Option<u16>, Option<String>) {
     let Some(raw) = code.map(RawValue::get) else { return (None, None) };
-    if let Ok(Number(Some(number))) = serde_json::from_str(raw) {
+    if let Ok(Number(Some(number))) = json::from_str(raw) {
         return (Number(Some(number)).http_status(), None);
     }
-    let Ok(Loose(Some(name))) = serde_json::from_str::<Loose<'_>>(raw) else { return (None, None) };
+    let Ok(Loose(Some(name))) = json::from_str::<Loose<'_>>(raw) else { return (None, None) };
     match name.parse::<f64>() {
         Ok(number) => (Number(Some(number)).http_status(), None),
         // `ENOENT` and its like come from the operating system, through somebody's log.
@@ -228,13 +229,13 @@ fn read_code(code: Option<&RawValue>) -> (Option<u16>, Option<String>) {
 fn read_details(details: Option<&RawValue>) -> (Vec<String>, Option<i64>) {
     let mut codes = Vec::new();
     let mut delay_ms = None;
-    let details = details.and_then(|raw| serde_json::from_str::<Vec<Detail<'_>>>(raw.get()).ok());
+    let details = details.and_then(|raw| json::from_str::<Vec<Detail<'_>>>(raw.get()).ok());
     for detail in details.unwrap_or_default() {
         delay_ms = delay_ms.or_else(|| read_delay(detail.retry_delay.as_str()));
         if detail.reason.is_some() {
             codes.push(detail.reason.text().into_owned());
         }
-        let violations = detail.violations.and_then(|raw| serde_json::from_str::<Vec<Violation<'_>>>(raw.get()).ok());
+        let violations = detail.violations.and_then(|raw| json::from_str::<Vec<Violation<'_>>>(raw.get()).ok());
         for violation in violations.unwrap_or_default() {
             if violation.quota_id.is_some() {
                 codes.push(violation.quota_id.text().into_owned());
@@ -250,10 +251,10 @@ fn read_delay(text: &str) -> Option<i64> {
 }
 
 fn read_time(raw: &str) -> Option<Timestamp> {
-    if let Ok(Number(Some(number))) = serde_json::from_str(raw) {
+    if let Ok(Number(Some(number))) = json::from_str(raw) {
         return Timestamp::from_epoch_guess(number);
     }
-    Timestamp::parse_rfc3339(serde_json::from_str::<Loose<'_>>(raw).ok()?.as_str())
+    Timestamp::parse_rfc3339(json::from_str::<Loose<'_>>(raw).ok()?.as_str())
 }
 
 fn is_snake(word: &str) -> bool {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::engine::json;
 use super::claude::{Flag, Maybe, Present};
 use super::loose::{Loose, Number};
 use super::{Decode, Decoded, Format, Frame};
@@ -164,11 +165,11 @@ struct AnswerValue {
 }
 
 fn parse(bytes: &[u8]) -> Option<Line<'_>> {
-    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    json::from_str(std::str::from_utf8(bytes).ok()?).ok()
 }
 
 fn parse_raw<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
-    serde_json::from_str(raw?.get()).ok()
+    json::from_str(raw?.get()).ok()
 }
 
 impl ChatMessage<'_> {
@@ -234,7 +235,7 @@ impl Decode for Decoder {
             }
             "" => {
                 for raw in parse_raw::<Vec<&RawValue>>(line.messages).unwrap_or_default() {
-                    if let Ok(Maybe(Some(message))) = serde_json::from_str::<Maybe<ChatMessage<'_>>>(raw.get())
+                    if let Ok(Maybe(Some(message))) = json::from_str::<Maybe<ChatMessage<'_>>>(raw.get())
                         && message.is_goose()
                     {
                         self.message(message, out);

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::engine::json;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -210,7 +211,7 @@ impl<'a> Placed<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for Placed<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?.get();
-        Ok(Self { text: serde_json::from_str(raw).unwrap_or_default(), raw })
+        Ok(Self { text: json::from_str(raw).unwrap_or_default(), raw })
     }
 }
 
@@ -226,7 +227,7 @@ pub(super) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return None;
     }
-    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    json::from_str(std::str::from_utf8(bytes).ok()?).ok()
 }
 
 /// Reads an object that stands in a field.
@@ -236,8 +237,7 @@ pub(super) fn inner<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option
 
 /// Reads the objects of a list that stands in a field; other entries are left out.
 pub(super) fn list<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Vec<T> {
-    let entries: Vec<&'a RawValue> =
-        raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let entries: Vec<&'a RawValue> = raw.and_then(|raw| json::from_str(raw.get()).ok()).unwrap_or_default();
     entries.into_iter().filter_map(|entry| inner(Some(entry))).collect()
 }
 

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::engine::json;
 use super::claude::Maybe;
 use super::loose::{Loose, Number};
 use super::{Decode, Decoded, Format, Frame};
@@ -236,7 +237,7 @@ struct ResponseError<'a> {
 }
 
 fn parse(bytes: &[u8]) -> Option<Line<'_>> {
-    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    json::from_str(std::str::from_utf8(bytes).ok()?).ok()
 }
 
 fn is_session(id: &Loose<'_>) -> bool {
@@ -428,7 +429,7 @@ fn is_vague(name: &str) -> bool {
 fn failure(error: ErrorObject<'_>, time: Option<Timestamp>) -> Failure<'_> {
     let data = error.data.0.unwrap_or_default();
     let mut codes: Vec<Cow<'_, str>> = Vec::new();
-    if let Ok(ResponseBody { error: Maybe(Some(inner)) }) = serde_json::from_str(data.body.as_str()) {
+    if let Ok(ResponseBody { error: Maybe(Some(inner)) }) = json::from_str(data.body.as_str()) {
         let inner = [inner.code, inner.kind, inner.status].into_iter().filter(Loose::is_some);
         codes.extend(inner.map(|code| Cow::Owned(code.text().into_owned())));
         codes.dedup();

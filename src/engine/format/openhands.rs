@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::engine::json;
 use super::loose::{Loose, Number, Placed, inner, object};
 use super::{Decode, Decoded, Element, Format, Frame, by_element};
 use crate::model::record::{Lifecycle, Message, Retry, Role, ToolCall, ToolResult};
@@ -85,7 +86,7 @@ impl Decode for Decoder {
         }
         // Why an evaluation gave up on the instance.
         if element.is_member("error")
-            && let Ok(error) = serde_json::from_slice::<Loose<'_>>(element.bytes)
+            && let Ok(error) = json::from_slice::<Loose<'_>>(element.bytes)
             && error.is_some()
         {
             let failure = Failure { ends: true, ..with_name(Failure::new(Origin::Agent, error.text())) };
@@ -189,7 +190,7 @@ fn word(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
     if !raw.starts_with('"') {
         return None;
     }
-    serde_json::from_str::<Loose<'_>>(raw).ok()?.0
+    json::from_str::<Loose<'_>>(raw).ok()?.0
 }
 
 fn raw_text(raw: Option<&RawValue>) -> Cow<'_, str> {

@@ -174,6 +174,10 @@ fn time_stamp(bytes: &[u8]) -> Option<usize> {
 fn level(bytes: &[u8]) -> Option<usize> {
     let open = usize::from(bytes.first() == Some(&b'['));
     let words = &bytes[open..];
+    // The first letters of all of them: most lines end here.
+    if !matches!(words.first()? & !0x20, b'T' | b'D' | b'I' | b'N' | b'W' | b'E' | b'F' | b'C' | b'P') {
+        return None;
+    }
     let word = LEVELS.iter().find(|level| {
         words.starts_with(level) || (open == 1 && words.len() >= level.len() && words[..level.len()].eq_ignore_ascii_case(level))
     })?;

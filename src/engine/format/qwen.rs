@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::engine::json;
 use super::claude::{Dialect, Flag, Maybe, Num, Present, Str, Stream, first_object};
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{
@@ -28,7 +29,7 @@ impl Format for Qwen {
 
     fn recognise(&self, frame: Frame<'_>) -> bool {
         first_object(frame)
-            .and_then(|text| serde_json::from_str::<Envelope>(text).ok())
+            .and_then(|text| json::from_str::<Envelope>(text).ok())
             .is_some_and(|envelope| envelope.is_qwen())
     }
 
@@ -94,7 +95,7 @@ impl Decode for Decoder {
         }
         let Ok(text) = std::str::from_utf8(frame.bytes) else { return Decoded::No };
         if text.trim_start().starts_with('{')
-            && let Ok(line) = serde_json::from_str::<Line<'_>>(text)
+            && let Ok(line) = json::from_str::<Line<'_>>(text)
             && let Some(session) = line.session.get()
         {
             return self.chat(&line, session, out);

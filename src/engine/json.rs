@@ -1,0 +1,727 @@
+//! JSON text → the types of the decoders, at the speed of reading the bytes.
+//!
+//! Lines of transcripts are mostly strings that nobody asks for: what a tool printed, twice. So the text is looked at
+//! in blocks of 64 bytes, each reduced to three masks (quotes that are not escaped, backslashes, control characters),
+//! and a string is skipped from mask to mask, not from escape to escape. The rest is a [`serde::Deserializer`] as one
+//! would expect.
+//!
+//! It takes the same texts as `serde_json` does and gives the same values, with one difference: an escape that does not
+//! exist (`"\q"`) is found only in strings that are read, not in those that are skipped. [`RawValue`] works as there.
+//!
+//! [`RawValue`]: serde_json::value::RawValue
+
+use std::fmt;
+
+use serde::de::{
+    self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+    value::{BorrowedStrDeserializer, StrDeserializer},
+};
+use wide::u8x16;
+
+/// How deep arrays and objects may be nested where they are read (not where they are skipped), as in `serde_json`.
+const DEPTH_LIMIT: u32 = 128;
+
+/// The name under which `serde_json` asks for the text of a value instead of the value.
+const RAW_VALUE: &str = "$serde_json::private::RawValue";
+
+/// How many bytes are looked at in one go.
+const BLOCK: usize = 64;
+
+/// Why a text could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(Problem);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Problem {
+    Text(&'static str),
+    Type(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Problem::Text(text) => f.write_str(text),
+            Problem::Type(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl de::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self(Problem::Type(message.to_string()))
+    }
+}
+
+const fn error<T>(text: &'static str) -> Result<T, Error> {
+    Err(Error(Problem::Text(text)))
+}
+
+/// Reads a value that is the whole text but for white space around it.
+///
+/// # Errors
+///
+/// The text is not JSON, or `T` does not take what it says.
+pub fn from_str<'de, T: de::Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
+    let mut reader = Reader::new(text);
+    let value = T::deserialize(&mut reader)?;
+    if reader.peek().is_some() { error("something follows the value") } else { Ok(value) }
+}
+
+/// Reads a value that is the whole text, if that is UTF-8.
+///
+/// # Errors
+///
+/// As [`from_str`]; the bytes are not UTF-8.
+pub fn from_slice<'de, T: de::Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
+    std::str::from_utf8(bytes).map_or_else(|_| error("the text is not UTF-8"), from_str)
+}
+
+/// What matters of a block, a bit a byte.
+#[derive(Clone, Copy, Default)]
+struct Masks {
+    /// Quotes that no backslash stands in front of.
+    quotes: u64,
+    backslashes: u64,
+    controls: u64,
+}
+
+impl Masks {
+    /// Reads a block. `escaped`: whether the block before ended in a backslash that escapes; told anew.
+    fn read(block: &[u8; BLOCK], escaped: &mut bool) -> Self {
+        let (mut quotes, mut backslashes, mut controls) = (0u64, 0u64, 0u64);
+        for (number, part) in block.as_chunks::<16>().0.iter().enumerate() {
+            let part = u8x16::new(*part);
+            let bits = |matches: u8x16| u64::from(matches.to_bitmask()) << (number * 16);
+            quotes |= bits(part.simd_eq(u8x16::splat(b'"')));
+            backslashes |= bits(part.simd_eq(u8x16::splat(b'\\')));
+            controls |= bits(part.min(u8x16::splat(0x1f)).simd_eq(part));
+        }
+        if backslashes != 0 || *escaped {
+            quotes &= !Self::escaped(backslashes, escaped);
+        }
+        Self { quotes, backslashes, controls }
+    }
+
+    /// Returns the bytes that a backslash stands in front of which is not itself escaped. (The arithmetic is simdjson's:
+    /// of a run of backslashes every other one escapes, and whether the last does depends on where the run began.)
+    fn escaped(backslashes: u64, escaped: &mut bool) -> u64 {
+        const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+        let first = u64::from(*escaped);
+        let potential = backslashes & !first;
+        let codes = ((potential << 1) | ODD).wrapping_sub(potential) ^ ODD;
+        *escaped = (codes & backslashes) >> 63 == 1;
+        codes ^ (backslashes | first)
+    }
+}
+
+/// A string as it stands in the text.
+#[derive(Clone, Copy)]
+struct Quoted {
+    /// Where it begins and ends, quotes left out.
+    start: usize,
+    end: usize,
+    /// Whether there are escapes in it.
+    escapes: bool,
+}
+
+/// Reads one text from front to back.
+struct Reader<'de> {
+    text: &'de str,
+    /// Where the next byte is.
+    at: usize,
+    /// The block whose masks are at hand, by where it begins; the blocks before it are read.
+    block: usize,
+    masks: Masks,
+    /// Whether the block ended in a backslash that escapes.
+    escaped: bool,
+    depth: u32,
+    scratch: String,
+}
+
+impl<'de> Reader<'de> {
+    fn new(text: &'de str) -> Self {
+        let mut reader = Self {
+            text,
+            at: 0,
+            block: 0,
+            masks: Masks::default(),
+            escaped: false,
+            depth: 0,
+            scratch: String::new(),
+        };
+        reader.read_block();
+        reader
+    }
+
+    fn read_block(&mut self) {
+        let bytes = self.text.as_bytes();
+        self.masks = match bytes.get(self.block..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
+            Some(block) => Masks::read(block, &mut self.escaped),
+            None => {
+                let rest = bytes.get(self.block..).unwrap_or_default();
+                let mut block = [b' '; BLOCK];
+                block[..rest.len()].copy_from_slice(rest);
+                Masks::read(&block, &mut self.escaped)
+            }
+        };
+    }
+
+    /// Returns the next byte that is no white space, without taking it.
+    #[inline(always)]
+    fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        loop {
+            match bytes.get(self.at) {
+                Some(b' ' | b'\t' | b'\r' | b'\n') => self.at += 1,
+                other => return other.copied(),
+            }
+        }
+    }
+
+    /// Takes the string whose opening quote is the next byte.
+    #[inline(always)]
+    fn string(&mut self) -> Result<Quoted, Error> {
+        let start = self.at + 1;
+        while start >= self.block + BLOCK {
+            self.block += BLOCK;
+            self.read_block();
+        }
+        // What of the block belongs to the string.
+        let mut mask = u64::MAX << (start - self.block);
+        let mut escapes = false;
+        loop {
+            let quotes = self.masks.quotes & mask;
+            let within =
+                if quotes == 0 { mask } else { mask & (quotes & quotes.wrapping_neg()).wrapping_sub(1) };
+            if self.masks.controls & within != 0 {
+                return error("a control character in a string");
+            }
+            escapes |= self.masks.backslashes & within != 0;
+            if quotes != 0 {
+                let end = self.block + quotes.trailing_zeros() as usize;
+                self.at = end + 1;
+                return Ok(Quoted { start, end, escapes });
+            }
+            self.block += BLOCK;
+            if self.block >= self.text.len() {
+                return error("the text ends in a string");
+            }
+            self.read_block();
+            mask = u64::MAX;
+        }
+    }
+
+    /// Returns what a string says: as it stands, or in `scratch` where something is escaped.
+    fn unescape(&mut self, quoted: Quoted) -> Result<Option<&'de str>, Error> {
+        let text = self.text.get(quoted.start..quoted.end).unwrap_or_default();
+        if !quoted.escapes {
+            return Ok(Some(text));
+        }
+        self.scratch.clear();
+        unescape(text, &mut self.scratch)?;
+        Ok(None)
+    }
+
+    /// Takes a literal that is a word.
+    fn word(&mut self, word: &'static str) -> Result<(), Error> {
+        if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+            return error("a word that is none of JSON's");
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// Takes a number; returns whether it is whole.
+    fn number(&mut self) -> Result<(&'de str, bool), Error> {
+        let bytes = &self.text.as_bytes()[self.at..];
+        let digits = |from: usize| bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let sign = usize::from(bytes.first() == Some(&b'-'));
+        let whole = digits(sign);
+        if whole == 0 || (whole > 1 && bytes[sign] == b'0') {
+            return error("no number that JSON knows");
+        }
+        let mut end = sign + whole;
+        let mut integer = true;
+        if bytes.get(end) == Some(&b'.') {
+            let fraction = digits(end + 1);
+            if fraction == 0 {
+                return error("no digits behind a decimal point");
+            }
+            end += 1 + fraction;
+            integer = false;
+        }
+        if matches!(bytes.get(end), Some(b'e' | b'E')) {
+            let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+            let exponent = digits(end + 1 + sign);
+            if exponent == 0 {
+                return error("no digits in an exponent");
+            }
+            end += 1 + sign + exponent;
+            integer = false;
+        }
+        let number = &self.text[self.at..self.at + end];
+        self.at += end;
+        Ok((number, integer))
+    }
+
+    /// Takes a value without looking at what it says.
+    fn skip(&mut self) -> Result<(), Error> {
+        // A bit a level, the innermost last: set where it is an object. What does not fit waits in `outer`.
+        let (mut objects, mut depth, mut outer) = (0u128, 0u32, Vec::new());
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.string()?;
+                }
+                Some(open @ (b'{' | b'[')) => {
+                    self.at += 1;
+                    let close = if open == b'{' { b'}' } else { b']' };
+                    if self.peek() == Some(close) {
+                        self.at += 1;
+                    } else {
+                        if depth > 0 && depth.is_multiple_of(u128::BITS) {
+                            outer.push(std::mem::take(&mut objects));
+                        }
+                        depth += 1;
+                        objects = objects << 1 | u128::from(open == b'{');
+                        if open == b'{' {
+                            self.key()?;
+                        }
+                        continue;
+                    }
+                }
+                Some(b't') => self.word("true")?,
+                Some(b'f') => self.word("false")?,
+                Some(b'n') => self.word("null")?,
+                Some(_) => {
+                    self.number()?;
+                }
+                None => return error("the text ends where a value is due"),
+            }
+            // A value is behind us: what goes on?
+            loop {
+                if depth == 0 {
+                    return Ok(());
+                }
+                let object = objects & 1 == 1;
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        if object {
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    Some(close) if close == if object { b'}' } else { b']' } => {
+                        self.at += 1;
+                        depth -= 1;
+                        objects >>= 1;
+                        if depth > 0 && depth.is_multiple_of(u128::BITS) {
+                            objects = outer.pop().unwrap_or_default();
+                        }
+                    }
+                    _ => return error("neither a comma nor an end behind a value"),
+                }
+            }
+        }
+    }
+
+    /// Takes a key and its colon.
+    #[inline(always)]
+    fn key(&mut self) -> Result<Quoted, Error> {
+        if self.peek() != Some(b'"') {
+            return error("no key where one is due");
+        }
+        let key = self.string()?;
+        if self.peek() != Some(b':') {
+            return error("no colon behind a key");
+        }
+        self.at += 1;
+        Ok(key)
+    }
+
+    fn enter(&mut self) -> Result<(), Error> {
+        self.depth += 1;
+        self.at += 1;
+        if self.depth >= DEPTH_LIMIT { error("nested too deep") } else { Ok(()) }
+    }
+}
+
+/// Appends what an escaped text says.
+fn unescape(text: &str, out: &mut String) -> Result<(), Error> {
+    out.reserve(text.len());
+    let mut rest = text;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        out.push_str(&rest[..at]);
+        let escape = rest.as_bytes().get(at + 1).copied();
+        rest = rest.get(at + 2..).unwrap_or_default();
+        out.push(match escape {
+            Some(plain @ (b'"' | b'\\' | b'/')) => char::from(plain),
+            Some(b'n') => '\n',
+            Some(b't') => '\t',
+            Some(b'r') => '\r',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'u') => {
+                let unit = hex(&mut rest)?;
+                match unit {
+                    0xdc00..=0xdfff => return error("the second half of a character without its first"),
+                    0xd800..=0xdbff => {
+                        rest = match rest.strip_prefix("\\u") {
+                            Some(rest) => rest,
+                            None => return error("the first half of a character without its second"),
+                        };
+                        let second = hex(&mut rest)?;
+                        let pair = char::decode_utf16([unit, second]).next();
+                        match pair {
+                            Some(Ok(c)) => c,
+                            _ => return error("the first half of a character without its second"),
+                        }
+                    }
+                    unit => char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER),
+                }
+            }
+            _ => return error("an escape that JSON does not know"),
+        });
+    }
+    out.push_str(rest);
+    Ok(())
+}
+
+/// Takes four hexadecimal digits.
+fn hex(rest: &mut &str) -> Result<u16, Error> {
+    let digits = rest.get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    match digits.and_then(|digits| u16::from_str_radix(digits, 16).ok()) {
+        Some(unit) => {
+            *rest = &rest[4..];
+            Ok(unit)
+        }
+        None => error("no four hexadecimal digits"),
+    }
+}
+
+impl<'de> Deserializer<'de> for &mut Reader<'de> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.peek() {
+            Some(b'"') => self.deserialize_str(visitor),
+            Some(b'{') => {
+                self.enter()?;
+                let mut items = Items { reader: self, first: true };
+                let value = visitor.visit_map(&mut items)?;
+                items.end(b'}')?;
+                Ok(value)
+            }
+            Some(b'[') => {
+                self.enter()?;
+                let mut items = Items { reader: self, first: true };
+                let value = visitor.visit_seq(&mut items)?;
+                items.end(b']')?;
+                Ok(value)
+            }
+            Some(b't') => {
+                self.word("true")?;
+                visitor.visit_bool(true)
+            }
+            Some(b'f') => {
+                self.word("false")?;
+                visitor.visit_bool(false)
+            }
+            Some(b'n') => {
+                self.word("null")?;
+                visitor.visit_unit()
+            }
+            Some(_) => {
+                let (text, integer) = self.number()?;
+                if integer && text != "-0" {
+                    if let Ok(number) = text.parse() {
+                        return visitor.visit_u64(number);
+                    }
+                    if let Ok(number) = text.parse() {
+                        return visitor.visit_i64(number);
+                    }
+                }
+                match text.parse::<f64>() {
+                    Ok(number) if number.is_finite() => visitor.visit_f64(number),
+                    _ => error("a number out of range"),
+                }
+            }
+            None => error("the text ends where a value is due"),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.peek() != Some(b'"') {
+            return self.deserialize_any(visitor);
+        }
+        let quoted = self.string()?;
+        match self.unescape(quoted)? {
+            Some(text) => visitor.visit_borrowed_str(text),
+            None => visitor.visit_str(&self.scratch),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.peek() == Some(b'n') {
+            self.word("null")?;
+            return visitor.visit_none();
+        }
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        if name != RAW_VALUE {
+            return visitor.visit_newtype_struct(self);
+        }
+        self.peek();
+        let start = self.at;
+        self.skip()?;
+        visitor.visit_map(Raw(self.text.get(start..self.at)))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.skip()?;
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct enum identifier
+    }
+}
+
+/// The items of the array or object that the reader is in.
+struct Items<'r, 'de> {
+    reader: &'r mut Reader<'de>,
+    first: bool,
+}
+
+impl Items<'_, '_> {
+    /// Goes to the next item; returns whether there is one.
+    #[inline(always)]
+    fn next(&mut self, close: u8) -> Result<bool, Error> {
+        let first = std::mem::replace(&mut self.first, false);
+        match self.reader.peek() {
+            Some(byte) if byte == close => Ok(false),
+            Some(_) if first => Ok(true),
+            Some(b',') => {
+                self.reader.at += 1;
+                match self.reader.peek() {
+                    Some(byte) if byte != close => Ok(true),
+                    _ => error("nothing behind a comma"),
+                }
+            }
+            _ => error("neither a comma nor an end behind a value"),
+        }
+    }
+
+    /// Takes the end, once all items are.
+    fn end(self, close: u8) -> Result<(), Error> {
+        if self.reader.peek() != Some(close) {
+            return error("items that nobody took");
+        }
+        self.reader.at += 1;
+        self.reader.depth -= 1;
+        Ok(())
+    }
+}
+
+impl<'de> SeqAccess<'de> for &mut Items<'_, 'de> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        if self.next(b']')? { seed.deserialize(&mut *self.reader).map(Some) } else { Ok(None) }
+    }
+}
+
+impl<'de> MapAccess<'de> for &mut Items<'_, 'de> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        if !self.next(b'}')? {
+            return Ok(None);
+        }
+        let key = self.reader.key()?;
+        match self.reader.unescape(key)? {
+            Some(text) => seed.deserialize(BorrowedStrDeserializer::new(text)).map(Some),
+            None => seed.deserialize(StrDeserializer::new(&self.reader.scratch)).map(Some),
+        }
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
+        seed.deserialize(&mut *self.reader)
+    }
+}
+
+/// The text of a value, handed over as `serde_json` hands it over.
+struct Raw<'de>(Option<&'de str>);
+
+impl<'de> MapAccess<'de> for Raw<'de> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        if self.0.is_none() {
+            return Ok(None);
+        }
+        seed.deserialize(RAW_VALUE.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
+        seed.deserialize(BorrowedStrDeserializer::new(self.0.take().unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+    use serde_json::Value;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    /// What both readers make of a text.
+    fn agrees(text: &str) {
+        let (theirs, ours) = (serde_json::from_str::<Value>(text).ok(), from_str::<Value>(text).ok());
+        assert_eq!(ours, theirs, "{text}");
+        let skipped = from_str::<IgnoredAny>(text).is_ok();
+        let theirs = serde_json::from_str::<IgnoredAny>(text).is_ok();
+        // An escape that does not exist is not looked for in what is skipped.
+        assert!(
+            skipped == theirs || (skipped && text.contains('\\')),
+            "skipped: {skipped}, {theirs}: {text}"
+        );
+        let raw = from_str::<&RawValue>(text).ok().map(RawValue::get);
+        assert_eq!(raw.is_some(), skipped, "{text}");
+        if theirs {
+            assert_eq!(raw, serde_json::from_str::<&RawValue>(text).ok().map(RawValue::get));
+        }
+    }
+
+    #[test]
+    fn texts_are_taken_and_refused_as_by_serde_json() {
+        let long = "x".repeat(200);
+        let deep = |open: &str, close: &str, n: usize| format!("{}{}", open.repeat(n), close.repeat(n));
+        let mut texts: Vec<String> = [
+            "{}",
+            "[]",
+            " [ ] ",
+            "[1,]",
+            "[,1]",
+            "{\"a\":1,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{a:1}",
+            "[1 2]",
+            "1",
+            "-",
+            "-0",
+            "01",
+            "1.",
+            "1.5e",
+            "1e5",
+            "1e999",
+            "-1.25E-3",
+            "18446744073709551615",
+            "18446744073709551616",
+            "-9223372036854775808",
+            "-9223372036854775809",
+            "true",
+            "tru",
+            "nul",
+            "null",
+            "falsey",
+            "\"\"",
+            "\"a",
+            "\"a\\\"",
+            "\"a\\\\\"",
+            "\"\\u00e9\\ud83d\\ude00\"",
+            "\"\\ud83d\"",
+            "\"\\ude00\"",
+            "\"\\u12g4\"",
+            "\"\\u\"",
+            "\"\\q\"",
+            "\"a\tb\"",
+            "\"é😀\"",
+            "",
+            "  ",
+            "{} x",
+            "[\"a\":1]",
+            "{\"a\",1}",
+            "[}",
+            "{]",
+            "[[1],{\"b\":[true,null]}]",
+            "{\"a\":{\"b\":[1,2,{\"c\":\"d\"}]},\"a\":2}",
+            "\\\"a\"",
+            "[\\\"a\"]",
+            "\u{feff}{}",
+            "\"\u{7f}\"",
+            "[1]\0",
+            "\u{b}1",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        for n in [1, 126, 127, 128, 129, 200, 255, 256, 257, 700] {
+            texts.push(deep("[", "]", n));
+            texts.push(format!("{}1{}", "[".repeat(n), "]".repeat(n)));
+            texts.push(format!("{}1{}", "{\"a\":".repeat(n), "}".repeat(n)));
+            texts.push(format!("{}{{}}{}", "{\"a\":".repeat(n), "}".repeat(n)));
+        }
+        for n in 55..75 {
+            texts.push(format!("\"{}\\\"{}\"", "x".repeat(n), long));
+            texts.push(format!("[\"{}\",\"{}\\n\"]", "\\\\".repeat(n), "y".repeat(n)));
+            texts.push(format!("\"{}\"", "\\".repeat(n)));
+            texts.push(format!("\"{}\u{1}\"", "x".repeat(n)));
+        }
+        texts.iter().for_each(|text| agrees(text));
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f32>().prop_map(|number| Value::from(f64::from(number))),
+            "[ -~é😀\n\t\"\\\\]{0,90}".prop_map(Value::from),
+            Just(Value::Null),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::vec(("[a-z\\\\\"]{0,12}", inner), 0..6)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(value in json(), pretty: bool) {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+            agrees(&text);
+        }
+
+        #[test]
+        fn what_is_damaged_is_judged_alike(value in json(), at in 0usize..400, with in "[\\\\\"{}\\[\\]:,0a \n]{0,2}", cut in 0usize..3) {
+            let text = value.to_string();
+            let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            let end = (at + cut..=text.len()).find(|end| text.is_char_boundary(*end)).unwrap_or(text.len());
+            agrees(&format!("{}{with}{}", &text[..at], &text[end.min(text.len())..]));
+        }
+
+        #[test]
+        fn soup_is_judged_alike(text in "[\\\\\"{}\\[\\]:,01.eE\\-truefalsn \n]{0,24}") {
+            agrees(&text);
+        }
+    }
+}
