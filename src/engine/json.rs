@@ -69,13 +69,18 @@ pub fn from_str<'de, T: de::Deserialize<'de>>(text: &'de str) -> Result<T, Error
     if reader.peek().is_some() { error("something follows the value") } else { Ok(value) }
 }
 
+/// Returns the text that the bytes are, if they are UTF-8.
+pub fn utf8(bytes: &[u8]) -> Option<&str> {
+    simdutf8::basic::from_utf8(bytes).ok()
+}
+
 /// Reads a value that is the whole text, if that is UTF-8.
 ///
 /// # Errors
 ///
 /// As [`from_str`]; the bytes are not UTF-8.
 pub fn from_slice<'de, T: de::Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
-    std::str::from_utf8(bytes).map_or_else(|_| error("the text is not UTF-8"), from_str)
+    utf8(bytes).map_or_else(|| error("the text is not UTF-8"), from_str)
 }
 
 /// What matters of a block, a bit a byte.

@@ -135,7 +135,9 @@ impl Core {
         if scanned {
             self.scanner.hits(block.bytes, |at| hits.push(at));
         }
-        let escapes = ansi::is_terminal_text(block.bytes);
+        // Asked of the block where it begins with text; of the line where it does not.
+        let json = matches!(block.bytes.first(), Some(b'{' | b'['));
+        let escapes = json || ansi::is_terminal_text(block.bytes);
         let mut next_hit = hits.iter().copied().peekable();
         let (mut start, mut line) = (0, block.line);
         while start < block.bytes.len() {

@@ -15,6 +15,9 @@ use crate::source::walk::Input;
 /// How much is read at a time, in bytes.
 const CHUNK: usize = 256 * 1024;
 
+/// How many chunks are read ahead of the engine where a processor is free for it.
+const AHEAD: usize = 2;
+
 /// How many bytes of events a file that is not next in line may keep in memory; then its reader waits.
 const BACKLOG: usize = 4 * 1024 * 1024;
 
@@ -67,6 +70,8 @@ pub fn run(
 ) -> io::Result<Outcome> {
     let turnstile = Turnstile::new(output);
     let outcome = Mutex::new(Outcome::default());
+    // Where there are more processors than files, each file is read on one and judged on another.
+    let ahead = threads > inputs.len();
     let threads = threads.clamp(1, inputs.len().max(1));
     let (sender, jobs) = bounded::<(usize, &Input)>(1);
     thread::scope(|scope| {
@@ -77,7 +82,7 @@ pub fn run(
                 for (index, input) in jobs {
                     let mut turn = Turn { turnstile, index, lines: Vec::new() };
                     let (tally, trouble) =
-                        scan_file(input, options, telling, progress, &mut chunk, &mut turn);
+                        scan_file(input, options, telling, progress, &mut chunk, ahead, &mut turn);
                     turn.end();
                     progress.files.fetch_add(1, Ordering::Relaxed);
                     let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,7 +108,8 @@ fn scan_file(
     options: &Arc<Options>,
     telling: &Telling,
     progress: &Progress,
-    chunk: &mut [u8],
+    chunk: &mut Vec<u8>,
+    ahead: bool,
     turn: &mut Turn<'_, '_>,
 ) -> (Tally, Option<FileTrouble>) {
     let name = input.path.to_string_lossy();
@@ -111,7 +117,7 @@ fn scan_file(
     if let Some(written) = clock::written(&input.path) {
         let _ = watch.run(&mut turn.lines, |doctor, _| doctor.written_at(written));
     }
-    let trouble = read_file(input, progress, chunk, turn, &mut watch);
+    let trouble = read_file(input, progress, chunk, ahead, turn, &mut watch);
     if !matches!(trouble, Some(FileTrouble::Read(ref error)) if !error.is_data()) {
         // What was read of a damaged file was read: it has a summary.
         let now = clock::now();
@@ -123,7 +129,8 @@ fn scan_file(
 fn read_file(
     input: &Input,
     progress: &Progress,
-    chunk: &mut [u8],
+    chunk: &mut Vec<u8>,
+    ahead: bool,
     turn: &mut Turn<'_, '_>,
     watch: &mut Watch<'_>,
 ) -> Option<FileTrouble> {
@@ -131,23 +138,63 @@ fn read_file(
         Ok(reader) => reader,
         Err(error) => return Some(FileTrouble::Read(error)),
     };
-    while !progress.stop.load(Ordering::Relaxed) {
-        let length = match reader.read_chunk(chunk) {
-            Ok(0) => break,
-            Ok(length) => length,
-            Err(error) => return Some(FileTrouble::Read(error)),
-        };
+    let mut judge = |bytes: &[u8]| {
         let now = clock::now();
-        if watch.run(&mut turn.lines, |doctor, out| doctor.feed(now, &chunk[..length], out))
-            == Err(EnginePanic)
-        {
+        if watch.run(&mut turn.lines, |doctor, out| doctor.feed(now, bytes, out)) == Err(EnginePanic) {
             return Some(FileTrouble::Engine(input.path.clone()));
         }
         if !turn.pass() {
             progress.stop.store(true, Ordering::Relaxed);
         }
+        None
+    };
+    if !ahead {
+        while !progress.stop.load(Ordering::Relaxed) {
+            match reader.read_chunk(chunk) {
+                Ok(0) => break,
+                Ok(length) => {
+                    if let Some(trouble) = judge(&chunk[..length]) {
+                        return Some(trouble);
+                    }
+                }
+                Err(error) => return Some(FileTrouble::Read(error)),
+            }
+        }
+        return None;
     }
-    None
+    thread::scope(|scope| {
+        let (filled, chunks) = bounded::<Result<(Vec<u8>, usize), ReadError>>(AHEAD);
+        let (emptied, spare) = bounded::<Vec<u8>>(AHEAD + 2);
+        for _ in 0..=AHEAD {
+            let _ = emptied.send(vec![0; CHUNK]);
+        }
+        scope.spawn(move || {
+            // Ends when the file does, or when nobody wants more of it.
+            for mut chunk in spare {
+                let read = reader.read_chunk(&mut chunk).map(|length| (chunk, length));
+                let last = !matches!(read, Ok((_, 1..)));
+                if filled.send(read).is_err() || last {
+                    break;
+                }
+            }
+        });
+        for read in chunks {
+            match read {
+                Ok((_, 0)) => break,
+                Ok((chunk, length)) => {
+                    if let Some(trouble) = judge(&chunk[..length]) {
+                        return Some(trouble);
+                    }
+                    let _ = emptied.send(chunk);
+                }
+                Err(error) => return Some(FileTrouble::Read(error)),
+            }
+            if progress.stop.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        None
+    })
 }
 
 /// The id of a session that never names itself comes from the path of its file.

@@ -38,18 +38,19 @@ const ARROWS: &[(&str, &[&str])] = &[
 const ENGINE_ARROWS: &[(&str, &[&str])] = &[
     ("encoding", &[]),
     ("framing", &[]),
+    ("json", &[]),
     ("ansi", &[]),
-    ("document", &[]),
+    ("document", &["json"]),
     ("redact", &[]),
     // The pre-scan asks `plain` where a line's own words begin.
-    ("classify", &["format"]),
+    ("classify", &["format", "json"]),
     ("usage", &[]),
-    ("format", &["framing", "ansi", "document"]),
+    ("format", &["framing", "json", "ansi", "document"]),
     ("policy", &[]),
     ("detect", &["classify", "usage", "policy"]),
     ("recovery", &["policy"]),
     ("session", &["detect", "policy", "usage"]),
-    ("stream", &["framing", "ansi", "document", "format", "classify", "judge", "session"]),
+    ("stream", &["framing", "json", "ansi", "document", "format", "classify", "judge", "session"]),
     ("judge", &["framing", "format", "classify", "redact", "session", "stream"]),
 ];
 

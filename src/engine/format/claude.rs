@@ -127,7 +127,7 @@ impl Decode for Stream {
         if frame.truncated {
             return Decoded::No;
         }
-        let Ok(text) = std::str::from_utf8(frame.bytes) else { return Decoded::No };
+        let Some(text) = json::utf8(frame.bytes) else { return Decoded::No };
         if !text.trim_start().starts_with('[') {
             return self.line(text, 0, out);
         }
@@ -769,7 +769,7 @@ pub(super) fn first_object(frame: Frame<'_>) -> Option<&str> {
     if frame.truncated {
         return None;
     }
-    let text = std::str::from_utf8(frame.bytes).ok()?.trim_start();
+    let text = json::utf8(frame.bytes)?.trim_start();
     match text.strip_prefix('[') {
         None => text.starts_with('{').then_some(text),
         Some(rest) if rest.trim_start().starts_with('{') => {

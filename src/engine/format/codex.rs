@@ -336,7 +336,7 @@ struct ErrorDetail {
 }
 
 fn parse(bytes: &[u8]) -> Option<Line<'_>> {
-    json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    json::from_slice(bytes).ok()
 }
 
 fn parse_raw<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
@@ -384,8 +384,7 @@ impl Decode for Decoder {
             "message" | "reasoning" | "function_call" | "function_call_output" | "custom_tool_call"
             | "custom_tool_call_output" | "local_shell_call" | "web_search_call" => {
                 // A rollout from before the envelope: the line is what is now the payload.
-                let Some(item) = std::str::from_utf8(frame.bytes)
-                    .ok()
+                let Some(item) = json::utf8(frame.bytes)
                     .and_then(|text| json::from_str::<Payload<'_>>(text).ok())
                     .filter(|item| {
                         item.call_id.is_some() || item.role.is_some() || item.kind.as_str() == "reasoning"

@@ -139,7 +139,7 @@ struct Tokens {
 }
 
 fn parse(bytes: &[u8]) -> Option<Line<'_>> {
-    json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    json::from_slice(bytes).ok()
 }
 
 impl Line<'_> {

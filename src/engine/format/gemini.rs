@@ -227,7 +227,7 @@ struct SessionCall<'a> {
 }
 
 fn parse(bytes: &[u8]) -> Option<Line<'_>> {
-    json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    json::from_slice(bytes).ok()
 }
 
 fn parse_raw<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {

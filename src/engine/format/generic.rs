@@ -44,7 +44,7 @@ impl Decode for Decoder {
         if memchr::memmem::find(head, b"\"error\"").is_none() {
             return Decoded::No;
         }
-        let Ok(text) = std::str::from_utf8(frame.bytes) else { return Decoded::No };
+        let Some(text) = json::utf8(frame.bytes) else { return Decoded::No };
         let Some((error, time)) = whole_body(text) else { return Decoded::No };
         let retry_at = time.and_then(|time| Some(time.plus_millis(error.delay_ms?)));
         out(Record {

@@ -165,7 +165,7 @@ struct AnswerValue {
 }
 
 fn parse(bytes: &[u8]) -> Option<Line<'_>> {
-    json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    json::from_slice(bytes).ok()
 }
 
 fn parse_raw<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {

@@ -227,7 +227,7 @@ pub(super) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return None;
     }
-    json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    json::from_slice(bytes).ok()
 }
 
 /// Reads an object that stands in a field.

@@ -237,7 +237,7 @@ struct ResponseError<'a> {
 }
 
 fn parse(bytes: &[u8]) -> Option<Line<'_>> {
-    json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    json::from_slice(bytes).ok()
 }
 
 fn is_session(id: &Loose<'_>) -> bool {

@@ -93,7 +93,7 @@ impl Decode for Decoder {
         if frame.truncated {
             return Decoded::No;
         }
-        let Ok(text) = std::str::from_utf8(frame.bytes) else { return Decoded::No };
+        let Some(text) = json::utf8(frame.bytes) else { return Decoded::No };
         if text.trim_start().starts_with('{')
             && let Ok(line) = json::from_str::<Line<'_>>(text)
             && let Some(session) = line.session.get()
