@@ -154,6 +154,80 @@ proptest! {
     }
 }
 
+/// What typography may put into a line, between or in place of its characters.
+const TYPOGRAPHY: &[char] = &[
+    '\u{a0}', '\u{202f}', '\u{3000}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{ad}', '\u{2060}', '\u{feff}',
+    '\u{202d}', '\u{2019}', '\u{2018}', '\u{2011}', '\u{2013}', '\u{2026}', '\u{2219}',
+];
+
+/// Lines that are failures by what stands in their middle, and some that are by how they begin.
+const MIDDLE_LINES: &[&str] = &[
+    "night.sh: line 12: 31337 Killed claude -p x",
+    "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+    "JavaScript heap out of memory",
+    "botocore.errorfactory.ThrottlingException: An error occurred (ThrottlingException) when calling the X operation: Too many requests",
+    "ERROR: You've hit your usage limit. Try again at 4:05 PM.",
+    "Invalid API key · Please run /login",
+    "5-hour limit reached ∙ resets 3pm",
+    "my gateway says: no free slot in the pool",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn typography_hides_no_line_from_the_pre_scan(
+        edits in prop::collection::vec(
+            (any::<Index>(), prop::collection::vec((any::<Index>(), any::<Index>(), any::<bool>()), 0..4)),
+            1..12,
+        ),
+        filler in prop_oneof![Just(0usize), Just(40)],
+    ) {
+        static OWN: LazyLock<Arc<Options>> = LazyLock::new(|| {
+            let own = own_row(OwnKind::Rule, "own".to_owned(), r"\w+ \w+ says: no free slot");
+            Arc::new(Options::with_rules(Arc::new(Rules::with_own(&[vec![own]]).unwrap())))
+        });
+        let mut stream = String::new();
+        for (line, changes) in edits {
+            let mut line: Vec<char> = line.get(MIDDLE_LINES).chars().collect();
+            for (place, with, replaces) in changes {
+                let (place, with) = (place.index(line.len()), *with.get(TYPOGRAPHY));
+                // A letter stays; what stands between words may be set otherwise.
+                if replaces && !line[place].is_alphanumeric() {
+                    line[place] = with;
+                } else {
+                    line.insert(place, with);
+                }
+            }
+            stream.extend(line);
+            stream.push_str("\n\n");
+            stream.push_str(&"an ordinary line, such as programs print\n".repeat(filler));
+        }
+        prop_assert_eq!(findings_with(&OWN, stream.as_bytes(), false), findings_with(&OWN, stream.as_bytes(), true));
+    }
+}
+
+#[test]
+fn an_invisible_character_inside_a_word_hides_nothing() {
+    for line in MIDDLE_LINES.iter().filter(|line| !line.starts_with("my ")) {
+        let plain: Vec<String> =
+            findings(line.as_bytes(), true).into_iter().map(|(_, rule, _)| rule).collect();
+        assert_eq!(plain.len(), 1, "{line}");
+        for (at, _) in line.char_indices() {
+            for invisible in ['\u{200b}', '\u{ad}'] {
+                let hidden = format!("{}{invisible}{}", &line[..at], &line[at..]);
+                let rules: Vec<String> =
+                    findings(hidden.as_bytes(), false).into_iter().map(|(_, rule, _)| rule).collect();
+                let asked: Vec<String> =
+                    findings(hidden.as_bytes(), true).into_iter().map(|(_, rule, _)| rule).collect();
+                assert_eq!(rules, asked, "{hidden:?}");
+            }
+        }
+    }
+    let hidden = "zz: line 1: 42 Ki\u{200b}lled claude -p";
+    assert_eq!(findings(hidden.as_bytes(), false)[0].1, "shell_death");
+}
+
 /// Every line of the recordings and every odd line.
 static PLAIN_LINES: LazyLock<Vec<&'static [u8]>> = LazyLock::new(|| {
     let recorded = RECORDED.iter().flat_map(|input| input.split(|byte| *byte == b'\n'));

@@ -1,9 +1,21 @@
 //! Typography folded away, so that one pattern fits what many versions print.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
+
+/// What nobody sees, which folding leaves out: the soft hyphen, zero-width spaces and joiners, marks of direction, the
+/// byte order mark.
+pub const INVISIBLE: [RangeInclusive<char>; 6] = [
+    '\u{ad}'..='\u{ad}',
+    '\u{200b}'..='\u{200f}',
+    '\u{202a}'..='\u{202e}',
+    '\u{2060}'..='\u{2064}',
+    '\u{2066}'..='\u{2069}',
+    '\u{feff}'..='\u{feff}',
+];
 
 /// Returns the text with typographic variants folded (`’` → `'`, `∙` → `·`, `…` → `...`, `—` → `-`, odd spaces → a
-/// space), in its own case. Reset times are read from this.
+/// space) and without what is invisible, in its own case. Reset times are read from this.
 pub fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
@@ -16,7 +28,7 @@ pub fn fold(text: &str) -> Cow<'_, str> {
             '\u{2026}' => out.push_str("..."),
             '\u{2010}'..='\u{2015}' | '\u{2212}' => out.push('-'),
             '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => out.push(' '),
-            '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => {}
+            c if INVISIBLE.iter().any(|range| range.contains(&c)) => {}
             c => out.push(c),
         }
     }
@@ -46,5 +58,6 @@ mod tests {
         }
         assert_eq!(fold_lower("Credit  balance is   too\u{a0} low"), "credit balance is too low");
         assert_eq!(fold("a\u{a0}b–c"), "a b-c");
+        assert_eq!(fold("\u{feff}over\u{ad}loa\u{200b}d\u{2060}ed\u{202c}"), "overloaded");
     }
 }

@@ -6,13 +6,14 @@
 //! exact rules; the result is the same as asking every rule about every line, and a property test says so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use aho_corasick::packed;
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
 use regex_syntax::hir::{Hir, HirKind};
 
+use super::fold::INVISIBLE;
 use super::rules::{Rules, SPOKEN_LEVEL};
 use crate::engine::format::plain;
 use crate::engine::json;
@@ -209,14 +210,20 @@ impl Scanner {
             self.lower.clear();
             self.lower.extend_from_slice(window);
             self.lower.make_ascii_lowercase();
+            // What is invisible may stand inside a key. Ordinary text has nothing of it, and costs one look.
+            let mut unseen = invisible(&self.lower).peekable();
             let mut from = 0;
             while let Some(found) = anywhere.keys.find_in(&self.lower, (from..self.lower.len()).into()) {
                 let at = found.start();
+                while let Some(unseen) = unseen.next_if(|unseen| *unseen < at) {
+                    each(start + unseen);
+                }
                 if anywhere.literals.iter().any(|literal| literal.may_stand(&self.lower, at)) {
                     each(start + at);
                 }
                 from = at + 1;
             }
+            unseen.for_each(|unseen| each(start + unseen));
             start += window.len();
         }
     }
@@ -251,6 +258,18 @@ impl Scanner {
             hit
         }
     }
+}
+
+/// Returns where something stands that folding leaves out.
+fn invisible(window: &[u8]) -> impl Iterator<Item = usize> {
+    static SEARCHER: LazyLock<packed::Searcher> = LazyLock::new(|| {
+        let characters = INVISIBLE.into_iter().flatten().map(String::from);
+        packed::Config::new().builder().extend(characters).build().expect("a few short literals are searched")
+    });
+    // Pieces of which all bytes are looked at: faster than to stop at the first that is not ASCII.
+    let ascii = window.chunks(256).all(|piece| piece.iter().fold(0, |all, byte| all | byte).is_ascii());
+    let any = (!ascii).then(|| SEARCHER.find_iter(window));
+    any.into_iter().flatten().map(|found| found.start())
 }
 
 /// What the pre-scan has to keep for the patterns of some rules.
