@@ -14,6 +14,9 @@ pub mod engine;
 pub mod source;
 
 #[cfg(feature = "cli")]
+pub mod child;
+
+#[cfg(feature = "cli")]
 pub mod sink;
 
 #[cfg(feature = "cli")]
