@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::inherited::is_ignored;
 
@@ -19,6 +19,14 @@ pub struct Signal {
 /// Where the handler writes to.
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
+/// How often we were continued.
+static CONTINUED: AtomicU32 = AtomicU32::new(0);
+
+/// Returns how often this process was continued since [`Signals::catch`].
+pub fn times_continued() -> u32 {
+    CONTINUED.load(Ordering::Relaxed)
+}
+
 extern "C" fn note(number: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: the kernel gives a valid `info` to handlers with SA_SIGINFO; `write` may be called in a handler, and
     // `errno` is put back for what was interrupted.
@@ -26,6 +34,9 @@ extern "C" fn note(number: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc
         let errno = errno_place();
         let before = *errno;
         let from_terminal = is_from_kernel(&*info);
+        if number == libc::SIGCONT {
+            CONTINUED.fetch_add(1, Ordering::Relaxed);
+        }
         let bytes = [u8::try_from(number).unwrap_or(0), u8::from(from_terminal)];
         libc::write(PIPE.load(Ordering::Relaxed), bytes.as_ptr().cast(), bytes.len());
         *errno = before;

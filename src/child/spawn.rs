@@ -214,10 +214,7 @@ pub fn spawn(command: Command, terminal: Option<&Terminal>) -> Result<Child, Spa
         slots: [stdin, stdout, stderr],
         pty: slave,
         foreground: command.foreground,
-        terminal: terminal.and_then(|terminal| {
-            let fd = terminal.fd().as_raw_fd();
-            Some((fd, modes(fd)?))
-        }),
+        terminal: terminal.map(Terminal::bare),
         link: theirs.as_raw_fd(),
         report: reported.as_raw_fd(),
         null: null.as_raw_fd(),
@@ -301,14 +298,6 @@ fn no_signals() -> libc::sigset_t {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         set
-    }
-}
-
-fn modes(fd: i32) -> Option<libc::termios> {
-    // SAFETY: `tcgetattr` fills in a struct of the right type, or fails.
-    unsafe {
-        let mut modes = std::mem::zeroed();
-        (libc::tcgetattr(fd, &raw mut modes) == 0).then_some(modes)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::{OFlags, fstat};
@@ -17,6 +17,8 @@ use rustix::termios::{
 pub struct Terminal {
     fd: OwnedFd,
     found: Termios,
+    /// The same, as the guard can use it.
+    found_bare: libc::termios,
     raw: bool,
     /// Whether the foreground was given to another group.
     lent: bool,
@@ -30,7 +32,15 @@ impl Terminal {
         }
         let found = tcgetattr(fd).ok()?;
         let fd = fd.try_clone_to_owned().ok()?;
-        Some(Self { fd, found, raw: false, lent: false })
+        // SAFETY: `tcgetattr` fills in a struct of the right type, or fails.
+        let found_bare = unsafe {
+            let mut modes = std::mem::zeroed();
+            if libc::tcgetattr(fd.as_raw_fd(), &raw mut modes) != 0 {
+                return None;
+            }
+            modes
+        };
+        Some(Self { fd, found, found_bare, raw: false, lent: false })
     }
 
     /// Opens the controlling terminal; `None` if there is none.
@@ -50,6 +60,11 @@ impl Terminal {
         &self.found
     }
 
+    /// Returns its descriptor and the modes that it was found in, as the guard can use them.
+    pub(super) fn bare(&self) -> (i32, libc::termios) {
+        (self.fd.as_raw_fd(), self.found_bare)
+    }
+
     /// Returns how large it is.
     pub fn size(&self) -> Option<Winsize> {
         tcgetwinsize(&self.fd).ok()
@@ -57,7 +72,7 @@ impl Terminal {
 
     /// Whether our process group is in its foreground, or it is not one that has a foreground for us.
     pub fn is_ours(&self) -> bool {
-        tcgetpgrp(&self.fd).map_or(true, |group| group == getpgrp())
+        is_foreground(&self.fd)
     }
 
     /// Lets every key through as it is, and every byte of output.
@@ -109,6 +124,11 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         self.restore();
     }
+}
+
+/// Whether our process group is in the foreground of this terminal, or it is not one that has a foreground for us.
+pub fn is_foreground(terminal: impl AsFd) -> bool {
+    tcgetpgrp(terminal).map_or(true, |group| group == getpgrp())
 }
 
 /// Whether two descriptors are of one and the same device.
