@@ -404,18 +404,25 @@ fn same_file(path: &Path) -> bool {
 }
 
 fn open_events(args: &TapArgs) -> Result<Output, CliError> {
-    let output = match &args.events {
-        None | Some(EventsTarget::Stdout) => return Ok(Output::stdout()),
-        // Passing on must not wait until somebody reads the events.
-        Some(EventsTarget::Path(path)) if args.pass_through && is_pipe(path) => Output::pipe(path),
-        Some(EventsTarget::Path(path)) => Output::append(path),
-        Some(EventsTarget::Fd(number)) => Output::descriptor(*number),
+    // Passing on must not wait until somebody reads the events.
+    args.events
+        .as_ref()
+        .map_or_else(|| Ok(Output::stdout()), |target| open_target(target, args.pass_through, "tap"))
+}
+
+/// Opens what events are written to. With `at_once`, a named pipe is not waited for until it has a reader.
+pub(super) fn open_target(target: &EventsTarget, at_once: bool, command: &str) -> Result<Output, CliError> {
+    let output = match target {
+        EventsTarget::Stdout => return Ok(Output::stdout()),
+        EventsTarget::Path(path) if at_once && is_pipe(path) => Output::pipe(path),
+        EventsTarget::Path(path) => Output::append(path),
+        EventsTarget::Fd(number) => Output::descriptor(*number),
     };
-    let name = events_name(args).unwrap_or_default();
+    let name = target_name(target).unwrap_or_default();
     output.map_err(|error| {
-        let hint = match &args.events {
-            Some(EventsTarget::Fd(number)) => {
-                format!("open it in the shell: session-doctor tap … {number}>events.jsonl")
+        let hint = match target {
+            EventsTarget::Fd(number) => {
+                format!("open it in the shell: session-doctor {command} … {number}>events.jsonl")
             }
             _ => "check that the folder exists and may be written to".to_owned(),
         };
@@ -427,7 +434,11 @@ fn open_events(args: &TapArgs) -> Result<Output, CliError> {
 
 /// How messages name what the events are written to; `None`: standard output.
 fn events_name(args: &TapArgs) -> Option<String> {
-    match args.events.as_ref()? {
+    target_name(args.events.as_ref()?)
+}
+
+fn target_name(target: &EventsTarget) -> Option<String> {
+    match target {
         EventsTarget::Stdout => None,
         EventsTarget::Path(path) => Some(shown(path)),
         EventsTarget::Fd(number) => Some(format!("file descriptor {number}")),
@@ -469,7 +480,8 @@ pub(super) fn resolve_form(settings: &Settings, stdout: &io::Stdout) -> Form {
     resolve(settings, stdout.is_terminal())
 }
 
-fn resolve(settings: &Settings, terminal: bool) -> Form {
+/// Returns the form of events for something that is a terminal or is none.
+pub(super) fn resolve(settings: &Settings, terminal: bool) -> Form {
     let color = match settings.color {
         Color::Always => true,
         Color::Never => false,

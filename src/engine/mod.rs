@@ -298,7 +298,8 @@ mod tests {
 
     #[test]
     fn what_one_stream_tells_of_belongs_to_the_session_that_the_other_named() {
-        let events = two_streams(&[(false, INIT), (true, "API Error: 529 Overl"), (false, "\n"), (true, "oaded\n")]);
+        let events =
+            two_streams(&[(false, INIT), (true, "API Error: 529 Overl"), (false, "\n"), (true, "oaded\n")]);
         let finding = events.iter().find(|event| matches!(event.body, EventBody::Finding(_))).unwrap();
         assert_eq!(finding.session, "11111111-1111-4111-8111-111111111111");
         let place = finding.source.as_ref().unwrap();

@@ -71,17 +71,15 @@ impl Attempt {
         let command = command(launch, surroundings).map_err(|error| no_room(&error))?;
         let mut child =
             spawn::spawn(command, surroundings.terminal).map_err(|error| not_made(launch, &error))?;
-        let mut attempt = Self::around(&mut child, surroundings).map_err(|error| no_room(&error));
-        if let Ok((relays, keyboard)) = &mut attempt {
-            let (relays, keyboard) = (std::mem::take(relays), keyboard.take());
-            return Ok(Self { child, relays, keyboard });
-        }
-        // The link closes with the child, and the guard ends it.
-        attempt.map(|_| unreachable!("the good case has returned"))
+        // If this fails, the link is closed with the child, and the guard ends it.
+        let (relays, keyboard) = Self::around(&mut child, surroundings).map_err(|error| no_room(&error))?;
+        Ok(Self { child, relays, keyboard })
     }
 
     /// Begins to pass on, and to listen to the guard.
     fn around(child: &mut Child, around: &Surroundings<'_>) -> io::Result<(Vec<Relay>, Option<Keyboard>)> {
+        // Before anything else can be told of it: it may have ended already.
+        around.post.send(Input::Started { pid: child.process.pid });
         let keyboard = match (&child.pty, around.terminal) {
             (Some(pty), Some(terminal)) => {
                 let (keys, pty) = (terminal.fd().try_clone_to_owned()?, pty.try_clone()?);
@@ -99,8 +97,7 @@ impl Attempt {
             let Some(source) = source else { continue };
             relays.push(Relay::start(source, *to, *stream, around.feed.clone(), around.post.clone())?);
         }
-        let terminal =
-            around.terminal.map(|terminal| terminal.fd().try_clone_to_owned()).transpose()?;
+        let terminal = around.terminal.map(|terminal| terminal.fd().try_clone_to_owned()).transpose()?;
         let (mut link, post) = (child.link.try_clone()?, around.post.clone());
         without_signals(|| {
             thread::Builder::new().name("news".to_owned()).spawn(move || {
@@ -235,7 +232,8 @@ fn command(launch: &Launch, around: &Surroundings<'_>) -> io::Result<Command> {
 }
 
 fn not_made(launch: &Launch, error: &SpawnError) -> NotMade {
-    let program = launch.argv.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
+    let program =
+        launch.argv.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
     let status = match error.kind {
         SpawnErrorKind::NotFound => NOT_FOUND,
         SpawnErrorKind::NotExecutable => NOT_EXECUTABLE,

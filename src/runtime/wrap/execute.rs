@@ -96,7 +96,6 @@ impl Executor {
         };
         match Attempt::start(launch, &surroundings) {
             Ok(attempt) => {
-                post.send(Input::Started { pid: attempt.pid() });
                 self.attempt = Some(attempt);
                 if self.plan.foreground {
                     self.give_terminal();

@@ -163,12 +163,13 @@ impl Keeper {
     pub fn handle_input(&mut self, now: Instant, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
-            Input::Started { pid } => {
+            Input::Started { pid } if self.phase == Phase::Pending => {
                 self.pid = Some(pid);
                 self.phase = Phase::Running;
                 (self.began, self.last_sign) = (Some(now), Some(now));
                 self.change(Life::Booting, format!("process {pid} was started"), &mut effects);
             }
+            Input::Started { .. } => {}
             Input::NotStarted { status, message } => {
                 self.change(Life::Failed, format!("failed to {message}"), &mut effects);
                 effects.push(Effect::Say(format!("failed to {message}")));
@@ -177,7 +178,11 @@ impl Keeper {
             Input::Output(stream) => {
                 self.last_sign = Some(now);
                 if self.life == Life::Booting {
-                    self.change(Life::Running, format!("the first output came on {}", stream.name()), &mut effects);
+                    self.change(
+                        Life::Running,
+                        format!("the first output came on {}", stream.name()),
+                        &mut effects,
+                    );
                 }
             }
             Input::Typed => self.last_sign = Some(now),
@@ -248,7 +253,9 @@ impl Keeper {
                     self.stop(now, Cause::Idle, effects);
                 }
             }
-            Phase::Stopping { kill_at, killing_since } if now >= kill_at => self.kill(now, killing_since, effects),
+            Phase::Stopping { kill_at, killing_since } if now >= kill_at => {
+                self.kill(now, killing_since, effects)
+            }
             _ => {}
         }
     }
@@ -274,7 +281,9 @@ impl Keeper {
         }
         let since = since.unwrap_or(now);
         if now.saturating_duration_since(since) >= KILL_LIMIT {
-            effects.push(Effect::Say("failed to end all that the command started: SIGKILL does not reach it".to_owned()));
+            effects.push(Effect::Say(
+                "failed to end all that the command started: SIGKILL does not reach it".to_owned(),
+            ));
             self.settle(now, effects);
             return;
         }
@@ -376,7 +385,9 @@ impl Keeper {
         if self.exit.is_some() || matches!(self.phase, Phase::Settling | Phase::Over) {
             return;
         }
-        effects.push(Effect::Say("failed to keep watch over the command: the process beside it was killed".to_owned()));
+        effects.push(Effect::Say(
+            "failed to keep watch over the command: the process beside it was killed".to_owned(),
+        ));
         effects.push(Effect::TakeTerminal);
         effects.push(Effect::Kill);
         self.settle(now, effects);
@@ -390,7 +401,9 @@ impl Keeper {
             libc::SIGWINCH => effects.push(Effect::Resize),
             libc::SIGCONT => self.continued(now, effects),
             libc::SIGTSTP => effects.push(Effect::Signal { signal: number, to: Target::Group }),
-            libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT => self.asked_to_end(now, signal, effects),
+            libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT => {
+                self.asked_to_end(now, signal, effects)
+            }
             _ => effects.push(Effect::Signal { signal: number, to: Target::Child }),
         }
     }
@@ -414,7 +427,9 @@ impl Keeper {
                     return;
                 }
                 // The second time within the grace means it.
-                if again && since.is_some_and(|since| since <= self.limits.stop.grace.max(Duration::from_secs(1))) {
+                if again
+                    && since.is_some_and(|since| since <= self.limits.stop.grace.max(Duration::from_secs(1)))
+                {
                     self.cause = Some(Cause::Signal(number));
                     self.kill(now, None, effects);
                     return;

@@ -186,7 +186,9 @@ fn ours(moved: bool) -> Ours {
 fn words_of(report: &Report) -> Vec<String> {
     let mut words = Vec::new();
     if report.engine_failed {
-        words.push("failed to watch to the end: a mistake in session-doctor; the command was not touched".to_owned());
+        words.push(
+            "failed to watch to the end: a mistake in session-doctor; the command was not touched".to_owned(),
+        );
     }
     if let Some(error) = &report.events_failed
         && error.kind() != io::ErrorKind::BrokenPipe
@@ -194,10 +196,14 @@ fn words_of(report: &Report) -> Vec<String> {
         words.push(format!("failed to write all events: {}", crate::source::os_words(error)));
     }
     if report.dropped > 0 {
-        words.push(format!("{} or more events were dropped because nobody took them in time", report.dropped));
+        words
+            .push(format!("{} or more events were dropped because nobody took them in time", report.dropped));
     }
     if report.unseen > 0 {
-        words.push(format!("{} bytes were passed on without being looked at: there were too many at once", report.unseen));
+        words.push(format!(
+            "{} bytes were passed on without being looked at: there were too many at once",
+            report.unseen
+        ));
     }
     words
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
@@ -19,8 +19,11 @@ use crate::model::{Event, EventBody, Timestamp};
 use crate::runtime::{Telling, Watch, clock};
 use crate::sink::queue::Queue;
 
-/// How many bytes may wait for the engine. What comes while it is that far behind is not looked at.
+/// How many bytes may wait for the engine. A child that says more than it can read is slowed down, as by any reader.
 const BACKLOG: usize = 16 << 20;
+
+/// How long an engine that is that far behind may stand still until it is not waited for any more.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long the end of the run waits for the engine.
 const LAST_WAIT: Duration = Duration::from_secs(5);
@@ -37,7 +40,8 @@ enum Given {
     End,
 }
 
-/// The way of copies to the engine. It takes what it can and never waits.
+/// The way of copies to the engine. It waits for one that is behind as long as that goes on, and never for one that
+/// stands still.
 #[derive(Clone)]
 pub struct Feed {
     given: Sender<Given>,
@@ -51,7 +55,9 @@ impl Feed {
     /// Hands over a copy.
     pub fn offer(&self, stream: Stream, bytes: &[u8]) {
         let in_gap = &self.in_gap[stream as usize];
-        if self.waiting.load(Ordering::Relaxed) > BACKLOG {
+        if self.waiting.load(Ordering::Relaxed) > BACKLOG
+            && (in_gap.load(Ordering::Relaxed) || !self.catches_up())
+        {
             self.unseen.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             if !in_gap.swap(true, Ordering::Relaxed) {
                 let _ = self.given.send(Given::Gap { stream });
@@ -61,6 +67,23 @@ impl Feed {
         in_gap.store(false, Ordering::Relaxed);
         self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
         let _ = self.given.send(Given::Bytes { stream, bytes: bytes.to_vec(), now: clock::now() });
+    }
+
+    /// Waits for the engine to catch up; returns whether it did.
+    fn catches_up(&self) -> bool {
+        let (mut before, mut since) = (self.waiting.load(Ordering::Relaxed), Instant::now());
+        loop {
+            thread::sleep(Duration::from_millis(1));
+            let now = self.waiting.load(Ordering::Relaxed);
+            if now <= BACKLOG {
+                return true;
+            }
+            if now != before {
+                (before, since) = (now, Instant::now());
+            } else if since.elapsed() >= PATIENCE {
+                return false;
+            }
+        }
     }
 
     /// Tells a change of the run, in order with what was said before it.
@@ -213,9 +236,11 @@ impl Desk<'_> {
             bytes = &bytes[end + 1..];
             self.cut[usize::from(is_second)] = false;
         }
-        self.run(|doctor, out| {
-            if is_second { doctor.feed_second(now, bytes, out) } else { doctor.feed(now, bytes, out) }
-        });
+        self.run(
+            |doctor, out| {
+                if is_second { doctor.feed_second(now, bytes, out) } else { doctor.feed(now, bytes, out) }
+            },
+        );
     }
 
     fn gap(&mut self, stream: Stream) {
