@@ -491,3 +491,236 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::wrap::input::Stream;
+
+    /// A run in which the time is what the story says.
+    struct Story {
+        keeper: Keeper,
+        begin: Instant,
+    }
+
+    fn after(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    impl Story {
+        fn new(time: Option<f64>, idle: Option<f64>, has_terminal: bool) -> Self {
+            let stop = Stop { signal: libc::SIGTERM, to: Target::Tree, grace: after(10.0) };
+            let limits = Limits { time: time.map(after), idle: idle.map(after), stop };
+            let mut keeper = Keeper::new(Launch::default(), limits, has_terminal, 2);
+            keeper.begin(false);
+            let mut story = Self { keeper, begin: Instant::now() };
+            story.at(0.0, Input::Started { pid: 7 });
+            story
+        }
+
+        fn at(&mut self, seconds: f64, input: Input) -> Vec<Effect> {
+            let mut effects = self.keeper.handle_input(self.begin + after(seconds), input);
+            effects.retain(|effect| !matches!(effect, Effect::Tell(_) | Effect::Say(_)));
+            effects
+        }
+
+        fn deadline(&self) -> Option<f64> {
+            self.keeper.next_deadline().map(|at| at.duration_since(self.begin).as_secs_f64())
+        }
+
+        fn sent(&mut self, seconds: f64, number: i32) -> Vec<Effect> {
+            self.at(seconds, Input::Signal(Signal { number, from_terminal: false }))
+        }
+    }
+
+    fn signal(signal: i32, to: Target) -> Effect {
+        Effect::Signal { signal, to }
+    }
+
+    #[test]
+    fn a_run_ends_as_the_child_did_when_all_it_said_is_passed_on() {
+        let mut story = Story::new(None, None, false);
+        assert_eq!(story.deadline(), None);
+        assert_eq!(story.at(1.0, Input::Output(Stream::Stdout)), []);
+        assert_eq!(story.at(2.0, Input::OutputEnded(Stream::Stderr)), []);
+        assert_eq!(story.at(3.0, Input::ChildEnded(Exit::Status(7))), [Effect::TakeTerminal, Effect::Settle]);
+        let end = story.at(4.0, Input::OutputEnded(Stream::Stdout));
+        assert_eq!(end, [Effect::TakeTerminal, Effect::End(Ending::Status(7))]);
+    }
+
+    #[test]
+    fn a_child_that_takes_too_long_is_told_and_then_killed_until_nothing_is_left() {
+        let mut story = Story::new(Some(60.0), None, false);
+        assert_eq!(story.deadline(), Some(60.0));
+        assert_eq!(
+            story.at(60.0, Input::Deadline),
+            [signal(libc::SIGTERM, Target::Tree), signal(libc::SIGCONT, Target::Tree)]
+        );
+        assert_eq!(story.deadline(), Some(70.0));
+        assert_eq!(
+            story.at(65.0, Input::Output(Stream::Stdout)),
+            [],
+            "what it says meanwhile changes nothing"
+        );
+        assert_eq!(story.at(70.0, Input::Deadline), [Effect::Kill]);
+        assert_eq!(
+            story.at(70.1, Input::Deadline),
+            [Effect::Kill],
+            "what was killed may have started something"
+        );
+        story.at(70.2, Input::ChildEnded(Exit::Signal(9)));
+        assert_eq!(story.at(70.3, Input::Deadline), [Effect::Kill]);
+        assert_eq!(story.at(70.4, Input::TreeGone), [Effect::Settle]);
+        story.at(70.5, Input::OutputEnded(Stream::Stdout));
+        let end = story.at(70.6, Input::OutputEnded(Stream::Stderr));
+        assert_eq!(end.last(), Some(&Effect::End(Ending::Status(TIMED_OUT))));
+    }
+
+    #[test]
+    fn what_a_stopped_child_leaves_behind_has_little_time() {
+        let mut story = Story::new(Some(60.0), None, false);
+        story.at(60.0, Input::Deadline);
+        let effects = story.at(61.0, Input::ChildEnded(Exit::Signal(15)));
+        assert!(effects.contains(&signal(libc::SIGTERM, Target::Tree)));
+        assert_eq!(story.deadline(), Some(63.0));
+        assert_eq!(story.at(63.0, Input::Deadline), [Effect::Kill]);
+    }
+
+    #[test]
+    fn output_and_keys_are_signs_of_life() {
+        let mut story = Story::new(None, Some(10.0), false);
+        assert_eq!(story.deadline(), Some(10.0));
+        story.at(8.0, Input::Output(Stream::Stderr));
+        story.at(9.0, Input::Typed);
+        assert_eq!(story.deadline(), Some(19.0));
+        assert_eq!(story.at(19.0, Input::Deadline).first(), Some(&signal(libc::SIGTERM, Target::Tree)));
+    }
+
+    #[test]
+    fn the_time_in_which_a_run_is_stopped_does_not_count() {
+        let mut story = Story::new(Some(60.0), Some(20.0), true);
+        let stopped = story.at(10.0, Input::ChildStopped { signal: libc::SIGTSTP, foreground: true });
+        assert_eq!(stopped, [Effect::StopOurselves { signal: libc::SIGTSTP }]);
+        assert_eq!(story.deadline(), None);
+        assert_eq!(story.sent(1000.0, libc::SIGCONT), [signal(libc::SIGCONT, Target::Group)]);
+        assert_eq!(story.deadline(), Some(1010.0), "10 s of silence were left");
+        story.at(1005.0, Input::Output(Stream::Stdout));
+        assert_eq!(story.deadline(), Some(1025.0));
+    }
+
+    #[test]
+    fn a_child_that_asks_for_the_terminal_gets_it_if_it_is_ours_to_give() {
+        let mut story = Story::new(None, None, true);
+        assert_eq!(
+            story.at(1.0, Input::ChildStopped { signal: libc::SIGTTIN, foreground: true }),
+            [Effect::GiveTerminal, signal(libc::SIGCONT, Target::Group)]
+        );
+        assert_eq!(
+            story.at(2.0, Input::ChildStopped { signal: libc::SIGTTOU, foreground: false }),
+            [Effect::StopOurselves { signal: libc::SIGTTOU }]
+        );
+        // Continued in the background: it is looked at until we are in front.
+        assert_eq!(
+            story.sent(3.0, libc::SIGCONT),
+            [Effect::GiveTerminal, signal(libc::SIGCONT, Target::Group)]
+        );
+        story.at(3.0, Input::Terminal { ours: false });
+        assert_eq!(story.deadline(), Some(3.2));
+        assert_eq!(story.at(3.2, Input::Deadline), [Effect::GiveTerminal]);
+        story.at(3.2, Input::Terminal { ours: true });
+        assert_eq!(story.deadline(), None);
+    }
+
+    #[test]
+    fn a_child_that_is_stopped_where_nobody_watches_is_left_so_and_still_ended_in_time() {
+        let mut story = Story::new(Some(60.0), None, false);
+        assert_eq!(story.at(1.0, Input::ChildStopped { signal: libc::SIGSTOP, foreground: false }), []);
+        assert!(story.at(60.0, Input::Deadline).contains(&signal(libc::SIGCONT, Target::Tree)));
+    }
+
+    #[test]
+    fn a_stop_that_the_kernel_refuses_us_is_taken_back_unless_it_was_meant_for_the_child() {
+        for (number, effects) in
+            [(libc::SIGTSTP, vec![signal(libc::SIGCONT, Target::Group)]), (libc::SIGSTOP, vec![])]
+        {
+            let mut story = Story::new(None, None, true);
+            story.at(1.0, Input::ChildStopped { signal: number, foreground: true });
+            assert_eq!(story.at(1.0, Input::NotStopped { signal: number }), effects);
+        }
+    }
+
+    #[test]
+    fn the_second_signal_kills_and_a_double_one_is_one() {
+        let mut story = Story::new(None, None, false);
+        assert_eq!(story.sent(1.0, libc::SIGTERM), [signal(libc::SIGTERM, Target::Child)]);
+        assert_eq!(story.sent(1.01, libc::SIGTERM), []);
+        assert_eq!(story.sent(2.0, libc::SIGTERM), [Effect::Kill]);
+        story.at(2.1, Input::ChildEnded(Exit::Signal(9)));
+        story.at(2.1, Input::TreeGone);
+        story.at(2.2, Input::OutputEnded(Stream::Stdout));
+        let end = story.at(2.2, Input::OutputEnded(Stream::Stderr));
+        assert_eq!(end.last(), Some(&Effect::End(Ending::Signal(libc::SIGTERM))));
+    }
+
+    #[test]
+    fn a_signal_long_after_another_is_a_first_one_and_so_is_a_stronger_one() {
+        let mut story = Story::new(None, None, false);
+        assert_eq!(story.sent(1.0, libc::SIGINT), [signal(libc::SIGINT, Target::Child)]);
+        assert_eq!(story.sent(60.0, libc::SIGINT), [signal(libc::SIGINT, Target::Child)]);
+        assert_eq!(story.sent(61.0, libc::SIGTERM), [signal(libc::SIGTERM, Target::Child)]);
+    }
+
+    #[test]
+    fn a_key_is_for_the_whole_group_as_the_terminal_means_it() {
+        let mut story = Story::new(None, None, true);
+        let pressed = Input::Signal(Signal { number: libc::SIGINT, from_terminal: true });
+        assert_eq!(story.at(1.0, pressed), [signal(libc::SIGINT, Target::Group)]);
+    }
+
+    #[test]
+    fn a_child_that_heeded_a_signal_leaves_nothing_and_one_that_went_on_may() {
+        let mut story = Story::new(None, None, false);
+        story.sent(1.0, libc::SIGTERM);
+        let effects = story.at(2.0, Input::ChildEnded(Exit::Signal(15)));
+        assert!(effects.contains(&signal(libc::SIGTERM, Target::Tree)), "{effects:?}");
+
+        let mut story = Story::new(None, None, false);
+        story.sent(1.0, libc::SIGINT);
+        let effects = story.at(60.0, Input::ChildEnded(Exit::Status(0)));
+        assert_eq!(effects, [Effect::TakeTerminal, Effect::Settle]);
+    }
+
+    #[test]
+    fn lost_output_is_no_success() {
+        let full = || Input::PassThroughFailed(Stream::Stdout, std::io::ErrorKind::StorageFull.into());
+        for (exit, status) in [(0, WRAPPER_FAILED), (3, 3)] {
+            let mut story = Story::new(None, None, false);
+            story.at(1.0, full());
+            story.at(2.0, Input::ChildEnded(Exit::Status(exit)));
+            story.at(2.0, Input::OutputEnded(Stream::Stdout));
+            let end = story.at(2.0, Input::OutputEnded(Stream::Stderr));
+            assert_eq!(end.last(), Some(&Effect::End(Ending::Status(status))));
+        }
+    }
+
+    #[test]
+    fn a_reader_who_takes_nothing_delays_the_end_of_a_run_that_was_ended_only_shortly() {
+        let mut story = Story::new(Some(60.0), None, false);
+        story.at(60.0, Input::Deadline);
+        story.at(61.0, Input::ChildEnded(Exit::Signal(15)));
+        story.at(61.0, Input::TreeGone);
+        assert_eq!(story.deadline(), Some(63.0));
+        let end = story.at(63.0, Input::Deadline);
+        assert_eq!(end.last(), Some(&Effect::End(Ending::Status(TIMED_OUT))));
+    }
+
+    #[test]
+    fn without_the_guard_the_run_is_over_and_says_so() {
+        let mut story = Story::new(None, None, false);
+        let effects = story.at(1.0, Input::GuardLost);
+        assert_eq!(effects, [Effect::TakeTerminal, Effect::Kill, Effect::Settle]);
+        story.at(1.0, Input::OutputEnded(Stream::Stdout));
+        let end = story.at(1.0, Input::OutputEnded(Stream::Stderr));
+        assert_eq!(end.last(), Some(&Effect::End(Ending::Status(WRAPPER_FAILED))));
+    }
+}

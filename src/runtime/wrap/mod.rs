@@ -190,6 +190,11 @@ fn words_of(report: &Report) -> Vec<String> {
             "failed to watch to the end: a mistake in session-doctor; the command was not touched".to_owned(),
         );
     }
+    if report.unfinished {
+        words.push(
+            "failed to look at everything that the command said: there was too much at the end".to_owned(),
+        );
+    }
     if let Some(error) = &report.events_failed
         && error.kind() != io::ErrorKind::BrokenPipe
     {

@@ -2,8 +2,8 @@
 //! happens here, what passes through does not wait for it.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,11 +19,12 @@ use crate::model::{Event, EventBody, Timestamp};
 use crate::runtime::{Telling, Watch, clock};
 use crate::sink::queue::Queue;
 
-/// How many bytes may wait for the engine. A child that says more than it can read is slowed down, as by any reader.
-const BACKLOG: usize = 16 << 20;
+/// How many bytes may wait for the engine.
+const BACKLOG: usize = 8 << 20;
 
-/// How long an engine that is that far behind may stand still until it is not waited for any more.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a child that says more than the engine can read is slowed down, as by any reader. After that, what it says
+/// is not looked at until the engine has caught up.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long the end of the run waits for the engine.
 const LAST_WAIT: Duration = Duration::from_secs(5);
@@ -40,8 +41,7 @@ enum Given {
     End,
 }
 
-/// The way of copies to the engine. It waits for one that is behind as long as that goes on, and never for one that
-/// stands still.
+/// The way of copies to the engine. What is behind is waited for a little, and then left behind.
 #[derive(Clone)]
 pub struct Feed {
     given: Sender<Given>,
@@ -49,15 +49,16 @@ pub struct Feed {
     unseen: Arc<AtomicU64>,
     /// Which streams have something missing at their end, and it was said.
     in_gap: Arc<[AtomicBool; 3]>,
+    /// Since when it has been behind without having caught up with more than half of it.
+    behind: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Feed {
     /// Hands over a copy.
     pub fn offer(&self, stream: Stream, bytes: &[u8]) {
         let in_gap = &self.in_gap[stream as usize];
-        if self.waiting.load(Ordering::Relaxed) > BACKLOG
-            && (in_gap.load(Ordering::Relaxed) || !self.catches_up())
-        {
+        let limit = if in_gap.load(Ordering::Relaxed) { BACKLOG / 2 } else { BACKLOG };
+        if self.waiting.load(Ordering::Relaxed) > limit && (limit < BACKLOG || !self.catches_up()) {
             self.unseen.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             if !in_gap.swap(true, Ordering::Relaxed) {
                 let _ = self.given.send(Given::Gap { stream });
@@ -65,25 +66,30 @@ impl Feed {
             return;
         }
         in_gap.store(false, Ordering::Relaxed);
+        if self.waiting.load(Ordering::Relaxed) < BACKLOG / 2 {
+            self.caught_up();
+        }
         self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
         let _ = self.given.send(Given::Bytes { stream, bytes: bytes.to_vec(), now: clock::now() });
     }
 
     /// Waits for the engine to catch up; returns whether it did.
     fn catches_up(&self) -> bool {
-        let (mut before, mut since) = (self.waiting.load(Ordering::Relaxed), Instant::now());
-        loop {
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *behind.get_or_insert_with(Instant::now);
+        drop(behind);
+        while since.elapsed() < PATIENCE {
             thread::sleep(Duration::from_millis(1));
-            let now = self.waiting.load(Ordering::Relaxed);
-            if now <= BACKLOG {
+            if self.waiting.load(Ordering::Relaxed) <= BACKLOG {
                 return true;
             }
-            if now != before {
-                (before, since) = (now, Instant::now());
-            } else if since.elapsed() >= PATIENCE {
-                return false;
-            }
         }
+        self.caught_up();
+        false
+    }
+
+    fn caught_up(&self) {
+        *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Tells a change of the run, in order with what was said before it.
@@ -101,6 +107,8 @@ pub struct Report {
     pub dropped: u64,
     /// Whether the engine failed.
     pub engine_failed: bool,
+    /// Whether it had not looked at everything when it was not waited for any more.
+    pub unfinished: bool,
     /// Why the events could not be written.
     pub events_failed: Option<io::Error>,
 }
@@ -131,6 +139,7 @@ impl Watcher {
             waiting: Arc::new(AtomicUsize::new(0)),
             unseen: Arc::new(AtomicU64::new(0)),
             in_gap: Arc::default(),
+            behind: Arc::default(),
         };
         let waiting = Arc::clone(&feed.waiting);
         let first = streams.first().copied().unwrap_or(Stream::Stdout);
@@ -174,8 +183,8 @@ impl Watcher {
     pub fn finish(self) -> Report {
         let _ = self.feed.given.send(Given::End);
         let mut report = self.done.recv_timeout(LAST_WAIT).unwrap_or(Report {
-            // It hangs; it ends with the process.
-            engine_failed: true,
+            // It ends with the process.
+            unfinished: true,
             ..Report::default()
         });
         report.unseen = self.feed.unseen.load(Ordering::Relaxed);
@@ -328,5 +337,84 @@ impl Desk<'_> {
             }
         }
         self.report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::wrap::input::Mailbox;
+    use crate::sink::{Form, renderer};
+
+    fn feed() -> (Feed, Receiver<Given>) {
+        let (given, take) = unbounded();
+        let feed = Feed {
+            given,
+            waiting: Arc::default(),
+            unseen: Arc::default(),
+            in_gap: Arc::default(),
+            behind: Arc::default(),
+        };
+        (feed, take)
+    }
+
+    #[test]
+    fn an_engine_that_stands_still_is_left_behind() {
+        let (feed, take) = feed();
+        let chunk = vec![b'x'; 1 << 20];
+        let began = Instant::now();
+        for _ in 0..64 {
+            feed.offer(Stream::Stdout, &chunk);
+        }
+        assert!(began.elapsed() < 20 * PATIENCE, "the wait is no longer than once");
+        let given: Vec<Given> = take.try_iter().collect();
+        let gaps = given.iter().filter(|given| matches!(given, Given::Gap { .. })).count();
+        assert_eq!((given.len() - gaps, gaps), (9, 1));
+        assert_eq!(feed.unseen.load(Ordering::Relaxed), 55 << 20);
+    }
+
+    #[test]
+    fn after_a_gap_nothing_is_read_from_the_middle_of_a_line() {
+        let telling = || Telling { render: renderer(Form::Json), emit: Vec::new() };
+        let (mailbox, post) = Mailbox::new();
+        let streams = [Stream::Stdout];
+        let watcher = Watcher::start(Arc::new(Options::new()), &streams, telling(), None, post).unwrap();
+        let give = |given| watcher.feed().given.send(given).unwrap();
+        let bytes = |text: &str| Given::Bytes {
+            stream: Stream::Stdout,
+            bytes: text.into(),
+            now: Timestamp::from_micros(0),
+        };
+        give(bytes("the output of a to"));
+        give(Given::Gap { stream: Stream::Stdout });
+        give(bytes("Invalid API key · Please run /login\n"));
+        give(bytes("all is well\n"));
+        let report = watcher.finish();
+        assert!(!report.engine_failed && !report.unfinished);
+        assert!(mailbox.take().is_none(), "nothing is told");
+    }
+
+    #[test]
+    fn a_panic_of_the_engine_is_told_and_ends_nothing() {
+        let telling = Telling { render: renderer(Form::Json), emit: Vec::new() };
+        let (_mailbox, post) = Mailbox::new();
+        let doctor = Doctor::new(Arc::new(Options::new()), "stdout", "seed");
+        let mut desk = Desk {
+            watch: Watch::over(doctor, &telling),
+            telling: &telling,
+            second: None,
+            events: None,
+            post,
+            session: String::new(),
+            agent: "unknown",
+            changes: 0,
+            lines: Vec::new(),
+            cut: [false; 2],
+            report: Report::default(),
+            told_dropped: 0,
+        };
+        desk.run(|_, _| panic!("a mistake"));
+        desk.bytes(Stream::Stdout, b"goes on\n", Timestamp::from_micros(0));
+        assert!(desk.close().engine_failed);
     }
 }
