@@ -20,6 +20,9 @@ pub mod recovery;
 pub mod source;
 
 #[cfg(feature = "cli")]
+pub mod child;
+
+#[cfg(feature = "cli")]
 pub mod sink;
 
 #[cfg(feature = "cli")]

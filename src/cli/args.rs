@@ -2,12 +2,15 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueHint, value_parser};
 use clap_complete::Shell;
 
+use crate::child::group::Target;
 use crate::engine::format::FORMATS;
+use crate::runtime::wrap::plan::PtyMode;
 use crate::settings::{Color, EVENT_TYPES, FAIL_ON, Flag, Format};
 
 const EXIT_STATUS: &str = "\
@@ -22,6 +25,11 @@ Exit status:
   73  an output cannot be created
   74  reading or writing failed in the middle
   78  the settings are wrong
+  wrap ends as the command does, also by the same signal. Its own are:
+  124 a time limit ended the command
+  125 wrapping failed, for whatever reason
+  126 the command cannot be executed
+  127 there is no such command
   When SIGINT or SIGTERM ends it, it says what it knows and then ends by that signal.";
 
 const PROGRAM_NOTES: &str = "\
@@ -52,6 +60,20 @@ Examples:
     session-doctor tap --follow --new-only ~/.claude/projects ~/.codex/sessions
   Fail a CI job when a person is needed:
     agent 2>&1 | session-doctor tap --fail-on critical --format text";
+
+const WRAP_NOTES: &str = "\
+Examples:
+  Run an agent as if it were called directly, with its events in a file:
+    session-doctor wrap --events events.jsonl -- claude -p 'fix the tests' --output-format stream-json --verbose
+  End it after two hours, or when it has said nothing for ten minutes:
+    session-doctor wrap --timeout 2h --idle-timeout 10m -- codex exec 'fix the tests'
+  Read the events, and let the agent's own output go to standard error:
+    session-doctor wrap --events - -- agent | jq 'select(.type == \"alert\")'
+
+Signals:
+  SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1 and SIGUSR2 are passed on to the command. The same one of the first
+  four again, within the grace, kills it and all that it started. When session-doctor itself is killed, so is
+  all that it started.";
 
 const EXPLAIN_NOTES: &str = "\
 Examples:
@@ -146,6 +168,11 @@ pub enum Command {
     /// are, those with .gz or .zst behind it too. Files are read side by side, and each is a session of its own
     /// unless its records say otherwise.
     Tap(TapArgs),
+    /// Run a command and watch it, changing nothing that it or anybody else could notice.
+    ///
+    /// Its output, its input, its terminal, signals and its exit status are as if it had been called directly.
+    /// Alerts and decisions are told on standard error, or all events where --events says.
+    Wrap(WrapArgs),
     /// Tell what one line is taken for, and why.
     ///
     /// Shows which format recognises it, who can have produced it, which rules looked at it, what class of
@@ -259,7 +286,145 @@ impl TapArgs {
     }
 }
 
-/// Where `tap --events` writes.
+/// Arguments of `wrap`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_long_help = format!("{WRAP_NOTES}\n\n{EXIT_STATUS}"))]
+pub struct WrapArgs {
+    /// The command and its arguments.
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
+    pub command: Vec<OsString>,
+
+    /// Append events to this file, or write them to an open file descriptor (fd:3) or to standard output (-).
+    ///
+    /// With `-`, the standard output of the command goes to standard error.
+    #[arg(long, value_name = "PATH|fd:N|-", value_parser = events_target, value_hint = ValueHint::FilePath)]
+    pub events: Option<EventsTarget>,
+
+    /// Write only these types of events.
+    #[arg(
+        long,
+        value_name = "TYPE",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(EVENT_TYPES)
+    )]
+    pub emit: Option<Vec<String>>,
+
+    /// How to write events: json (one object a line), text, auto (text on a terminal).
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(Format::NAMES))]
+    pub format: Option<String>,
+
+    /// Whose output it is; auto tells by the bytes.
+    #[arg(long, value_name = "NAME", value_parser = agent_names())]
+    pub agent: Option<String>,
+
+    /// Read times without a zone in this one: local, or an IANA name such as Europe/Berlin.
+    #[arg(long, value_name = "ZONE", value_hint = ValueHint::Other)]
+    pub time_zone: Option<String>,
+
+    /// Whether the command gets a terminal of its own: auto (where it would have one), always, never.
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = PossibleValuesParser::new(PtyMode::NAMES))]
+    pub pty: String,
+
+    /// Where the command reads: inherit (as session-doctor itself), null (nothing).
+    #[arg(long, value_name = "FROM", default_value = "inherit", value_parser = PossibleValuesParser::new(["inherit", "null"]))]
+    pub stdin: String,
+
+    /// End the command when it takes longer than this: 90s, 10m, 2h, 1h30m; the status is then 124.
+    ///
+    /// Time in which a person has stopped it does not count, here and with --idle-timeout.
+    #[arg(long, value_name = "DURATION", value_parser = duration, value_hint = ValueHint::Other)]
+    pub timeout: Option<Duration>,
+
+    /// End the command when it says nothing for so long, and no key is pressed; the status is then 124.
+    #[arg(long, value_name = "DURATION", value_parser = duration, value_hint = ValueHint::Other)]
+    pub idle_timeout: Option<Duration>,
+
+    /// How long a command that was told to end may take until it is killed.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, value_hint = ValueHint::Other)]
+    pub grace: Duration,
+
+    /// The signal that tells the command to end: a name such as INT, or a number.
+    #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = signal, value_hint = ValueHint::Other)]
+    pub stop_signal: i32,
+
+    /// Who gets that signal: child (the command alone), group (its process group), tree (all that descends from it).
+    ///
+    /// What is still there when the command has ended, or when the grace is over, is killed in any case.
+    #[arg(long, value_name = "WHOM", default_value = "tree", value_parser = PossibleValuesParser::new(Target::NAMES))]
+    pub stop_target: String,
+}
+
+impl WrapArgs {
+    /// Returns the flags that set something, as the last layer of the settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        let one = |flag, key, value: &Option<String>| {
+            value.as_ref().map(|value| Flag { flag, key, values: vec![value.clone()] })
+        };
+        [
+            one("--agent", "agent", &self.agent),
+            self.emit.as_ref().map(|types| Flag { flag: "--emit", key: "emit", values: types.clone() }),
+            one("--format", "format", &self.format),
+            one("--time-zone", "time_zone", &self.time_zone),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// Reads a duration: numbers with units (`ms`, `s`, `m`, `h`, `d`), largest first; seconds without one. At most a
+/// hundred years.
+fn duration(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, f64); 5] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)];
+    const LIMIT: f64 = 100.0 * 366.0 * 86_400.0;
+    let wrong = || "a duration is written as 90s, 10m, 1h30m or 0.5s".to_owned();
+    let mut rest = text.trim();
+    let (mut seconds, mut parts) = (0.0, 0);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let unit = match &rest[..letters] {
+            "" if parts == 0 && rest.is_empty() => 1.0,
+            unit => UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?.1,
+        };
+        seconds += number * unit;
+        parts += 1;
+        rest = &rest[letters..];
+    }
+    if parts == 0 {
+        return Err(wrong());
+    }
+    if seconds > LIMIT {
+        return Err("at most 100 years are possible".to_owned());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// Reads the name or the number of a signal.
+fn signal(text: &str) -> Result<i32, String> {
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let known = [
+        ("HUP", libc::SIGHUP),
+        ("INT", libc::SIGINT),
+        ("QUIT", libc::SIGQUIT),
+        ("ABRT", libc::SIGABRT),
+        ("KILL", libc::SIGKILL),
+        ("USR1", libc::SIGUSR1),
+        ("USR2", libc::SIGUSR2),
+        ("ALRM", libc::SIGALRM),
+        ("TERM", libc::SIGTERM),
+    ];
+    known
+        .iter()
+        .find(|(word, number)| *word == name || number.to_string() == name)
+        .map(|(_, number)| *number)
+        .ok_or_else(|| format!("one of {} is possible", known.map(|(word, _)| word).join(", ")))
+}
+
+/// Where `tap --events` and `wrap --events` write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventsTarget {
     /// A file, created or appended to.
@@ -448,6 +613,53 @@ mod tests {
                 ("threads", "0".to_owned()),
             ]
         );
+    }
+
+    #[test]
+    fn durations_have_units() {
+        let seconds = |text| duration(text).map(|duration| duration.as_secs_f64()).ok();
+        for (text, value) in [
+            ("90s", 90.0),
+            ("10m", 600.0),
+            ("2h", 7200.0),
+            ("1h30m", 5400.0),
+            ("1d", 86_400.0),
+            ("250ms", 0.25),
+            ("0.5", 0.5),
+            ("30", 30.0),
+            ("0", 0.0),
+        ] {
+            assert_eq!(seconds(text), Some(value), "{text}");
+        }
+        for text in ["", "s", "-1s", "1x", "1h30", "1e9", "nan", "inf", "999999d", "..s"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        assert_eq!(signal("TERM"), Ok(libc::SIGTERM));
+        assert_eq!(signal("sigint"), Ok(libc::SIGINT));
+        assert_eq!(signal("9"), Ok(libc::SIGKILL));
+        assert!(signal("STOP").is_err() && signal("0").is_err() && signal("").is_err());
+    }
+
+    #[test]
+    fn what_follows_the_command_is_its_own() {
+        let cli = Cli::parse_from([
+            "session-doctor",
+            "wrap",
+            "--pty",
+            "never",
+            "agent",
+            "--events",
+            "x",
+            "--",
+            "-p",
+        ]);
+        let Command::Wrap(args) = cli.command else { unreachable!() };
+        assert_eq!(args.command, ["agent", "--events", "x", "--", "-p"]);
+        assert_eq!(args.events, None);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::runtime::wrap::effect::{NOT_EXECUTABLE, NOT_FOUND, TIMED_OUT, WRAPPER_FAILED};
+
 /// Why the program ended, as its parent sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -27,10 +29,14 @@ pub enum Exit {
     Io,
     /// The settings are wrong.
     Config,
+    /// `wrap`: wrapping failed.
+    Wrapper,
+    /// `wrap`: what the wrapped command ended with, or what stands for how it ended.
+    Command(u8),
 }
 
 impl Exit {
-    /// Every reason, in the order of the statuses.
+    /// Every reason that is our own, in the order of the statuses.
     pub const ALL: &[Self] = &[
         Self::Ok,
         Self::Alert,
@@ -43,6 +49,10 @@ impl Exit {
         Self::CannotCreate,
         Self::Io,
         Self::Config,
+        Self::Command(TIMED_OUT),
+        Self::Wrapper,
+        Self::Command(NOT_EXECUTABLE),
+        Self::Command(NOT_FOUND),
     ];
 
     /// Returns the status, as in sysexits(3) from 64 on.
@@ -58,6 +68,8 @@ impl Exit {
             Self::CannotCreate => 73,
             Self::Io => 74,
             Self::Config => 78,
+            Self::Wrapper => WRAPPER_FAILED,
+            Self::Command(status) => status,
         }
     }
 }

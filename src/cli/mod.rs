@@ -11,6 +11,7 @@ pub mod man;
 pub mod rules;
 pub mod schema;
 pub mod tap;
+pub mod wrap;
 
 use std::env;
 use std::ffi::OsString;
@@ -28,12 +29,18 @@ use args::{Cli, Command, Globals};
 
 /// Does what the command line says and prints what goes wrong. `args` begins with the program's own name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too; that nobody reads them is no failure.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            return match error.use_stderr() {
+                false => Exit::Ok,
+                // Every other status may be that of the command.
+                true if wrap::is_meant(&args) => Exit::Wrapper,
+                true => Exit::Usage,
+            };
         }
     };
     if let Some(color) = cli.globals.color.as_deref().and_then(Color::from_name) {
@@ -41,6 +48,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     }
     let result = match &cli.command {
         Command::Tap(args) => tap::run(args, &cli.globals),
+        Command::Wrap(args) => wrap::run(args, &cli.globals),
         Command::Explain(args) => explain::run(args, &cli.globals),
         Command::Rules(args) => rules::run(args, &cli.globals),
         Command::Schema => schema::run(),
@@ -50,7 +58,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     };
     result.unwrap_or_else(|error| {
         error.print();
-        error.kind.exit()
+        if matches!(cli.command, Command::Wrap(_)) { Exit::Wrapper } else { error.kind.exit() }
     })
 }
 

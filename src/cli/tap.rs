@@ -406,34 +406,41 @@ fn same_file(path: &Path) -> bool {
 }
 
 fn open_events(args: &TapArgs) -> Result<Output, CliError> {
-    let output = match &args.events {
-        None | Some(EventsTarget::Stdout) => return Ok(Output::stdout()),
-        // Passing on must not wait until somebody reads the events.
-        Some(EventsTarget::Path(path)) if args.pass_through && is_pipe(path) => Output::pipe(path),
-        Some(EventsTarget::Path(path)) => Output::append(path),
-        Some(EventsTarget::Fd(number)) => Output::descriptor(*number),
+    // Passing on must not wait until somebody reads the events.
+    args.events
+        .as_ref()
+        .map_or_else(|| Ok(Output::stdout()), |target| open_target(target, args.pass_through, "tap"))
+}
+
+/// Opens what events are written to. With `at_once`, a named pipe is not waited for until it has a reader.
+pub(super) fn open_target(target: &EventsTarget, at_once: bool, command: &str) -> Result<Output, CliError> {
+    let output = match target {
+        EventsTarget::Stdout => return Ok(Output::stdout()),
+        EventsTarget::Path(path) if at_once && is_pipe(path) => Output::pipe(path),
+        EventsTarget::Path(path) => Output::append(path),
+        EventsTarget::Fd(number) => Output::descriptor(*number),
     };
-    let name = events_name(args).unwrap_or_default();
+    let name = target_name(target).unwrap_or_default();
     output.map_err(|error| {
-        let hint = match (&args.events, error.kind()) {
-            (Some(EventsTarget::Fd(number)), io::ErrorKind::NotFound) => {
-                format!("open it in the shell: session-doctor tap … {number}>events.jsonl")
+        let hint = match (target, error.kind()) {
+            (EventsTarget::Fd(number), io::ErrorKind::NotFound) => {
+                format!("open it in the shell: session-doctor {command} … {number}>events.jsonl")
             }
-            (Some(EventsTarget::Fd(number)), _) => format!("open it for writing: {number}>events.jsonl"),
-            (Some(EventsTarget::Path(path)), io::ErrorKind::IsADirectory) => {
+            (EventsTarget::Fd(number), _) => format!("open it for writing: {number}>events.jsonl"),
+            (EventsTarget::Path(path), io::ErrorKind::IsADirectory) => {
                 format!("name a file in it: --events {}", path.join("events.jsonl").display())
             }
-            (Some(EventsTarget::Path(path)), io::ErrorKind::NotFound) => {
+            (EventsTarget::Path(path), io::ErrorKind::NotFound) => {
                 let folder = path.parent().filter(|folder| *folder != Path::new(""));
                 format!("make the folder first: mkdir -p {}", folder.unwrap_or(Path::new(".")).display())
             }
-            (Some(EventsTarget::Path(path)), _) if is_socket(path) => {
+            (EventsTarget::Path(path), _) if is_socket(path) => {
                 "a socket cannot be opened by its name; connect to it and hand over the descriptor: --events fd:3"
                     .to_owned()
             }
             _ => "name a file that you may write to".to_owned(),
         };
-        let closed = matches!(args.events, Some(EventsTarget::Fd(_))) && error.kind() == io::ErrorKind::NotFound;
+        let closed = matches!(target, EventsTarget::Fd(_)) && error.kind() == io::ErrorKind::NotFound;
         let cause = if closed { "it is not open".to_owned() } else { os_words(&error).to_string() };
         CliError::new(Kind::CannotCreate, format!("open {name} for events")).cause(cause).hint(hint)
     })
@@ -441,7 +448,11 @@ fn open_events(args: &TapArgs) -> Result<Output, CliError> {
 
 /// How messages name what the events are written to; `None`: standard output.
 fn events_name(args: &TapArgs) -> Option<String> {
-    match args.events.as_ref()? {
+    target_name(args.events.as_ref()?)
+}
+
+fn target_name(target: &EventsTarget) -> Option<String> {
+    match target {
         EventsTarget::Stdout => None,
         EventsTarget::Path(path) => Some(shown(path)),
         EventsTarget::Fd(number) => Some(format!("file descriptor {number}")),
@@ -488,7 +499,8 @@ pub(super) fn resolve_form(settings: &Settings, stdout: &io::Stdout) -> Form {
     resolve(settings, stdout.is_terminal())
 }
 
-fn resolve(settings: &Settings, terminal: bool) -> Form {
+/// Returns the form of events for something that is a terminal or is none.
+pub(super) fn resolve(settings: &Settings, terminal: bool) -> Form {
     let color = match settings.color {
         Color::Always => true,
         Color::Never => false,

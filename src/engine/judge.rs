@@ -256,7 +256,7 @@ impl Core {
         out: &mut dyn FnMut(Event),
     ) {
         let Some((class, at)) = self.tracks[index].last_incident() else { return };
-        if line.saturating_sub(at) > RETRY_REACH {
+        if (line + self.lines_elsewhere).saturating_sub(at) > RETRY_REACH {
             return;
         }
         self.tracks[index].retrying(moment, &self.options.policy, out);
@@ -484,11 +484,16 @@ impl Core {
 
     // ------------------------------------------------------------------------------------------ the end
 
-    pub(super) fn finish(&mut self, now: Timestamp, lines: u64, bytes: u64, out: &mut dyn FnMut(Event)) {
+    /// Reads what was held back of the stream.
+    pub(super) fn let_go(&mut self, now: Timestamp, out: &mut dyn FnMut(Event)) {
         if self.documents.is_open() {
             self.release_document(now, out);
         }
         self.settle_wrapped(now, out);
+    }
+
+    pub(super) fn finish(&mut self, now: Timestamp, lines: u64, bytes: u64, out: &mut dyn FnMut(Event)) {
+        self.let_go(now, out);
         let moment = self.moment(now, None, None);
         let policy = &self.options.policy;
         let alerts = &mut self.summary.alerts;
@@ -498,10 +503,10 @@ impl Core {
             if track.parent.as_ref().is_some_and(|parent| heard[index..].contains(parent)) {
                 continue;
             }
-            track.end(&moment, lines, policy, &mut counting(alerts, out));
+            track.end(&moment, lines + self.lines_elsewhere, policy, &mut counting(alerts, out));
         }
-        self.summary.lines = lines - self.skipped.0;
-        self.summary.bytes = bytes - self.skipped.1;
+        self.summary.lines += lines - self.skipped.0;
+        self.summary.bytes += bytes - self.skipped.1;
         self.summary.verdict = self.tracks.iter().map(|track| track.health).max();
         self.summary.duration_sec = self
             .first_time

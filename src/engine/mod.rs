@@ -92,6 +92,8 @@ pub struct Doctor {
     decoder: Decoder,
     framer: Framer,
     core: Core,
+    /// The other stream of the same session.
+    second: Option<Box<(Framer, Core)>>,
 }
 
 impl Doctor {
@@ -102,7 +104,50 @@ impl Doctor {
             decoder: Decoder::default(),
             framer: Framer::new(options.line_limit),
             core: Core::new(options, name, seed),
+            second: None,
         }
+    }
+
+    /// Adds a second stream of the same session, of this name: standard error beside standard output. Each is decoded
+    /// for itself; what they tell of is one session's.
+    #[must_use]
+    pub fn with_second(mut self, name: &str) -> Self {
+        let options = Arc::clone(&self.core.options);
+        let framer = Framer::new(options.line_limit);
+        self.second = Some(Box::new((framer, Core::new(options, name, ""))));
+        self.core.summary.sources = 2;
+        self
+    }
+
+    /// Takes the next bytes of the second stream, which arrived at `now`. Without a second stream they are the
+    /// first's.
+    pub fn feed_second(&mut self, now: Timestamp, chunk: &[u8], out: &mut dyn FnMut(Event)) {
+        if self.second.is_none() {
+            return self.feed(now, chunk, out);
+        }
+        self.on_second(|framer, core| framer.push(chunk, |block| take(core, now, block, out)));
+    }
+
+    /// Works on the second stream, which has the session as long as that takes.
+    fn on_second(&mut self, work: impl FnOnce(&mut Framer, &mut Core)) {
+        let Some(mut second) = self.second.take() else { return };
+        let (framer, core) = &mut *second;
+        core.lines_elsewhere = self.framer.position().0;
+        core.exchange_session(&mut self.core);
+        work(framer, core);
+        self.core.exchange_session(core);
+        self.core.lines_elsewhere = framer.position().0;
+        self.second = Some(second);
+    }
+
+    /// Returns the id of the session that the stream is in now.
+    pub fn session(&self) -> &str {
+        &self.core.session
+    }
+
+    /// Returns the name of the format, or `unknown`.
+    pub fn agent(&self) -> &'static str {
+        self.core.agent
     }
 
     /// Says when the source was last written. What a record without a time tells of happened then, or before: an old
@@ -136,6 +181,10 @@ impl Doctor {
         if self.core.wrapped_deadline.is_some_and(|deadline| now >= deadline) {
             self.core.settle_wrapped(now, out);
         }
+        let second = self.second.as_ref().and_then(|second| second.1.wrapped_deadline);
+        if second.is_some_and(|deadline| now >= deadline) {
+            self.on_second(|_, core| core.settle_wrapped(now, out));
+        }
         self.core.tick(now, out);
     }
 
@@ -143,11 +192,19 @@ impl Doctor {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let policy = &self.core.options.policy;
         let quiet = self.core.tracks.iter().filter_map(|track| track.next_deadline(policy)).min();
-        [quiet, self.core.wrapped_deadline].into_iter().flatten().min()
+        let second = self.second.as_ref().and_then(|second| second.1.wrapped_deadline);
+        [quiet, self.core.wrapped_deadline, second].into_iter().flatten().min()
     }
 
     /// Says that the source ended at `now`: a last line without line end is read, and the summary is told.
     pub fn finish(&mut self, now: Timestamp, out: &mut dyn FnMut(Event)) {
+        self.on_second(|framer, core| {
+            framer.finish(|block| take(core, now, block, out));
+            core.let_go(now, out);
+            let (lines, bytes) = framer.position();
+            core.summary.lines = lines;
+            core.summary.bytes = bytes;
+        });
         let core = &mut self.core;
         let rest = self.decoder.finish();
         self.framer.push(&rest, |block| take(core, now, block, out));
@@ -268,6 +325,56 @@ mod tests {
         let (found, (.., undecoded), _) =
             read(b"\0\0\0\0API Error: 529 Overloaded\nAPI Error: 529 Overloaded\n");
         assert_eq!((found, undecoded), (vec![(2, Class::Overloaded)], 1));
+    }
+
+    /// Feeds a doctor of two streams; the events that are told.
+    fn two_streams(chunks: &[(bool, &str)]) -> Vec<Event> {
+        let mut doctor = Doctor::new(Arc::new(Options::new()), "stdout", "t").with_second("stderr");
+        let mut events = Vec::new();
+        let now = Timestamp::from_micros(0);
+        for (second, chunk) in chunks {
+            let out = &mut |event| events.push(event);
+            if *second {
+                doctor.feed_second(now, chunk.as_bytes(), out);
+            } else {
+                doctor.feed(now, chunk.as_bytes(), out);
+            }
+        }
+        doctor.finish(now, &mut |event| events.push(event));
+        events
+    }
+
+    const INIT: &str = concat!(
+        r#"{"type":"system","subtype":"init","cwd":"/srv","session_id":"11111111-1111-4111-8111-111111111111","model":"m","uuid":"u2"}"#,
+        "\n"
+    );
+    const WORKS: &str = concat!(
+        r#"{"type":"assistant","message":{"id":"m2","role":"assistant","model":"m","content":[{"type":"text","text":"ho"}]},"parent_tool_use_id":null,"uuid":"u3","session_id":"11111111-1111-4111-8111-111111111111"}"#,
+        "\n"
+    );
+
+    #[test]
+    fn what_one_stream_tells_of_belongs_to_the_session_that_the_other_named() {
+        let events =
+            two_streams(&[(false, INIT), (true, "API Error: 529 Overl"), (false, "\n"), (true, "oaded\n")]);
+        let finding = events.iter().find(|event| matches!(event.body, EventBody::Finding(_))).unwrap();
+        assert_eq!(finding.session, "11111111-1111-4111-8111-111111111111");
+        let place = finding.source.as_ref().unwrap();
+        assert_eq!((&*place.name, place.line, place.offset), ("stderr", 1, 0));
+        let summary = summary(&events);
+        assert_eq!((summary.sources, summary.lines), (2, 3));
+        let started = events.iter().filter(|event| matches!(event.body, EventBody::SessionStarted(_)));
+        assert_eq!(started.count(), 1);
+    }
+
+    #[test]
+    fn an_agent_that_goes_on_in_one_stream_has_not_ended_on_what_the_other_said() {
+        let alerts = |events: &[Event]| {
+            events.iter().filter(|event| matches!(event.body, EventBody::Alert(_))).count()
+        };
+        let failure = (true, "API Error: Connection error.\n");
+        assert_eq!(alerts(&two_streams(&[(false, INIT), failure])), 1);
+        assert_eq!(alerts(&two_streams(&[(false, INIT), failure, (false, WORKS)])), 0);
     }
 
     /// The findings, as line, class and words, in the order of their lines.

@@ -23,6 +23,16 @@ pub struct Moment {
     pub place: Option<SourcePlace>,
     /// The format's name.
     pub agent: &'static str,
+    /// How many lines the other streams of the session had by then.
+    pub lines_elsewhere: u64,
+}
+
+impl Moment {
+    /// Returns the line, counted over all streams of the session: what lies between two lines of one may stand in
+    /// another.
+    pub fn line(&self) -> u64 {
+        self.place.as_ref().map_or(0, |place| place.line + self.lines_elsewhere)
+    }
 }
 
 /// One watched conversation.
@@ -178,7 +188,7 @@ impl Track {
             Class::Interrupted => self.answered(moment, policy, out),
             _ => {}
         }
-        let line = moment.place.as_ref().map_or(0, |place| place.line);
+        let line = moment.line();
         let restates = self.restates(&finding, line, moment.time, ends);
         let time = self.event_time(moment);
         self.lag = moment.now.as_micros().saturating_sub(time.as_micros());
@@ -456,6 +466,7 @@ impl Track {
             .part(to.name().as_bytes())
             .number(self.health_changes)
             .finish("h-");
-        out(self.event(moment, id, EventBody::Status(Status { from, to, reason, basis })));
+        let status = Status { from: from.into(), to: to.into(), reason, basis, process: None };
+        out(self.event(moment, id, EventBody::Status(status)));
     }
 }

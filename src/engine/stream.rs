@@ -78,6 +78,8 @@ pub(super) struct Core {
     pub(super) summary: Summary,
     /// The lines and bytes in front of what was read, which the summary does not count.
     pub(super) skipped: (u64, u64),
+    /// How many lines the other streams of the session have had.
+    pub(super) lines_elsewhere: u64,
     pub(super) hits: Vec<usize>,
     pub(super) explanations: Option<Vec<Explanation>>,
 }
@@ -104,11 +106,27 @@ impl Core {
             last_time: None,
             summary: Summary { sources: 1, ..Summary::default() },
             skipped: (0, 0),
+            lines_elsewhere: 0,
             hits: Vec::new(),
             explanations: None,
             name: name.into(),
             written: None,
             options,
+        }
+    }
+
+    /// Exchanges what belongs to the session, and not to one of its streams, with the core of another stream.
+    pub(super) fn exchange_session(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.tracks, &mut other.tracks);
+        std::mem::swap(&mut self.session, &mut other.session);
+        std::mem::swap(&mut self.named, &mut other.named);
+        std::mem::swap(&mut self.named_as, &mut other.named_as);
+        std::mem::swap(&mut self.first_time, &mut other.first_time);
+        std::mem::swap(&mut self.last_time, &mut other.last_time);
+        std::mem::swap(&mut self.summary, &mut other.summary);
+        // Whose words they are is known as soon as one stream says it.
+        if self.active.is_none() && self.agent == "unknown" {
+            self.agent = other.agent;
         }
     }
 
@@ -120,7 +138,7 @@ impl Core {
     ) -> Moment {
         let place = place.map(|(line, offset)| SourcePlace { name: Arc::clone(&self.name), line, offset });
         let latest = self.written.map_or(now, |written| written.min(now));
-        Moment { now, latest, time, place, agent: self.agent }
+        Moment { now, latest, time, place, agent: self.agent, lines_elsewhere: self.lines_elsewhere }
     }
 
     pub(super) fn block(&mut self, now: Timestamp, block: Block<'_>, out: &mut dyn FnMut(Event)) {

@@ -174,3 +174,23 @@ vocabulary! {
         Halted = "halted",
     }
 }
+
+vocabulary! {
+    /// How far the run of a wrapped agent is, as `status` events tell it.
+    Life {
+        /// Not started yet.
+        Pending = "pending",
+        /// Started, and nothing was heard of it yet.
+        Booting = "booting",
+        /// It says something.
+        Running = "running",
+        /// It ended well: its status is 0.
+        Done = "done",
+        /// It ended with another status, by a signal, or could not be started.
+        Failed = "failed",
+        /// It is over, and how it ended is not known.
+        Exited = "exited",
+        /// It was made to end: by a time limit, or by a signal to session-doctor.
+        Stopped = "stopped",
+    }
+}

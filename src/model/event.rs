@@ -9,7 +9,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::class::{Basis, Class, Health, Level, Origin, Severity, Strategy};
+use super::class::{Basis, Class, Health, Level, Life, Origin, Severity, Strategy};
 use super::time::Timestamp;
 
 /// The version of the wire format.
@@ -146,7 +146,7 @@ bodies! {
     Alert(Alert) = "alert",
     /// What should be done.
     Decision(Decision) = "decision",
-    /// The health of a session changed.
+    /// The health of a session changed, or how far its run is.
     Status(Status) = "status",
     /// The end of a source.
     Summary(Summary) = "summary",
@@ -250,18 +250,62 @@ pub struct Decision {
     pub acted: bool,
 }
 
-/// A change of a session's health.
+/// What a status event speaks of: the health of a session, or how far its run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub enum Condition {
+    /// Its health.
+    Health(Health),
+    /// How far the run of a wrapped agent is.
+    Life(Life),
+}
+
+impl From<Health> for Condition {
+    fn from(health: Health) -> Self {
+        Self::Health(health)
+    }
+}
+
+impl From<Life> for Condition {
+    fn from(life: Life) -> Self {
+        Self::Life(life)
+    }
+}
+
+/// A change of a session's health, or of how far its run is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct Status {
     /// What it was.
-    pub from: Health,
+    pub from: Condition,
     /// What it is.
-    pub to: Health,
+    pub to: Condition,
     /// Why, as a sentence.
     pub reason: String,
     /// How it was reached.
     pub basis: Basis,
+    /// Of a run: the process.
+    #[serde(flatten)]
+    pub process: Option<ProcessFacts>,
+}
+
+/// What is known of the process of a wrapped agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+pub struct ProcessFacts {
+    /// Its number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// The status that it ended with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_status: Option<u8>,
+    /// The signal that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_signal: Option<i32>,
+    /// How many processes it left behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_behind: Option<u64>,
 }
 
 /// What a source held.

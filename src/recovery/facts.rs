@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::event::{Event, EventBody};
+use crate::model::event::{Condition, Event, EventBody};
 use crate::model::record::{Body, Lifecycle, Record, Role};
 use crate::model::{Basis, Class, Health, Level, Timestamp};
 
@@ -152,7 +152,7 @@ impl Facts {
                 };
                 self.alerted(act);
             }
-            EventBody::Status(status) if status.to == Health::Ok => self.worked(at),
+            EventBody::Status(status) if status.to == Condition::Health(Health::Ok) => self.worked(at),
             EventBody::Alert(_) | EventBody::Decision(_) | EventBody::Status(_) | EventBody::Summary(_) => {}
         }
     }

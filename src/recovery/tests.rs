@@ -938,10 +938,11 @@ fn the_events_of_the_engine_are_the_facts() {
     );
 
     let status = Status {
-        from: Health::Error,
-        to: Health::Ok,
+        from: Health::Error.into(),
+        to: Health::Ok.into(),
         reason: "the agent works again".to_owned(),
         basis: Basis::Asserted,
+        process: None,
     };
     facts.event(Source::Stdout, &event(3, EventBody::Status(status)));
     assert_eq!(facts.decisive(false, BEGIN.plus_seconds(3)), None, "work refutes it");

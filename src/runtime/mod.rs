@@ -5,6 +5,7 @@ pub mod follow;
 pub mod live;
 pub mod scan;
 pub mod signals;
+pub mod wrap;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -53,7 +54,12 @@ pub struct Watch<'t> {
 impl<'t> Watch<'t> {
     /// Begins to watch a source.
     pub fn new(options: Arc<Options>, name: &str, seed: &str, telling: &'t Telling) -> Self {
-        Self { doctor: Some(Doctor::new(options, name, seed)), telling, tally: Tally::default() }
+        Self::over(Doctor::new(options, name, seed), telling)
+    }
+
+    /// Begins to watch with this doctor.
+    pub fn over(doctor: Doctor, telling: &'t Telling) -> Self {
+        Self { doctor: Some(doctor), telling, tally: Tally::default() }
     }
 
     /// Lets the doctor do something, and appends what is told to `lines`.

@@ -26,6 +26,11 @@ impl Patient<BorrowedFd<'static>> {
     pub fn stdout() -> Self {
         Self(rustix::stdio::stdout())
     }
+
+    /// Returns standard error, unbuffered.
+    pub fn stderr() -> Self {
+        Self(rustix::stdio::stderr())
+    }
 }
 
 impl<F: AsFd> Write for Patient<F> {
@@ -62,6 +67,13 @@ impl Output {
         let stdout = io::stdout();
         let (waits, terminal) = (is_waited_for(&stdout), stdout.is_terminal());
         Self::over(Box::new(Patient::stdout()), waits, terminal)
+    }
+
+    /// Returns standard error.
+    pub fn stderr() -> Self {
+        let stderr = io::stderr();
+        let (waits, terminal) = (is_waited_for(&stderr), stderr.is_terminal());
+        Self::over(Box::new(Patient::stderr()), waits, terminal)
     }
 
     /// Opens a file to append to; creates it for its owner alone (mode 0600).

@@ -5,8 +5,8 @@ use std::io::Write;
 use anstyle::{AnsiColor, Color, Style};
 
 use super::Render;
-use crate::model::event::{Alert, Decision, Finding, Session, SourcePlace, Status, Summary};
-use crate::model::{Event, EventBody, Health, Level, Severity, Strategy, Timestamp};
+use crate::model::event::{Alert, Condition, Decision, Finding, Session, SourcePlace, Status, Summary};
+use crate::model::{Event, EventBody, Health, Level, Life, Severity, Strategy, Timestamp};
 
 /// Writes events for people. All text from agents was stripped of control characters when the event was made.
 pub(super) struct Text {
@@ -46,6 +46,15 @@ fn health_style(health: Health) -> Style {
         Health::Warn => ink(AnsiColor::Yellow),
         Health::Error => ink(AnsiColor::Red),
         Health::Halted => ink(AnsiColor::Red).bold(),
+    }
+}
+
+fn life_style(life: Life) -> Style {
+    match life {
+        Life::Pending | Life::Booting | Life::Running => Style::new(),
+        Life::Done => ink(AnsiColor::Green),
+        Life::Stopped | Life::Exited => ink(AnsiColor::Yellow),
+        Life::Failed => ink(AnsiColor::Red),
     }
 }
 
@@ -129,12 +138,12 @@ impl Text {
     }
 
     fn status(&self, status: &Status) -> String {
-        format!(
-            "health {} -> {}: {}",
-            self.paint(health_style(status.from), status.from),
-            self.paint(health_style(status.to), status.to),
-            status.reason
-        )
+        let word = |condition| match condition {
+            Condition::Health(health) => self.paint(health_style(health), health),
+            Condition::Life(life) => self.paint(life_style(life), life),
+        };
+        let what = if matches!(status.to, Condition::Health(_)) { "health" } else { "run" };
+        format!("{what} {} -> {}: {}", word(status.from), word(status.to), status.reason)
     }
 
     fn summary(&self, event: &Event, summary: &Summary) -> String {

@@ -1,0 +1,420 @@
+//! The engine beside the run: takes copies of what was passed on, on a thread of its own, and tells events. Whatever
+//! happens here, what passes through does not wait for it.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+
+use super::effect::Change;
+use super::input::{Input, Post, Stream};
+use crate::child::caught::without_signals;
+use crate::engine::{Doctor, Options, framing};
+use crate::model::event::{Condition, Status};
+use crate::model::id::IdBuilder;
+use crate::model::{Event, EventBody, Timestamp};
+use crate::runtime::{Telling, Watch, clock};
+use crate::sink::queue::Queue;
+
+/// How many bytes may wait for the engine.
+const BACKLOG: usize = 8 << 20;
+
+/// How long a child that says more than the engine can read is slowed down, as by any reader. After that, what it says
+/// is not looked at until the engine has caught up.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the end of the run waits for the engine.
+const LAST_WAIT: Duration = Duration::from_secs(5);
+
+/// What the watcher is given.
+enum Given {
+    /// Bytes of a stream, and when they came.
+    Bytes { stream: Stream, bytes: Vec<u8>, now: Timestamp },
+    /// Bytes of a stream are missing here.
+    Gap { stream: Stream },
+    /// The run has changed.
+    Change(Change),
+    /// The run is over.
+    End,
+}
+
+/// The way of copies to the engine. What is behind is waited for a little, and then left behind.
+#[derive(Clone)]
+pub struct Feed {
+    given: Sender<Given>,
+    waiting: Arc<AtomicUsize>,
+    unseen: Arc<AtomicU64>,
+    /// Which streams have something missing at their end, and it was said.
+    in_gap: Arc<[AtomicBool; 3]>,
+    /// Since when it has been behind without having caught up with more than half of it.
+    behind: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Feed {
+    /// Hands over a copy.
+    pub fn offer(&self, stream: Stream, bytes: &[u8]) {
+        let in_gap = &self.in_gap[stream as usize];
+        let limit = if in_gap.load(Ordering::Relaxed) { BACKLOG / 2 } else { BACKLOG };
+        if self.waiting.load(Ordering::Relaxed) > limit && (limit < BACKLOG || !self.catches_up()) {
+            self.unseen.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            if !in_gap.swap(true, Ordering::Relaxed) {
+                let _ = self.given.send(Given::Gap { stream });
+            }
+            return;
+        }
+        in_gap.store(false, Ordering::Relaxed);
+        if self.waiting.load(Ordering::Relaxed) < BACKLOG / 2 {
+            self.caught_up();
+        }
+        self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
+        let _ = self.given.send(Given::Bytes { stream, bytes: bytes.to_vec(), now: clock::now() });
+    }
+
+    /// Waits for the engine to catch up; returns whether it did.
+    fn catches_up(&self) -> bool {
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *behind.get_or_insert_with(Instant::now);
+        drop(behind);
+        while since.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(1));
+            if self.waiting.load(Ordering::Relaxed) <= BACKLOG {
+                return true;
+            }
+        }
+        self.caught_up();
+        false
+    }
+
+    fn caught_up(&self) {
+        *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Tells a change of the run, in order with what was said before it.
+    pub fn change(&self, change: Change) {
+        let _ = self.given.send(Given::Change(change));
+    }
+}
+
+/// What came out of watching.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How many bytes the engine was too far behind to look at.
+    pub unseen: u64,
+    /// How many events nobody took in time, at least.
+    pub dropped: u64,
+    /// Whether the engine failed.
+    pub engine_failed: bool,
+    /// Whether it had not looked at everything when it was not waited for any more.
+    pub unfinished: bool,
+    /// Why the events could not be written.
+    pub events_failed: Option<io::Error>,
+}
+
+/// The engine at work.
+pub struct Watcher {
+    feed: Feed,
+    done: Receiver<Report>,
+}
+
+impl Watcher {
+    /// Begins. With two `streams` they are of one session. What is told goes to `events`, and alerts, decisions and
+    /// changes of status to `post`.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn start(
+        options: Arc<Options>,
+        streams: &[Stream],
+        telling: Telling,
+        events: Option<Queue>,
+        post: Post,
+    ) -> io::Result<Self> {
+        let (given, take) = unbounded();
+        let (tell_done, done) = bounded(1);
+        let feed = Feed {
+            given,
+            waiting: Arc::new(AtomicUsize::new(0)),
+            unseen: Arc::new(AtomicU64::new(0)),
+            in_gap: Arc::default(),
+            behind: Arc::default(),
+        };
+        let waiting = Arc::clone(&feed.waiting);
+        let first = streams.first().copied().unwrap_or(Stream::Stdout);
+        let second = streams.get(1).copied();
+        without_signals(|| {
+            thread::Builder::new().name("engine".to_owned()).spawn(move || {
+                let seed = format!("wrap\n{}\n{}", clock::now().as_micros(), std::process::id());
+                let mut doctor = Doctor::new(options, first.name(), &seed);
+                if let Some(second) = second {
+                    doctor = doctor.with_second(second.name());
+                }
+                let session = doctor.session().to_owned();
+                let mut desk = Desk {
+                    watch: Watch::over(doctor, &telling),
+                    telling: &telling,
+                    second,
+                    events,
+                    post,
+                    session,
+                    agent: "unknown",
+                    changes: 0,
+                    lines: Vec::new(),
+                    // Where the rest of a line is missing, its end is not to be taken for a line.
+                    cut: [false; 2],
+                    report: Report::default(),
+                    told_dropped: 0,
+                };
+                desk.work(&take, &waiting);
+                let _ = tell_done.send(desk.close());
+            })
+        })?;
+        Ok(Self { feed, done })
+    }
+
+    /// Returns the way of copies to the engine.
+    pub fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
+    /// Ends the watching: what was handed over is still looked at, but not for ever.
+    pub fn finish(self) -> Report {
+        let _ = self.feed.given.send(Given::End);
+        let mut report = self.done.recv_timeout(LAST_WAIT).unwrap_or(Report {
+            // It ends with the process.
+            unfinished: true,
+            ..Report::default()
+        });
+        report.unseen = self.feed.unseen.load(Ordering::Relaxed);
+        report
+    }
+}
+
+/// Where bytes become events.
+struct Desk<'t> {
+    watch: Watch<'t>,
+    telling: &'t Telling,
+    second: Option<Stream>,
+    events: Option<Queue>,
+    post: Post,
+    session: String,
+    agent: &'static str,
+    changes: u64,
+    lines: Vec<u8>,
+    cut: [bool; 2],
+    report: Report,
+    told_dropped: u64,
+}
+
+impl Desk<'_> {
+    fn work(&mut self, take: &Receiver<Given>, waiting: &AtomicUsize) {
+        loop {
+            let wait = self.watch.next_deadline().map(|deadline| {
+                let micros = deadline.as_micros().saturating_sub(clock::now().as_micros());
+                Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+            });
+            let given = match wait {
+                Some(wait) => take.recv_timeout(wait),
+                None => take.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match given {
+                Ok(Given::Bytes { stream, bytes, now }) => {
+                    self.bytes(stream, &bytes, now);
+                    waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+                }
+                Ok(Given::Gap { stream }) => self.gap(stream),
+                Ok(Given::Change(change)) => self.change(change),
+                Err(RecvTimeoutError::Timeout) => {
+                    let now = clock::now();
+                    self.run(|doctor, out| doctor.tick(now, out));
+                }
+                Ok(Given::End) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.hand_over();
+        }
+    }
+
+    fn bytes(&mut self, stream: Stream, bytes: &[u8], now: Timestamp) {
+        let is_second = Some(stream) == self.second;
+        let mut bytes = bytes;
+        if self.cut[usize::from(is_second)] {
+            // The end of a line whose beginning nobody saw says nothing.
+            let Some(end) = memchr::memchr(b'\n', bytes) else { return };
+            bytes = &bytes[end + 1..];
+            self.cut[usize::from(is_second)] = false;
+        }
+        self.run(
+            |doctor, out| {
+                if is_second { doctor.feed_second(now, bytes, out) } else { doctor.feed(now, bytes, out) }
+            },
+        );
+    }
+
+    fn gap(&mut self, stream: Stream) {
+        let is_second = Some(stream) == self.second;
+        if !std::mem::replace(&mut self.cut[usize::from(is_second)], true) {
+            let now = clock::now();
+            self.run(|doctor, out| {
+                if is_second { doctor.feed_second(now, b"\n", out) } else { doctor.feed(now, b"\n", out) }
+            });
+        }
+    }
+
+    fn run(&mut self, work: impl FnOnce(&mut Doctor, &mut dyn FnMut(Event))) {
+        let (post, session, agent) = (&self.post, &mut self.session, &mut self.agent);
+        let ran = self.watch.run(&mut self.lines, |doctor, out| {
+            work(doctor, &mut |event| {
+                if matches!(event.body, EventBody::Alert(_) | EventBody::Decision(_) | EventBody::Status(_)) {
+                    post.send(Input::Told(Box::new(event.clone())));
+                }
+                out(event);
+            });
+            if doctor.session() != session.as_str() {
+                doctor.session().clone_into(session);
+            }
+            *agent = doctor.agent();
+        });
+        self.report.engine_failed |= ran.is_err();
+    }
+
+    fn change(&mut self, change: Change) {
+        self.changes += 1;
+        let id = IdBuilder::new("life")
+            .part(self.session.as_bytes())
+            .part(change.to.name().as_bytes())
+            .number(self.changes)
+            .finish("h-");
+        let event = Event {
+            id,
+            session: self.session.clone(),
+            parent_session: None,
+            agent: self.agent.to_owned(),
+            time: None,
+            observed_time: clock::now(),
+            source: None,
+            body: EventBody::Status(Status {
+                from: Condition::Life(change.from),
+                to: Condition::Life(change.to),
+                reason: change.reason,
+                basis: change.basis,
+                process: Some(change.process),
+            }),
+        };
+        if self.telling.emit.is_empty() || self.telling.emit.contains(&event.event_type()) {
+            self.telling.render.render(&event, &mut self.lines);
+        }
+    }
+
+    /// Gives what was told to the queue, which drops it if it is full.
+    fn hand_over(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
+        if lines.is_empty() {
+            return;
+        }
+        let Some(queue) = &self.events else { return };
+        let count = framing::count_lines(&lines);
+        if !queue.offer(lines) {
+            self.report.dropped += count;
+            let untold = self.report.dropped - self.told_dropped;
+            let mut nothing = Vec::new();
+            let _ = self.watch.run(&mut nothing, |doctor, _| doctor.note_dropped(untold));
+            self.told_dropped = self.report.dropped;
+        }
+    }
+
+    fn close(mut self) -> Report {
+        let now = clock::now();
+        self.run(|doctor, out| doctor.finish(now, out));
+        let lines = std::mem::take(&mut self.lines);
+        if let Some(queue) = self.events.take() {
+            let count = framing::count_lines(&lines);
+            match queue.close(lines) {
+                Ok(true) => {}
+                Ok(false) => self.report.dropped += count.max(1),
+                Err(error) => self.report.events_failed = Some(error),
+            }
+        }
+        self.report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::wrap::input::Mailbox;
+    use crate::sink::{Form, renderer};
+
+    fn feed() -> (Feed, Receiver<Given>) {
+        let (given, take) = unbounded();
+        let feed = Feed {
+            given,
+            waiting: Arc::default(),
+            unseen: Arc::default(),
+            in_gap: Arc::default(),
+            behind: Arc::default(),
+        };
+        (feed, take)
+    }
+
+    #[test]
+    fn an_engine_that_stands_still_is_left_behind() {
+        let (feed, take) = feed();
+        let chunk = vec![b'x'; 1 << 20];
+        let began = Instant::now();
+        for _ in 0..64 {
+            feed.offer(Stream::Stdout, &chunk);
+        }
+        assert!(began.elapsed() < 20 * PATIENCE, "the wait is no longer than once");
+        let given: Vec<Given> = take.try_iter().collect();
+        let gaps = given.iter().filter(|given| matches!(given, Given::Gap { .. })).count();
+        assert_eq!((given.len() - gaps, gaps), (9, 1));
+        assert_eq!(feed.unseen.load(Ordering::Relaxed), 55 << 20);
+    }
+
+    #[test]
+    fn after_a_gap_nothing_is_read_from_the_middle_of_a_line() {
+        let telling = || Telling { render: renderer(Form::Json), emit: Vec::new() };
+        let (mailbox, post) = Mailbox::new();
+        let streams = [Stream::Stdout];
+        let watcher = Watcher::start(Arc::new(Options::new()), &streams, telling(), None, post).unwrap();
+        let give = |given| watcher.feed().given.send(given).unwrap();
+        let bytes = |text: &str| Given::Bytes {
+            stream: Stream::Stdout,
+            bytes: text.into(),
+            now: Timestamp::from_micros(0),
+        };
+        give(bytes("the output of a to"));
+        give(Given::Gap { stream: Stream::Stdout });
+        give(bytes("Invalid API key · Please run /login\n"));
+        give(bytes("all is well\n"));
+        let report = watcher.finish();
+        assert!(!report.engine_failed && !report.unfinished);
+        assert!(mailbox.take().is_none(), "nothing is told");
+    }
+
+    #[test]
+    fn a_panic_of_the_engine_is_told_and_ends_nothing() {
+        let telling = Telling { render: renderer(Form::Json), emit: Vec::new() };
+        let (_mailbox, post) = Mailbox::new();
+        let doctor = Doctor::new(Arc::new(Options::new()), "stdout", "seed");
+        let mut desk = Desk {
+            watch: Watch::over(doctor, &telling),
+            telling: &telling,
+            second: None,
+            events: None,
+            post,
+            session: String::new(),
+            agent: "unknown",
+            changes: 0,
+            lines: Vec::new(),
+            cut: [false; 2],
+            report: Report::default(),
+            told_dropped: 0,
+        };
+        desk.run(|_, _| panic!("a mistake"));
+        desk.bytes(Stream::Stdout, b"goes on\n", Timestamp::from_micros(0));
+        assert!(desk.close().engine_failed);
+    }
+}
