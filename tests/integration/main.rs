@@ -17,3 +17,5 @@ mod support;
 mod tap;
 mod transcripts;
 mod wire;
+mod wrap;
+mod wrap_terminal;
