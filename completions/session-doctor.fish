@@ -31,6 +31,7 @@ never\t''"
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -s V -l version -d 'Print version'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "tap" -d 'Read agents\' output from standard input, files or directories, and write events'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "wrap" -d 'Run a command and watch it, changing nothing that it or anybody else could notice'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "explain" -d 'Tell what one line is taken for, and why'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "rules" -d 'List, check and test the rules, those of the program and your own'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "schema" -d 'Print the JSON Schema of the events'
@@ -86,6 +87,55 @@ complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l pa
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l no-progress -d 'Do not show on a terminal how far it is'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l rule-stats -d 'Tell on standard error, at the end, how often each rule was tried and decided, on how many bytes, and how long that took'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l events -d 'Append events to this file, or write them to an open file descriptor (fd:3) or to standard output (-)' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l emit -d 'Write only these types of events' -r -f -a "session_started\t''
+session_updated\t''
+finding\t''
+alert\t''
+decision\t''
+status\t''
+summary\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l format -d 'How to write events: json (one object a line), text, auto (text on a terminal)' -r -f -a "auto\t''
+json\t''
+text\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l agent -d 'Whose output it is; auto tells by the bytes' -r -f -a "auto\t''
+hook\t''
+opencode\t''
+copilot\t''
+amp\t''
+cursor\t''
+goose\t''
+pi\t''
+qwen\t''
+claude\t''
+codex\t''
+gemini\t''
+mini\t''
+swe_agent\t''
+openhands\t''
+aider\t''
+markdown\t''
+harness\t''
+generic\t''
+plain\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l time-zone -d 'Read times without a zone in this one: local, or an IANA name such as Europe/Berlin' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l pty -d 'Whether the command gets a terminal of its own: auto (where it would have one), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l stdin -d 'Where the command reads: inherit (as session-doctor itself), null (nothing)' -r -f -a "inherit\t''
+null\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l timeout -d 'End the command when it takes longer than this: 90s, 10m, 2h, 1h30m; the status is then 124' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l idle-timeout -d 'End the command when it says nothing for so long, and no key is pressed; the status is then 124' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l grace -d 'How long a command that was told to end may take until it is killed' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l stop-signal -d 'The signal that tells the command to end: a name such as INT, or a number' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l stop-target -d 'Who gets that signal: child (the command alone), group (its process group), tree (all that descends from it)' -r -f -a "child\t''
+group\t''
+tree\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l agent -d 'Whose output it is; auto tells by the bytes' -r -f -a "auto\t''
 hook\t''
 opencode\t''

@@ -75,18 +75,20 @@ impl Terminal {
         is_foreground(&self.fd)
     }
 
-    /// Lets every key through as it is, and every byte of output.
+    /// Lets every key through as it is, and every byte of output unless others `share` it, who count on line ends
+    /// being turned into those of a terminal.
     ///
     /// # Errors
     /// The terminal is gone.
-    pub fn make_raw(&mut self) -> io::Result<()> {
+    pub fn make_raw(&mut self, share: bool) -> io::Result<()> {
         // It may have been changed while we were stopped.
         if !self.raw {
             self.found = tcgetattr(&self.fd)?;
         }
         let mut modes = self.found.clone();
         modes.make_raw();
-        modes.output_modes.remove(OutputModes::OPOST);
+        let processed = share && self.found.output_modes.contains(OutputModes::OPOST);
+        modes.output_modes.set(OutputModes::OPOST, processed);
         without_stopping(|| tcsetattr(&self.fd, OptionalActions::Now, &modes))?;
         self.raw = true;
         Ok(())

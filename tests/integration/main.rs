@@ -19,3 +19,5 @@ mod tap;
 mod transcripts;
 mod waiting;
 mod wire;
+mod wrap;
+mod wrap_terminal;

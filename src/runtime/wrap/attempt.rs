@@ -150,9 +150,10 @@ impl Attempt {
         self.signal(Signal::KILL.as_raw(), Target::Tree);
     }
 
-    /// Lets the child have the keys, from the foreground of its pseudo-terminal.
-    pub fn give_keys(&self) {
-        if let Some(pty) = &self.child.pty {
+    /// Lets the child have the keys, from the foreground of its pseudo-terminal. `share`: our terminal goes on turning
+    /// line ends into those of a terminal, so that the pseudo-terminal must not.
+    pub fn give_keys(&self, share: bool) {
+        if let Some(pty) = self.child.pty.as_ref().filter(|_| !share) {
             pty::set_output_processing(pty, true);
         }
         self.child.link.give_foreground();

@@ -84,7 +84,7 @@ impl Executor {
             && let Some(terminal) = &mut self.terminal
             && terminal.is_ours()
         {
-            let _ = terminal.make_raw();
+            let _ = terminal.make_raw(self.plan.shares_screen());
         }
         let surroundings = Surroundings {
             plan: self.plan,
@@ -126,9 +126,10 @@ impl Executor {
         let ours = terminal.is_ours() || terminal.is_lent();
         if ours {
             if attempt.has_pty() {
-                let _ = terminal.make_raw();
+                let share = self.plan.shares_screen();
+                let _ = terminal.make_raw(share);
                 attempt.resize(terminal);
-                attempt.give_keys();
+                attempt.give_keys(share);
             } else {
                 terminal.lend(attempt.pid());
             }

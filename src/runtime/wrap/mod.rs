@@ -104,12 +104,15 @@ pub fn run(options: Options) -> io::Result<Outcome> {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 
     let null_stdin = options.stdin == Stdin::Null;
-    let plan = Plan::new(options.pty, ours(options.moved), null_stdin);
+    let mut plan = Plan::new(options.pty, ours(options.moved), null_stdin);
     let streams = plan.streams(options.moved);
     let controlling = Terminal::controlling();
     let has_terminal = controlling.is_some();
     let stdin = rustix::stdio::stdin();
     let terminal = if stdin.is_terminal() { Terminal::of(stdin).or(controlling) } else { controlling };
+
+    // Begun in the background, the child is stopped when it asks for the terminal, as it would be without us.
+    plan.foreground &= terminal.as_ref().is_none_or(Terminal::is_ours);
 
     let (mailbox, post) = Mailbox::new();
     let words = crate::child::caught::without_signals(|| Queue::new(Output::stderr()))?;

@@ -84,6 +84,11 @@ impl Plan {
         }
     }
 
+    /// Whether the next program of a pipeline may write to our terminal while the child has its keys.
+    pub fn shares_screen(&self) -> bool {
+        self.pty && self.stdout != Output::Pty
+    }
+
     /// Returns the streams that are passed on, the agent's own first, and where each goes. `moved`: the output of the
     /// child goes to standard error.
     pub fn streams(&self, moved: bool) -> Vec<(Stream, To)> {
