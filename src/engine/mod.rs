@@ -34,6 +34,7 @@ use format::Format;
 use framing::{Block, Framer};
 use policy::Policy;
 use stream::Core;
+pub use stream::Listener;
 
 /// How many characters of a message an event quotes.
 pub const MESSAGE_CHARS: usize = 200;
@@ -216,6 +217,15 @@ impl Doctor {
     /// Counts events that were told but that nobody took.
     pub fn note_dropped(&mut self, events: u64) {
         self.core.summary.dropped_events += events;
+    }
+
+    /// From now on, tells of every decoded record before it is judged, plain lines left out. `listener` makes one for
+    /// each stream. For who must know of work as well as of trouble.
+    pub fn listen(&mut self, mut listener: impl FnMut() -> Listener) {
+        self.core.listener = Some(listener());
+        if let Some(second) = &mut self.second {
+            second.1.listener = Some(listener());
+        }
     }
 
     /// From now on, keeps what each rule said of each record. For `explain`.

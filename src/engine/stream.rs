@@ -36,6 +36,9 @@ impl Active {
     }
 }
 
+/// Who hears of records.
+pub type Listener = Box<dyn FnMut(Timestamp, &Record<'_>) + Send>;
+
 /// A candidate line that may go on in the next one.
 pub(super) struct Wrapped {
     text: String,
@@ -82,6 +85,8 @@ pub(super) struct Core {
     pub(super) lines_elsewhere: u64,
     pub(super) hits: Vec<usize>,
     pub(super) explanations: Option<Vec<Explanation>>,
+    /// Hears every decoded record, before it is judged.
+    pub(super) listener: Option<Listener>,
 }
 
 impl Core {
@@ -109,6 +114,7 @@ impl Core {
             lines_elsewhere: 0,
             hits: Vec::new(),
             explanations: None,
+            listener: None,
             name: name.into(),
             written: None,
             options,

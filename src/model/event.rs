@@ -66,7 +66,7 @@ impl Serialize for Event {
                 }
             };
         }
-        body!(SessionStarted SessionUpdated Finding Alert Decision Status Summary);
+        body!(SessionStarted SessionUpdated Finding Alert Decision Outcome Status Summary);
         map.end()
     }
 }
@@ -146,6 +146,8 @@ bodies! {
     Alert(Alert) = "alert",
     /// What should be done.
     Decision(Decision) = "decision",
+    /// How a decision that was carried out went.
+    Outcome(Outcome) = "outcome",
     /// The health of a session changed, or how far its run is.
     Status(Status) = "status",
     /// The end of a source.
@@ -248,6 +250,42 @@ pub struct Decision {
     pub reason: String,
     /// Whether session-doctor does it itself.
     pub acted: bool,
+}
+
+/// How a decision that was carried out went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+pub struct Outcome {
+    /// The id of the decision.
+    pub decision: String,
+    /// How it went, as far as it could be verified.
+    pub result: OutcomeResult,
+    /// What was seen of it, as a sentence.
+    pub detail: String,
+}
+
+/// How something that was carried out went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeResult {
+    /// It was done, and had the effect.
+    Done,
+    /// It could not be done, or had no effect.
+    Failed,
+    /// It was not begun.
+    Skipped,
+}
+
+impl OutcomeResult {
+    /// Returns the name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
 }
 
 /// What a status event speaks of: the health of a session, or how far its run is.

@@ -153,7 +153,11 @@ impl Facts {
                 self.alerted(act);
             }
             EventBody::Status(status) if status.to == Condition::Health(Health::Ok) => self.worked(at),
-            EventBody::Alert(_) | EventBody::Decision(_) | EventBody::Status(_) | EventBody::Summary(_) => {}
+            EventBody::Alert(_)
+            | EventBody::Decision(_)
+            | EventBody::Outcome(_)
+            | EventBody::Status(_)
+            | EventBody::Summary(_) => {}
         }
     }
 

@@ -5,7 +5,9 @@ use std::io::Write;
 use anstyle::{AnsiColor, Color, Style};
 
 use super::Render;
-use crate::model::event::{Alert, Condition, Decision, Finding, Session, SourcePlace, Status, Summary};
+use crate::model::event::{
+    Alert, Condition, Decision, Finding, Outcome, OutcomeResult, Session, SourcePlace, Status, Summary,
+};
 use crate::model::{Event, EventBody, Health, Level, Life, Severity, Strategy, Timestamp};
 
 /// Writes events for people. All text from agents was stripped of control characters when the event was made.
@@ -66,6 +68,7 @@ impl Render for Text {
             EventBody::Finding(finding) => self.finding(event, finding),
             EventBody::Alert(alert) => self.alert(alert),
             EventBody::Decision(decision) => self.decision(decision),
+            EventBody::Outcome(outcome) => self.outcome(outcome),
             EventBody::Status(status) => self.status(status),
             EventBody::Summary(summary) => self.summary(event, summary),
         };
@@ -116,6 +119,15 @@ impl Text {
             self.paint(severity_style(alert.severity).bold(), format!("{word:<7}")),
             alert.reason
         )
+    }
+
+    fn outcome(&self, outcome: &Outcome) -> String {
+        let style = match outcome.result {
+            OutcomeResult::Done => Style::new().bold(),
+            OutcomeResult::Failed => severity_style(Severity::High).bold(),
+            OutcomeResult::Skipped => Style::new().dimmed(),
+        };
+        format!("  {} {}: {}", self.dim("=>"), self.paint(style, outcome.result.name()), outcome.detail)
     }
 
     fn decision(&self, decision: &Decision) -> String {

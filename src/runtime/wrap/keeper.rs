@@ -1,6 +1,7 @@
 //! Decides what is done about what happens to a run. Knows no clock, process or terminal: time is an argument, and all
 //! that it wants done is returned as effects.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::effect::{Change, Effect, Ending, Launch, TIMED_OUT, WRAPPER_FAILED};
@@ -75,6 +76,34 @@ enum Cause {
     Idle,
     /// We were sent this signal.
     Signal(i32),
+    /// Recovery wants it.
+    Plan,
+}
+
+/// One step of a planned stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The number of the signal.
+    pub signal: i32,
+    /// Whom it is for.
+    pub to: Target,
+    /// How long until the next step.
+    pub wait: Duration,
+}
+
+/// How a child was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// It was never started.
+    NotStarted,
+    /// By itself.
+    ByItself(Option<Exit>),
+    /// A time limit ended it.
+    TimeLimit(Option<Exit>),
+    /// A signal to us did.
+    User(Option<Exit>),
+    /// Recovery did.
+    Plan(Option<Exit>),
 }
 
 /// Decides for one run.
@@ -106,6 +135,12 @@ pub struct Keeper {
     /// Whether something that asks to end was passed on to the child.
     passed_on: Option<i32>,
     lost_output: bool,
+    /// The steps of a planned stop that are still to come.
+    steps: VecDeque<Step>,
+    /// Why recovery stops it.
+    planned: String,
+    /// Whether recovery has stopped it for a while; a person did not.
+    paused: bool,
 }
 
 impl Keeper {
@@ -132,6 +167,68 @@ impl Keeper {
             last_signal: None,
             passed_on: None,
             lost_output: false,
+            steps: VecDeque::new(),
+            planned: String::new(),
+            paused: false,
+        }
+    }
+
+    /// Returns how the child was over.
+    pub fn over(&self) -> Over {
+        if self.pid.is_none() {
+            return Over::NotStarted;
+        }
+        match self.cause {
+            Some(Cause::Time | Cause::Idle) => Over::TimeLimit(self.exit),
+            Some(Cause::Signal(_)) => Over::User(self.exit),
+            Some(Cause::Plan) => Over::Plan(self.exit),
+            None if self.passed_on.is_some() => Over::User(self.exit),
+            None => Over::ByItself(self.exit),
+        }
+    }
+
+    /// Whether the child runs, and is not being ended.
+    pub fn is_running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    /// Returns how much of the time limit is left at `now`, for the next child of the run.
+    pub fn time_left(&self, now: Instant) -> Option<Duration> {
+        let up = self.time_is_up()?;
+        Some(up.saturating_duration_since(now))
+    }
+
+    /// Begins to end the child, because recovery wants it; `why` is a sentence.
+    pub fn stop_by(&mut self, now: Instant, steps: &[Step], why: &str) -> Vec<Effect> {
+        if self.phase != Phase::Running {
+            return Vec::new();
+        }
+        self.cause = Some(Cause::Plan);
+        why.trim_end_matches('.').clone_into(&mut self.planned);
+        self.steps = steps.iter().copied().collect();
+        let mut effects = vec![Effect::Say(format!("stops the command: {}", self.planned))];
+        self.next_step(now, &mut effects);
+        effects
+    }
+
+    /// Stops the whole tree for a while, or lets it go on.
+    pub fn pause(&mut self, on: bool) -> Vec<Effect> {
+        if self.phase != Phase::Running || self.paused == on {
+            return Vec::new();
+        }
+        self.paused = on;
+        let signal = if on { libc::SIGSTOP } else { libc::SIGCONT };
+        vec![Effect::Signal { signal, to: Target::Tree }]
+    }
+
+    fn next_step(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        match self.steps.pop_front() {
+            Some(Step { signal, to, wait }) if signal != libc::SIGKILL => {
+                effects.push(Effect::Signal { signal, to });
+                effects.push(Effect::Signal { signal: libc::SIGCONT, to });
+                self.phase = Phase::Stopping { kill_at: now + wait, killing_since: None };
+            }
+            _ => self.kill(now, None, effects),
         }
     }
 
@@ -190,7 +287,7 @@ impl Keeper {
                 self.streams = self.streams.saturating_sub(1);
                 self.end_if_all_is_told(&mut effects);
             }
-            Input::Unread(_) => {}
+            Input::Unread(_) | Input::Seen => {}
             Input::PassThroughFailed(stream, error) => {
                 if !self.lost_output {
                     let words = crate::source::os_words(&error);
@@ -227,7 +324,8 @@ impl Keeper {
             }
             Input::Signal(signal) => self.signal(now, signal, &mut effects),
             Input::Told(event) => {
-                if matches!(event.body, EventBody::Alert(_) | EventBody::Decision(_)) {
+                if matches!(event.body, EventBody::Alert(_) | EventBody::Decision(_) | EventBody::Outcome(_))
+                {
                     effects.push(Effect::Show(event));
                 }
             }
@@ -252,6 +350,9 @@ impl Keeper {
                 } else if self.idle_is_up().is_some_and(|at| now >= at) {
                     self.stop(now, Cause::Idle, effects);
                 }
+            }
+            Phase::Stopping { kill_at, killing_since: None } if now >= kill_at && self.exit.is_none() => {
+                self.next_step(now, effects);
             }
             Phase::Stopping { kill_at, killing_since } if now >= kill_at => {
                 self.kill(now, killing_since, effects)
@@ -442,7 +543,7 @@ impl Keeper {
     }
 
     fn child_stopped(&mut self, now: Instant, signal: i32, foreground: bool, effects: &mut Vec<Effect>) {
-        if !self.has_terminal || self.phase != Phase::Running {
+        if !self.has_terminal || self.phase != Phase::Running || self.paused {
             return;
         }
         if foreground && matches!(signal, libc::SIGTTIN | libc::SIGTTOU) {
@@ -487,6 +588,7 @@ impl Keeper {
             Some(Cause::Time) => format!("the command took longer than {} s", seconds(self.limits.time)),
             Some(Cause::Idle) => format!("the command was silent for {} s", seconds(self.limits.idle)),
             Some(Cause::Signal(signal)) => format!("signal {signal} came"),
+            Some(Cause::Plan) => self.planned.clone(),
             None => "the command ended".to_owned(),
         }
     }
