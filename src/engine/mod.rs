@@ -228,6 +228,11 @@ impl Doctor {
         }
     }
 
+    /// Says how many bytes of the source were not fed at all.
+    pub fn note_unseen(&mut self, bytes: u64) {
+        self.core.summary.unseen_bytes = Some(bytes);
+    }
+
     /// From now on, keeps what each rule said of each record. For `explain`.
     pub fn start_explaining(&mut self) {
         self.core.explanations = Some(Vec::new());
@@ -375,6 +380,15 @@ mod tests {
         assert_eq!((summary.sources, summary.lines), (2, 3));
         let started = events.iter().filter(|event| matches!(event.body, EventBody::SessionStarted(_)));
         assert_eq!(started.count(), 1);
+    }
+
+    #[test]
+    fn what_was_not_fed_is_told_at_the_end() {
+        let mut doctor = Doctor::new(Arc::new(Options::new()), "t", "t");
+        doctor.note_unseen(7);
+        let mut events = Vec::new();
+        doctor.finish(Timestamp::from_micros(0), &mut |event| events.push(event));
+        assert_eq!(summary(&events).unseen_bytes, Some(7));
     }
 
     #[test]

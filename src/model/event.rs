@@ -364,6 +364,9 @@ pub struct Summary {
     pub truncated: u64,
     /// Events that were dropped because nobody took them in time.
     pub dropped_events: u64,
+    /// Bytes that were passed on without being looked at, because there were too many at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen_bytes: Option<u64>,
     /// Findings per class.
     pub findings: std::collections::BTreeMap<&'static str, u64>,
     /// Findings that the agent was already mending by itself.
@@ -392,6 +395,7 @@ impl Summary {
         self.undecoded += other.undecoded;
         self.truncated += other.truncated;
         self.dropped_events += other.dropped_events;
+        self.unseen_bytes = add_known(self.unseen_bytes, other.unseen_bytes);
         self.self_healing += other.self_healing;
         for (mine, theirs) in [(&mut self.findings, &other.findings), (&mut self.alerts, &other.alerts)] {
             for (class, count) in theirs {

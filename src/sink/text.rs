@@ -175,6 +175,7 @@ impl Text {
             (summary.undecoded, "undecoded"),
             (summary.truncated, "truncated"),
             (summary.dropped_events, "events dropped"),
+            (summary.unseen_bytes.unwrap_or(0), "bytes not looked at"),
         ] {
             if count > 0 {
                 line.push_str(&format!(", {count} {word}"));

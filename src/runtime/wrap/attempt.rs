@@ -101,7 +101,7 @@ impl Attempt {
         let (mut link, post) = (child.link.try_clone()?, around.post.clone());
         without_signals(|| {
             thread::Builder::new().name("news".to_owned()).spawn(move || {
-                while let Some(news) = link.next() {
+                while let Some(news) = link.wait() {
                     post.send(match news {
                         News::Ended(exit) => Input::ChildEnded(exit),
                         News::Stopped(signal) => {

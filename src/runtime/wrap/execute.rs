@@ -277,7 +277,7 @@ impl Executor {
 pub fn post_signals(mut signals: caught::Signals, post: Post) -> std::io::Result<()> {
     caught::without_signals(|| {
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            while let Some(signal) = signals.next() {
+            while let Some(signal) = signals.wait() {
                 post.send(Input::Signal(signal));
             }
         })

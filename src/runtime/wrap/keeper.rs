@@ -499,6 +499,8 @@ impl Keeper {
     fn signal(&mut self, now: Instant, signal: Signal, effects: &mut Vec<Effect>) {
         let number = signal.number;
         match number {
+            // Only that something is to be reaped, which is not decided here.
+            libc::SIGCHLD => {}
             libc::SIGWINCH => effects.push(Effect::Resize),
             libc::SIGCONT => self.continued(now, effects),
             libc::SIGTSTP => effects.push(Effect::Signal { signal: number, to: Target::Group }),

@@ -168,7 +168,7 @@ impl Watcher {
             in_gap: Arc::default(),
             behind: Arc::default(),
         };
-        let waiting = Arc::clone(&feed.waiting);
+        let (waiting, unseen) = (Arc::clone(&feed.waiting), Arc::clone(&feed.unseen));
         let first = streams.first().copied().unwrap_or(Stream::Stdout);
         let second = streams.get(1).copied();
         without_signals(|| {
@@ -210,7 +210,7 @@ impl Watcher {
                     ended: false,
                 };
                 desk.work(&take, &waiting);
-                let _ = tell_done.send(desk.close());
+                let _ = tell_done.send(desk.close(unseen.load(Ordering::Relaxed)));
             })
         })?;
         Ok(Self { feed, done })
@@ -435,11 +435,16 @@ impl Desk<'_> {
         }
     }
 
-    fn close(mut self) -> Report {
+    fn close(mut self, unseen: u64) -> Report {
         let now = clock::now();
         // What ended with its child has told its summary.
         if !self.ended {
-            self.run(|doctor, out| doctor.finish(now, out));
+            self.run(|doctor, out| {
+                if unseen > 0 {
+                    doctor.note_unseen(unseen);
+                }
+                doctor.finish(now, out);
+            });
         }
         let lines = std::mem::take(&mut self.lines);
         if let Some(queue) = self.events.take() {
@@ -534,6 +539,6 @@ mod tests {
         };
         desk.run(|_, _| panic!("a mistake"));
         desk.bytes(Stream::Stdout, b"goes on\n", Timestamp::from_micros(0));
-        assert!(desk.close().engine_failed);
+        assert!(desk.close(0).engine_failed);
     }
 }
