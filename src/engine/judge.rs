@@ -16,6 +16,9 @@ use super::{Explanation, MESSAGE_CHARS, framing, redact};
 /// How many lines after an incident a bare "Retrying in …" still speaks of it.
 const RETRY_REACH: u64 = 8;
 
+/// How many characters of the id of a session, and of that of a sub-agent, are kept.
+const ID_CHARS: usize = 128;
+
 /// What a plain line says.
 enum Line {
     /// A failure.
@@ -27,10 +30,12 @@ enum Line {
 }
 
 impl Core {
+    /// Takes a record of a frame that begins `column` bytes into its line.
     pub(super) fn record(
         &mut self,
         now: Timestamp,
         frame: Frame<'_>,
+        column: u64,
         record: Record<'_>,
         out: &mut dyn FnMut(Event),
     ) {
@@ -49,8 +54,13 @@ impl Core {
             self.first_time = Some(self.first_time.map_or(time, |first| first.min(time)));
             self.last_time = Some(self.last_time.map_or(time, |last| last.max(time)));
         }
-        let line = frame.line + framing::count_lines(&frame.bytes[..record.at.min(frame.bytes.len())]);
-        let moment = self.moment(now, record.time, Some((line, frame.offset)));
+        let before = &frame.bytes[..record.at.min(frame.bytes.len())];
+        let line = frame.line + framing::count_lines(before);
+        let line_offset = match memchr::memrchr(b'\n', before) {
+            Some(end) => frame.offset + end as u64 + 1,
+            None => frame.offset - column,
+        };
+        let moment = self.moment(now, record.time, Some((line, line_offset)));
         if let Some(session) = &record.session {
             self.adopt(&moment, session, out);
         }
@@ -334,7 +344,7 @@ impl Core {
 
     /// Takes the agent's own session id for the stream from here on.
     pub(super) fn adopt(&mut self, moment: &Moment, id: &str, out: &mut dyn FnMut(Event)) {
-        let id = redact::excerpt(id, 128);
+        let id = redact::excerpt(id, ID_CHARS);
         if (self.named && self.session == id) || id.is_empty() {
             return;
         }
@@ -398,6 +408,8 @@ impl Core {
     }
 
     pub(super) fn track_silent(&mut self, subagent: Option<&str>) -> usize {
+        let subagent = subagent.map(|name| redact::excerpt(name, ID_CHARS)).filter(|name| !name.is_empty());
+        let subagent = subagent.as_deref();
         let matches = |track: &Track| match subagent {
             None => track.parent.is_none() && track.id == self.session,
             Some(subagent) => {

@@ -32,6 +32,13 @@ use framing::Framer;
 use policy::Policy;
 use stream::Core;
 
+/// What the fuzz targets need beyond the interface.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use super::format::plain::read_line;
+}
+
 /// How many characters of a message an event quotes.
 pub const MESSAGE_CHARS: usize = 200;
 
