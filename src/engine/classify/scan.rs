@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use aho_corasick::packed;
+use aho_corasick::{AhoCorasick, packed};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
 
@@ -35,8 +35,26 @@ const OPENINGS_PER_PATTERN: usize = 200;
 pub struct Scanner {
     openings: Arc<Openings>,
     /// For the literals that may stand anywhere; `None`: there are none.
-    anywhere: Option<Arc<packed::Searcher>>,
+    anywhere: Option<Arc<Anywhere>>,
     lower: Vec<u8>,
+}
+
+/// Finds literals in a block.
+enum Anywhere {
+    /// With the processor's vectors.
+    Packed(packed::Searcher),
+    /// Where the processor has none, or the literals are too many for them.
+    Automaton(AhoCorasick),
+}
+
+impl Anywhere {
+    fn new(literals: &[&str]) -> Option<Self> {
+        if literals.is_empty() {
+            return None;
+        }
+        let packed = packed::Config::new().builder().extend(literals).build().map(Self::Packed);
+        packed.or_else(|| AhoCorasick::new(literals).ok().map(Self::Automaton))
+    }
 }
 
 /// How lines open that a rule waits for, as bit tables over a hash: a stranger may slip in, nobody is left out.
@@ -129,7 +147,7 @@ impl Scanner {
         }
         anywhere.sort_unstable();
         anywhere.dedup();
-        let searcher = packed::Config::new().builder().extend(&anywhere).build();
+        let searcher = Anywhere::new(&anywhere);
         Self { openings: Arc::new(openings), anywhere: searcher.map(Arc::new), lower: Vec::new() }
     }
 
@@ -139,7 +157,12 @@ impl Scanner {
         self.lower.clear();
         self.lower.extend_from_slice(block);
         self.lower.make_ascii_lowercase();
-        searcher.find_iter(&self.lower).for_each(|found| each(found.start()));
+        match searcher.as_ref() {
+            Anywhere::Packed(searcher) => searcher.find_iter(&self.lower).for_each(|found| each(found.start())),
+            Anywhere::Automaton(searcher) => {
+                searcher.find_iter(&self.lower).for_each(|found| each(found.start()));
+            }
+        }
     }
 
     /// Returns whether a line opens as one that may concern a rule.
@@ -241,6 +264,19 @@ mod tests {
     }
 
     #[test]
+    fn literals_are_found_also_where_the_fast_search_is_not_to_be_had() {
+        // More than it takes: as on a processor that it does not know.
+        let literals: Vec<String> = (0..100).map(|n| format!("word{n:03}")).collect();
+        let literals: Vec<&str> = literals.iter().map(String::as_str).collect();
+        let searcher = Anywhere::new(&literals).map(Arc::new);
+        assert!(searcher.as_deref().is_some_and(|searcher| matches!(searcher, Anywhere::Automaton(_))));
+        let mut scanner =
+            Scanner { openings: Arc::new(Openings::new()), anywhere: searcher, lower: Vec::new() };
+        assert!(scanner.is_candidate(b"it says Word099 here"));
+        assert!(!scanner.is_candidate(b"it says nothing"));
+    }
+
+    #[test]
     fn the_literals_that_may_stand_anywhere_stay_few() {
         let rules = Rules::built_in();
         let unbound: Vec<&str> = rules
@@ -249,6 +285,7 @@ mod tests {
             .filter(|pattern| pattern_openings(pattern).is_none())
             .collect();
         assert!(unbound.len() <= 8, "{unbound:#?}");
-        assert!(Scanner::new(&rules, &[]).anywhere.is_some_and(|searcher| searcher.minimum_len() > 0));
+        let searcher = Scanner::new(&rules, &[]).anywhere.unwrap();
+        assert!(matches!(&*searcher, Anywhere::Packed(searcher) if searcher.minimum_len() > 0));
     }
 }

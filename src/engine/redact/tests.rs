@@ -245,6 +245,24 @@ fn an_excerpt_redacts_what_escapes_hide() {
 }
 
 #[test]
+fn an_excerpt_redacts_what_only_makes_sense_in_one_line() {
+    let secret = noise(40);
+    for (text, expected) in [
+        (format!("password:\n  {secret}\nis wrong"), "password: [redacted] is wrong"),
+        (format!("Authorization:\tBearer\n{secret} sent"), "Authorization: Bearer [redacted] sent"),
+        (format!("Cookie: sid={secret}\nstatus=429"), "Cookie: [redacted] status=429"),
+        (format!("--api-key\n{secret}"), "--api-key [redacted]"),
+    ] {
+        let line = excerpt(&text, 200);
+        assert_eq!(line, expected);
+        assert_eq!(redact(&line), line);
+    }
+    // Also where it is cut off behind.
+    let line = excerpt(&format!("password:\n{secret} {}", "x ".repeat(3000)), 30);
+    assert_eq!(line, "password: [redacted] x x x x…");
+}
+
+#[test]
 fn a_secret_cut_at_the_border_does_not_leak() {
     for (text, secret, _) in shapes() {
         let at = text.find(&secret).unwrap();
