@@ -376,7 +376,7 @@ impl Core {
         model: Option<&str>,
         out: &mut dyn FnMut(Event),
     ) {
-        let index = self.track_silent(None);
+        let index = self.track_silent(moment, None);
         let track = &mut self.tracks[index];
         let mut changed = !track.announced;
         for (known, told) in [(&mut track.known.cwd, cwd), (&mut track.known.model, model)] {
@@ -400,14 +400,14 @@ impl Core {
         subagent: Option<&str>,
         out: &mut dyn FnMut(Event),
     ) -> usize {
-        let index = self.track_silent(subagent);
+        let index = self.track_silent(moment, subagent);
         if !self.tracks[index].announced {
             self.announce(moment, index, out);
         }
         index
     }
 
-    pub(super) fn track_silent(&mut self, subagent: Option<&str>) -> usize {
+    pub(super) fn track_silent(&mut self, moment: &Moment, subagent: Option<&str>) -> usize {
         let subagent = subagent.map(|name| redact::excerpt(name, ID_CHARS)).filter(|name| !name.is_empty());
         let subagent = subagent.as_deref();
         let matches = |track: &Track| match subagent {
@@ -433,7 +433,8 @@ impl Core {
             None => (self.session.clone(), None),
             Some(subagent) => (format!("{}/{subagent}", self.session), Some(self.session.clone())),
         };
-        let mut track = Track::new(id, parent, &self.name, &self.options.detect);
+        let offset = moment.place.as_ref().map_or(0, |place| place.offset);
+        let mut track = Track::new(id, parent, &self.name, offset, &self.options.detect);
         if subagent.is_none() && self.named {
             track.known.agent_session = Some(self.session.clone());
         }

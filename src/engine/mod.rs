@@ -331,6 +331,29 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_was_forgotten_and_comes_back_tells_of_other_events() {
+        let line = |session: &str| {
+            format!(
+                r#"{{"type":"result","subtype":"success","is_error":true,"result":"Invalid API key · Please run /login","session_id":"{session}"}}"#
+            )
+        };
+        let input = [line("one"), line("two"), line("one")].join("\n");
+        let options = Arc::new(Options { max_sessions: 1, ..Options::new() });
+        let mut doctor = Doctor::new(options, "t", "t");
+        let (mut ids, mut changes) = (std::collections::HashSet::new(), 0);
+        let now = Timestamp::from_micros(0);
+        doctor.feed(now, input.as_bytes(), &mut |event| {
+            changes += u64::from(matches!(event.body, EventBody::Status(_)));
+            assert!(ids.insert(event.id.clone()), "{event:#?}");
+        });
+        doctor.finish(now, &mut |event| {
+            changes += u64::from(matches!(event.body, EventBody::Status(_)));
+            assert!(ids.insert(event.id.clone()), "{event:#?}");
+        });
+        assert_eq!(changes, 3);
+    }
+
+    #[test]
     fn the_name_of_a_sub_agent_is_short_and_keeps_no_secret() {
         let name = format!("token=hunter2hunter2 {}", "x".repeat(3000));
         let line = format!(
