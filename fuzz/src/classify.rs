@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use jiff::tz::TimeZone;
+use session_doctor::engine::ansi;
 use session_doctor::engine::classify::rules::Rules;
 use session_doctor::engine::classify::scan::Scanner;
 use session_doctor::engine::classify::{self, Verdict};
-use session_doctor::engine::ansi;
 use session_doctor::engine::fuzzing::read_line;
 use session_doctor::model::Origin;
 use session_doctor::model::record::{Failure, ToolResult};
@@ -63,7 +63,7 @@ pub fn passes(rules: &Rules, scanner: &mut Scanner, text: &str) {
     let (_, line) = read_line(Cow::Borrowed(text), &TimeZone::UTC);
     let verdict = classify::line(rules, "claude", &line, None);
     if verdict.is_some() {
-        assert!(classify::concerns(rules, "claude", &line) , "{text:?}");
+        assert!(classify::concerns(rules, "claude", &line), "{text:?}");
         assert!(scanner.is_candidate(text.as_bytes()), "{verdict:?} is kept back: {text:?}");
     }
     let traced = classify::line(rules, "claude", &line, Some(&mut Vec::new()));

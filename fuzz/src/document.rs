@@ -130,7 +130,10 @@ pub fn check(stream: &[u8]) {
                         assert_eq!((text.as_slice(), (line, offset)), (unended(&held).as_slice(), first));
                         let all = [text.as_slice(), bytes].join(&b'\n');
                         let deep = all.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() >= MAX_DEPTH;
-                        assert!(deep || serde_json::from_slice::<IgnoredAny>(&all).is_err(), "it is JSON after all");
+                        assert!(
+                            deep || serde_json::from_slice::<IgnoredAny>(&all).is_err(),
+                            "it is JSON after all"
+                        );
                     }
                     assert!(!documents.is_open());
                 }

@@ -32,7 +32,8 @@ pub fn check(events: &[Event], stream: &[u8]) {
         }
         let line = serde_json::to_string(event).expect("events become JSON");
         assert!(!line.contains(char::is_control));
-        let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).expect("an object");
+        let fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&line).expect("an object");
         assert_eq!(fields["v"], 1);
         match &event.body {
             EventBody::SessionStarted(_) => {
@@ -46,7 +47,10 @@ pub fn check(events: &[Event], stream: &[u8]) {
                     health.insert(&event.session, state);
                 }
             }
-            _ => assert!(is_last || known.contains(event.session.as_str()), "nobody knows the session: {event:#?}"),
+            _ => assert!(
+                is_last || known.contains(event.session.as_str()),
+                "nobody knows the session: {event:#?}"
+            ),
         }
         match &event.body {
             EventBody::SessionStarted(session) | EventBody::SessionUpdated(session) => {
@@ -106,7 +110,10 @@ fn session_is_short(session: &str, parent: Option<&str>) {
         Some(parent) => {
             is_shown_well(parent, SESSION_CHARS);
             let name = session.strip_prefix(parent).and_then(|rest| rest.strip_prefix('/'));
-            is_shown_well(name.expect("the name of a sub-agent stands behind that of its session"), SESSION_CHARS);
+            is_shown_well(
+                name.expect("the name of a sub-agent stands behind that of its session"),
+                SESSION_CHARS,
+            );
         }
     }
 }

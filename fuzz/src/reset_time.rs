@@ -10,11 +10,19 @@ use crate::draw::Draw;
 const DAY: i64 = 86_400;
 
 /// The words that announce a time begin with these.
-const STEMS: &[&str] = &["reset", "retry", "again", "regain", "renew", "refresh", "available", "wait", "限额将在"];
+const STEMS: &[&str] =
+    &["reset", "retry", "again", "regain", "renew", "refresh", "available", "wait", "限额将在"];
 
 /// Zones in which the clocks do odd things.
-const ZONES: &[&str] =
-    &["UTC", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia", "Asia/Kolkata"];
+const ZONES: &[&str] = &[
+    "UTC",
+    "America/New_York",
+    "Europe/Berlin",
+    "Australia/Lord_Howe",
+    "Asia/Kathmandu",
+    "Pacific/Apia",
+    "Asia/Kolkata",
+];
 
 /// Holds what is read out of a text to what can be meant by it.
 pub fn check(bytes: &[u8]) {
@@ -23,9 +31,15 @@ pub fn check(bytes: &[u8]) {
     let mut draw = Draw::of(bytes);
     let now = match draw.below(8) {
         0 => Timestamp::from_micros(draw.number() as i64),
-        1 => *draw.pick(&[Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MAX), Timestamp::default()]),
+        1 => *draw.pick(&[
+            Timestamp::from_micros(i64::MIN),
+            Timestamp::from_micros(i64::MAX),
+            Timestamp::default(),
+        ]),
         // 2026 to 2028, to the microsecond.
-        _ => Timestamp::from_micros(1_767_225_600_000_000 + (draw.number() % (3 * 366 * DAY as u64 * 1_000_000)) as i64),
+        _ => Timestamp::from_micros(
+            1_767_225_600_000_000 + (draw.number() % (3 * 366 * DAY as u64 * 1_000_000)) as i64,
+        ),
     };
     let zone: &str = *draw.pick(ZONES);
     let zone = TimeZone::get(zone).expect("a zone of the bundled table");

@@ -45,7 +45,12 @@ pub fn check(bytes: &[u8]) {
         rest = &rest[at + BORDER.len()..];
     }
     layers.push(rest);
-    let files = ["etc/session-doctor/config.toml", "home/.config/session-doctor/config.toml", "home/project/.session-doctor.toml", "given.toml"];
+    let files = [
+        "etc/session-doctor/config.toml",
+        "home/.config/session-doctor/config.toml",
+        "home/project/.session-doctor.toml",
+        "given.toml",
+    ];
     for (number, file) in files.iter().enumerate() {
         let text = layers.get(number).copied().unwrap_or_default();
         fs::write(ROOM.join(file), text).expect("a file for temporary use");
@@ -78,7 +83,10 @@ fn usable(loaded: &Loaded) {
     let mut classes = String::new();
     for (key, value) in loaded.settings.entries() {
         if let Origin::File { path, line } = loaded.origins.of(&key) {
-            assert!(loaded.files.iter().any(|file| file.path == *path && file.exists), "{key} is from {path:?}");
+            assert!(
+                loaded.files.iter().any(|file| file.path == *path && file.exists),
+                "{key} is from {path:?}"
+            );
             let lines = fs::read_to_string(path).expect("it was read before").lines().count();
             assert!((1..=lines.max(1)).contains(line), "{key} is in line {line} of {lines}");
         }
@@ -88,17 +96,26 @@ fn usable(loaded: &Loaded) {
             Value::List(list) => toml::Value::from(list.clone()),
         };
         let Some(rule) = KEYS.iter().find(|known| known.name == key) else {
-            assert!(key.starts_with("class.") && CLASS_KEYS.iter().any(|known| key.ends_with(known)), "{key}");
+            assert!(
+                key.starts_with("class.") && CLASS_KEYS.iter().any(|known| key.ends_with(known)),
+                "{key}"
+            );
             classes.push_str(&format!("{key} = {text}\n"));
             continue;
         };
         match (rule.takes, &value) {
-            (Takes::Word(words), Value::Text(word)) => assert!(words.contains(&word.as_str()), "{key} = {word}"),
+            (Takes::Word(words), Value::Text(word)) => {
+                assert!(words.contains(&word.as_str()), "{key} = {word}")
+            }
             (Takes::Words(words), Value::List(list)) => {
                 assert!(list.iter().all(|word| words.contains(&word.as_str())), "{key} = {list:?}");
             }
-            (Takes::Whole(from, to), Value::Whole(number)) => assert!((from..=to).contains(number), "{key} = {number}"),
-            (Takes::Agent, Value::Text(word)) => assert!(word == "auto" || AGENTS.contains(&word.as_str()), "{word}"),
+            (Takes::Whole(from, to), Value::Whole(number)) => {
+                assert!((from..=to).contains(number), "{key} = {number}")
+            }
+            (Takes::Agent, Value::Text(word)) => {
+                assert!(word == "auto" || AGENTS.contains(&word.as_str()), "{word}")
+            }
             (Takes::TimeZone, Value::Text(_)) | (Takes::Strings, Value::List(_)) => {}
             (takes, value) => panic!("{key} takes {takes:?} and is {value:?}"),
         }
@@ -108,7 +125,8 @@ fn usable(loaded: &Loaded) {
     let file = ROOM.join("written.toml");
     fs::write(&file, written + &classes).expect("a file for temporary use");
     let empty = Environment::default();
-    let read = load(&empty, Some(&file), &[], &AGENTS).unwrap_or_else(|error| panic!("{error}: {}", error.cause));
+    let read =
+        load(&empty, Some(&file), &[], &AGENTS).unwrap_or_else(|error| panic!("{error}: {}", error.cause));
     assert_eq!(read.settings, loaded.settings);
     assert!(loaded.files.iter().any(|file| file.layer == ConfigLayer::Given));
 }
@@ -153,7 +171,10 @@ pub fn rules(bytes: &[u8]) {
             let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
             for error in &errors {
                 assert!(!error.message.is_empty(), "{error:?}");
-                assert!(error.place.as_ref().is_none_or(|place| (1..=lines).contains(&place.line)), "{error:?}");
+                assert!(
+                    error.place.as_ref().is_none_or(|place| (1..=lines).contains(&place.line)),
+                    "{error:?}"
+                );
             }
             return;
         }

@@ -44,7 +44,12 @@ fn same(one: &[Event], other: &[Event], what: &str) {
     for (one, other) in one.iter().zip(other) {
         assert_eq!(one, other, "{what}");
     }
-    assert_eq!(one.len(), other.len(), "{what}: {:#?}", one.get(other.len()).or_else(|| other.get(one.len())));
+    assert_eq!(
+        one.len(),
+        other.len(),
+        "{what}: {:#?}",
+        one.get(other.len()).or_else(|| other.get(one.len()))
+    );
 }
 
 /// Holds the engine to what it promises of any stream, of no known format.
@@ -58,7 +63,8 @@ pub fn doctor(stream: &[u8]) {
         _ => {
             let limit = *draw.pick(&[1, 10, 80, 300, 1000]);
             let sessions = *draw.pick(&[1, 2, 64]);
-            let small = with(&OPTIONS, |options| (options.line_limit, options.max_sessions) = (limit, sessions));
+            let small =
+                with(&OPTIONS, |options| (options.line_limit, options.max_sessions) = (limit, sessions));
             cut(&small, stream, &mut draw);
         }
     }

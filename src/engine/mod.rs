@@ -311,7 +311,10 @@ mod tests {
     /// The places of the events but the last, the summary.
     fn places(events: &[Event]) -> Vec<(u64, u64)> {
         let told = &events[..events.len() - 1];
-        told.iter().filter_map(|event| event.source.as_ref()).map(|place| (place.line, place.offset)).collect()
+        told.iter()
+            .filter_map(|event| event.source.as_ref())
+            .map(|place| (place.line, place.offset))
+            .collect()
     }
 
     #[test]
@@ -324,7 +327,11 @@ mod tests {
                 let places = places(&events(limit, &input));
                 assert!(places.iter().any(|(line, _)| *line > 1), "{places:?}");
                 for (line, offset) in places {
-                    assert_eq!(offset, starts[line as usize - 1], "line {line}, at most {limit} bytes are held");
+                    assert_eq!(
+                        offset,
+                        starts[line as usize - 1],
+                        "line {line}, at most {limit} bytes are held"
+                    );
                 }
             }
         }

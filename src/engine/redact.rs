@@ -159,7 +159,11 @@ fn pass(text: &str) -> Option<String> {
         let mut result = String::new();
         let mut done = 0;
         for range in found {
-            if range.start < done || &current[range.clone()] == MARK {
+            if range.start < done {
+                done = done.max(range.end);
+                continue;
+            }
+            if &current[range.clone()] == MARK {
                 continue;
             }
             result.push_str(&current[done..range.start]);
@@ -333,8 +337,8 @@ fn assignments(text: &str, found: &mut Vec<Range<usize>>) {
                 && !(spoken && quote.is_none() && (is_prose(value) || value.len() < 6))
         };
         if secret {
+            // Goes on inside: what looks like the value may be the name of another (`"secret": "api_key": "…"`).
             found.push(start..end);
-            at = end;
         }
     }
 }
@@ -401,7 +405,7 @@ fn is_stand_in(value: &str) -> bool {
         || matches!(lower.as_str(), "" | "null" | "none" | "nil" | "true" | "false" | "undefined" | "string")
         || word.strip_prefix("${").is_some_and(|name| variable(name.trim_end_matches('}')))
         || word.strip_prefix('$').is_some_and(variable)
-        || word.contains("***")
+        || word.contains("***") && !word.contains(char::is_whitespace)
         || word.len() >= 3 && word.bytes().all(|byte| matches!(byte, b'*' | b'x' | b'X' | b'.' | b'-'))
         || ["process.env", "os.environ", "os.getenv"].iter().any(|code| word.starts_with(code))
 }

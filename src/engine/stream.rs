@@ -261,7 +261,8 @@ impl Core {
         {
             let mut active = Active::new(format, false);
             let before = std::mem::replace(&mut self.agent, format.name());
-            if active.decoder.json(frame, &mut |record| self.record(now, frame, 0, record, out)) == Decoded::Yes
+            if active.decoder.json(frame, &mut |record| self.record(now, frame, 0, record, out))
+                == Decoded::Yes
             {
                 self.active = Some(active);
                 return Decoded::Yes;
@@ -303,7 +304,8 @@ impl Core {
             Frame { bytes: element.bytes, line: element.line, offset: element.offset, truncated: false };
         let column = element.offset - element.line_offset;
         if let Some(mut active) = self.active.take() {
-            let decoded = active.decoder.element(element, &mut |record| self.record(now, frame, column, record, out));
+            let decoded =
+                active.decoder.element(element, &mut |record| self.record(now, frame, column, record, out));
             self.active = Some(active);
             if decoded == Decoded::Yes {
                 self.document_understood = true;
@@ -319,7 +321,8 @@ impl Core {
         };
         let mut active = Active::new(format, false);
         let before = std::mem::replace(&mut self.agent, format.name());
-        if active.decoder.element(element, &mut |record| self.record(now, frame, column, record, out)) == Decoded::Yes
+        if active.decoder.element(element, &mut |record| self.record(now, frame, column, record, out))
+            == Decoded::Yes
         {
             self.active = Some(active);
             self.document_understood = true;

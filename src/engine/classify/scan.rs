@@ -158,7 +158,9 @@ impl Scanner {
         self.lower.extend_from_slice(block);
         self.lower.make_ascii_lowercase();
         match searcher.as_ref() {
-            Anywhere::Packed(searcher) => searcher.find_iter(&self.lower).for_each(|found| each(found.start())),
+            Anywhere::Packed(searcher) => {
+                searcher.find_iter(&self.lower).for_each(|found| each(found.start()))
+            }
             Anywhere::Automaton(searcher) => {
                 searcher.find_iter(&self.lower).for_each(|found| each(found.start()));
             }

@@ -119,6 +119,8 @@ fn shapes() -> Vec<(String, String, String)> {
         };
         add(template, secret, template);
     }
+    add(r#""secret": "{}""#, format!("{} and ****", noise(20)), r#""secret": "{}""#);
+    add(r#""secret": "api_key": "{}""#, noise(30), r#""secret": "[redacted]": "{}""#);
     // Words chosen by people.
     for template in ["password=hunter2", "password: hunter2", r#""password":"correct horse \" battery""#] {
         let (name, value) = template.split_at(template.find("hunter2").unwrap_or(12));
