@@ -261,16 +261,7 @@ pub fn load(
     let files = config_files(environment, given);
     for file in &files {
         match fs::read(&file.path) {
-            Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => layers.file(&text, Some(&file.path))?,
-                Err(error) => {
-                    let valid = error.utf8_error().valid_up_to();
-                    let before = &error.as_bytes()[..valid];
-                    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-                    let origin = Origin::File { path: file.path.clone(), line };
-                    return Err(wrong(origin, None, "it is not UTF-8 text".to_owned(), None));
-                }
-            },
+            Ok(bytes) => layers.file(&utf8(bytes, &file.path)?, Some(&file.path))?,
             Err(error) if is_absent(&error) && file.layer != ConfigLayer::Given => {}
             Err(error) => {
                 let origin = Origin::File { path: file.path.clone(), line: 0 };
@@ -297,6 +288,15 @@ pub fn load(
         files,
         own_rules: layers.own_rules,
         profiles: layers.profiles,
+    })
+}
+
+/// Returns the text of a file.
+pub(super) fn utf8(bytes: Vec<u8>, path: &Path) -> Result<String, SettingsError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        wrong(Origin::File { path: path.to_owned(), line }, None, "it is not UTF-8 text".to_owned(), None)
     })
 }
 
