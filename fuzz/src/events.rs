@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use session_doctor::model::event::Summary;
+use session_doctor::model::event::Condition;
 use session_doctor::model::{Event, EventBody, Health, Level};
 
 use crate::redact::shown_is_clean;
@@ -17,7 +18,7 @@ const SESSION_CHARS: usize = 128;
 pub fn check(events: &[Event], stream: &[u8]) {
     let lines = line_starts(stream);
     let (mut ids, mut findings, mut alerts) = (HashSet::new(), HashSet::new(), HashMap::new());
-    let mut health: HashMap<&str, Health> = HashMap::new();
+    let mut health: HashMap<&str, Condition> = HashMap::new();
     let mut known: HashSet<&str> = HashSet::new();
     for (number, event) in events.iter().enumerate() {
         assert!(ids.insert(event.id.as_str()), "two events have one id: {event:#?}");
@@ -82,10 +83,11 @@ pub fn check(events: &[Event], stream: &[u8]) {
                 assert!(decision.attempt <= decision.max_attempts, "{event:#?}");
             }
             EventBody::Status(status) => {
-                let before = health.insert(&event.session, status.to).unwrap_or(Health::Ok);
+                let before = health.insert(&event.session, status.to).unwrap_or(Health::Ok.into());
                 assert_eq!(before, status.from, "{event:#?}");
                 assert_ne!(status.from, status.to);
             }
+            EventBody::Outcome(_) => panic!("nothing was carried out: {event:#?}"),
             EventBody::Summary(summary) => adds_up(summary, events, stream),
         }
     }

@@ -9,6 +9,7 @@ pub mod mutate;
 
 pub mod document;
 pub mod framing;
+pub mod json;
 pub mod terminal;
 
 pub mod classify;
