@@ -39,6 +39,8 @@ pub fn check(events: &[Event], stream: &[u8]) {
         match &event.body {
             EventBody::SessionStarted(_) => {
                 known.insert(&event.session);
+                // One that was forgotten begins anew when it comes back.
+                health.remove(event.session.as_str());
             }
             EventBody::SessionUpdated(session) => {
                 known.insert(&event.session);

@@ -692,6 +692,16 @@ mod tests {
     const USER: &str = "home/.config/session-doctor/config.toml";
 
     #[test]
+    fn what_is_no_text_is_placed_alike_for_settings_and_for_rules() {
+        let world = World::new();
+        let file = world.path("home/project/.session-doctor.toml");
+        fs::write(&file, b"threads = 2\n# caf\xe9\n").unwrap();
+        let origin = Origin::File { path: file.clone(), line: 2 };
+        assert_eq!(world.load(&[], &[]).unwrap_err().origin, origin);
+        assert_eq!(super::super::rules::read_file(&file, AGENTS).unwrap_err()[0].origin, origin);
+    }
+
+    #[test]
     fn the_defaults_set_every_key_and_are_the_documented_ones() {
         let table: toml::Table = DEFAULTS.parse().unwrap();
         let keys: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
