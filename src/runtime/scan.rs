@@ -108,7 +108,7 @@ fn scan_file(
     options: &Arc<Options>,
     telling: &Telling,
     progress: &Progress,
-    chunk: &mut Vec<u8>,
+    chunk: &mut [u8],
     ahead: bool,
     turn: &mut Turn<'_, '_>,
 ) -> (Tally, Option<FileTrouble>) {
@@ -129,7 +129,7 @@ fn scan_file(
 fn read_file(
     input: &Input,
     progress: &Progress,
-    chunk: &mut Vec<u8>,
+    chunk: &mut [u8],
     ahead: bool,
     turn: &mut Turn<'_, '_>,
     watch: &mut Watch<'_>,
