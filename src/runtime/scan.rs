@@ -148,7 +148,8 @@ fn read_file(
         }
         None
     };
-    if !ahead {
+    // What is read in one go is not worth a thread.
+    if !ahead || input.size <= CHUNK as u64 {
         while !progress.stop.load(Ordering::Relaxed) {
             match reader.read_chunk(chunk) {
                 Ok(0) => break,
