@@ -49,12 +49,13 @@ find "$tree" -name '*.jsonl' -type f -exec cat {} + >"$work/all.jsonl"
 grep -hoE '^(line_)?stems = \[.*\]' src/engine/classify/rules.toml | grep -oE '"([^"\\]|\\.)*"' | sed 's/^"//; s/"$//; s/\\"/"/g' |
   sort -u >"$work/literals"
 
-# measure NAME BYTES COMMAND…: the best of the runs, by the clock and by the processor, each for itself.
+# measure NAME BYTES COMMAND…: the best of the runs, by the clock and by the processor, each for itself. The output goes to
+# a file: grep, for one, stops at the first match if nobody can see how many there are.
 measure() {
   local name=$1 bytes=$2
   shift 2
   for ((run = 0; run < runs; run++)); do
-    { TIMEFORMAT='%R %U %S'; time "$@" >/dev/null 2>&1 || true; } 2>&1
+    { TIMEFORMAT='%R %U %S'; time "$@" >"$work/out" 2>&1 || true; } 2>&1
   done | awk -v name="$name" -v bytes="$bytes" '
     { busy = $2 + $3 }
     NR == 1 || $1 < clock { clock = $1 }
