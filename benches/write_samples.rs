@@ -4,18 +4,32 @@
 #[allow(dead_code, reason = "it writes some of them")]
 mod samples;
 
+use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
+
+/// How much plain text is made, and how often it is written: far more than any cache holds, soon made by a debug build.
+const PLAIN: (usize, usize) = (16 << 20, 12);
+
+/// How long a transcript is, and how many there are.
+const TRANSCRIPTS: (usize, usize) = (2 << 20, 48);
 
 fn main() -> std::io::Result<()> {
     let folder = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     // `cargo bench -- --test` runs every bench once: this one has nothing to measure.
     let Some(folder) = folder.map(PathBuf::from) else { return Ok(()) };
-    std::fs::write(folder.join("plain.log"), samples::plain(250 << 20).bytes)?;
+    let (length, times) = PLAIN;
+    let sample = samples::plain(length);
+    let mut log = File::create(folder.join("plain.log"))?;
+    for _ in 0..times {
+        log.write_all(&sample.bytes)?;
+    }
     let tree = folder.join("tree");
     std::fs::create_dir_all(&tree)?;
-    let sample = samples::claude(2 << 20);
+    let (length, times) = TRANSCRIPTS;
+    let sample = samples::claude(length);
     let text = String::from_utf8_lossy(&sample.bytes);
-    for number in 0..60 {
+    for number in 0..times {
         // A session each, and requests of its own: who counts each once must not find the same one again.
         let session = format!("{number:08x}-0000-4000-8000-0000000000b1");
         let text = text

@@ -108,7 +108,7 @@ fn scan_file(
     options: &Arc<Options>,
     telling: &Telling,
     progress: &Progress,
-    chunk: &mut Vec<u8>,
+    chunk: &mut [u8],
     ahead: bool,
     turn: &mut Turn<'_, '_>,
 ) -> (Tally, Option<FileTrouble>) {
@@ -129,7 +129,7 @@ fn scan_file(
 fn read_file(
     input: &Input,
     progress: &Progress,
-    chunk: &mut Vec<u8>,
+    chunk: &mut [u8],
     ahead: bool,
     turn: &mut Turn<'_, '_>,
     watch: &mut Watch<'_>,
@@ -148,7 +148,8 @@ fn read_file(
         }
         None
     };
-    if !ahead {
+    // What is read in one go is not worth a thread.
+    if !ahead || input.size <= CHUNK as u64 {
         while !progress.stop.load(Ordering::Relaxed) {
             match reader.read_chunk(chunk) {
                 Ok(0) => break,

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use crate::model::record::Retry;
 
@@ -35,8 +35,13 @@ pub fn read(text: &str) -> Facts {
     Facts { status: status(text), codes: codes(text), retry: retry(text) }
 }
 
+/// Compiles `pattern` once, on first use. Its classes are those of ASCII: with all letters of the world in `\w`,
+/// they took 165 million instructions to compile, nine tenths of the time to the first event.
 fn regex<'a>(cell: &'a OnceLock<Regex>, pattern: &str) -> &'a Regex {
-    cell.get_or_init(|| Regex::new(pattern).expect("a constant pattern that the tests compile"))
+    cell.get_or_init(|| {
+        let built = RegexBuilder::new(pattern).unicode(false).build();
+        built.expect("a constant pattern that the tests compile")
+    })
 }
 
 /// A number is a status only where the wording makes it one: bare digits never are.
@@ -113,8 +118,8 @@ fn retry(text: &str) -> Option<Retry> {
     }
     let notice = regex(
         &NOTICE,
-        r"(?x) (?:[·,;]\s)?\bretrying\sin\s(?P<s>[\d.]+)\s?(?P<unit>ms|s|sec|seconds?|minutes?|m)\b | (?:[·,;]\s)?\bretrying\s\S+\sin\s(?P<s2>[\d.]+)\sseconds
-          | (?:[·,;]\s)?\bretrying\safter\s(?P<ms>\d+)\s?ms | \bretrying\swith\sbackoff | \bwill\sretry\sin | ;\sretrying\s\d+/\d+ | ,\sretrying\b | ·\sretrying\b | \bretrying\s\(retry\(
+        r"(?x) (?:(?:·|[,;])\s)?\bretrying\sin\s(?P<s>[\d.]+)\s?(?P<unit>ms|s|sec|seconds?|minutes?|m)\b | (?:(?:·|[,;])\s)?\bretrying\s(?u:\S+)\sin\s(?P<s2>[\d.]+)\sseconds
+          | (?:(?:·|[,;])\s)?\bretrying\safter\s(?P<ms>\d+)\s?ms | \bretrying\swith\sbackoff | \bwill\sretry\sin | ;\sretrying\s\d+/\d+ | ,\sretrying\b | ·\sretrying\b | \bretrying\s\(retry\(
           | ^reconnecting\b | ^falling\sback\sfrom | \bretrying\.\.\. ",
     );
     let found = notice.captures(text)?;
@@ -164,6 +169,8 @@ mod tests {
             ("line 500 of 529", None),
             ("took 429ms", None),
             ("code 42900", None),
+            ("错误 code 429", Some(429)),
+            ("code 4２9", None),
         ] {
             assert_eq!(status(text), want, "{text}");
         }
@@ -197,6 +204,8 @@ mod tests {
             ("attempt 1 failed with status 503. retrying with backoff...", full(Some(1), None, None)),
             ("quota will reset after 5s.. retrying after 5834ms...", full(None, None, Some(5834))),
             ("retrying in 0.5 seconds...", full(None, None, Some(500))),
+            ("retrying café in 2 seconds", full(None, None, Some(2000))),
+            ("überlastet · retrying in 3s", full(None, None, Some(3000))),
             ("attempt 3 failed: x. max attempts reached", None),
             ("you can try again later", None),
         ] {

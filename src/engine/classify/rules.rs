@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
 
@@ -80,18 +79,29 @@ pub struct Rules {
     pub(super) counts: Option<Arc<Counts>>,
 }
 
-/// Which stems stand in a text, and so which rules can match it: one pass instead of one per rule.
+/// Which stems stand in a text, and so which rules can match it: one pass instead of one per rule. A table over the
+/// first bytes of the stems and not an automaton: that takes longer to build than the rest of a start.
 #[derive(Clone, Debug)]
 pub(super) struct StemIndex {
-    automaton: AhoCorasick,
-    /// By stem: the introducers that need it.
-    introducers: Vec<Vec<u16>>,
-    /// By stem: the rules that need it for `line` or for `text`.
-    rules: Vec<Vec<u16>>,
+    /// In the order of their buckets.
+    stems: Vec<Stem>,
+    /// By bucket: where its stems begin; one more for the end.
+    buckets: Vec<u32>,
+    /// Those too short to have a bucket.
+    short: Vec<Stem>,
+}
+
+/// A stem and who needs it.
+#[derive(Clone, Debug)]
+struct Stem {
+    text: Box<str>,
+    introducers: Vec<u16>,
+    /// Those that need it for `line` or for `text`.
+    rules: Vec<u16>,
 }
 
 /// Which introducers and rules have a stem in a text; indexes in ascending order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Touched {
     /// Into [`Rules::introducers`].
     pub introducers: Vec<u16>,
@@ -100,6 +110,12 @@ pub struct Touched {
 }
 
 impl StemIndex {
+    /// How many bytes of a stem choose its bucket.
+    const HEAD: usize = 3;
+
+    /// How many buckets there are, as a power of two: eight for each of some hundred stems, so that most are empty.
+    const BUCKETS_LOG2: u32 = 12;
+
     fn new(rules: &Rules) -> Self {
         let mut stems: BTreeMap<&str, (Vec<u16>, Vec<u16>)> = BTreeMap::new();
         for (number, row) in (0..).zip(&rules.introducers) {
@@ -109,13 +125,40 @@ impl StemIndex {
             let all = row.stems.iter().chain(&row.line_stems);
             all.for_each(|stem| stems.entry(stem).or_default().1.push(number));
         }
-        let automaton = AhoCorasick::builder()
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .match_kind(MatchKind::Standard)
-            .build(stems.keys())
-            .expect("a few hundred short literals fit an automaton");
-        let (introducers, rules) = stems.into_values().unzip();
-        Self { automaton, introducers, rules }
+        let stems = stems.into_iter();
+        let stems = stems.map(|(text, (introducers, rules))| Stem { text: text.into(), introducers, rules });
+        let (mut stems, short): (Vec<Stem>, Vec<Stem>) =
+            stems.partition(|stem| stem.text.len() >= Self::HEAD);
+        stems.sort_by_key(|stem| Self::bucket(stem.text.as_bytes()));
+        let mut buckets = vec![0u32; (1 << Self::BUCKETS_LOG2) + 1];
+        for stem in &stems {
+            buckets[Self::bucket(stem.text.as_bytes()) + 1] += 1;
+        }
+        for bucket in 1..buckets.len() {
+            buckets[bucket] += buckets[bucket - 1];
+        }
+        Self { stems, buckets, short }
+    }
+
+    /// Returns the bucket of what begins with these bytes, of which there are [`Self::HEAD`] or more.
+    fn bucket(bytes: &[u8]) -> usize {
+        let head = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
+        (head.wrapping_mul(0x9e37_79b1) >> (u32::BITS - Self::BUCKETS_LOG2)) as usize
+    }
+
+    /// Calls `found` for each place where a stem stands.
+    fn find(&self, text: &str, mut found: impl FnMut(&Stem)) {
+        let bytes = text.as_bytes();
+        for (at, head) in bytes.windows(Self::HEAD).enumerate() {
+            let bucket = Self::bucket(head);
+            let stems = self.buckets[bucket] as usize..self.buckets[bucket + 1] as usize;
+            for stem in &self.stems[stems] {
+                if bytes[at..].starts_with(stem.text.as_bytes()) {
+                    found(stem);
+                }
+            }
+        }
+        self.short.iter().filter(|stem| text.contains(&*stem.text)).for_each(found);
     }
 }
 
@@ -470,10 +513,10 @@ impl Rules {
     pub fn touched(&self, text: &str) -> Touched {
         let index = self.index.get_or_init(|| StemIndex::new(self));
         let mut touched = Touched::default();
-        for found in index.automaton.find_overlapping_iter(text) {
-            touched.introducers.extend(&index.introducers[found.pattern()]);
-            touched.rules.extend(&index.rules[found.pattern()]);
-        }
+        index.find(text, |stem| {
+            touched.introducers.extend(&stem.introducers);
+            touched.rules.extend(&stem.rules);
+        });
         for list in [&mut touched.introducers, &mut touched.rules] {
             list.sort_unstable();
             list.dedup();
@@ -503,6 +546,38 @@ mod tests {
     #[test]
     fn the_built_in_rules_hold_what_they_promise() {
         Rules::built_in().check().unwrap();
+    }
+
+    #[test]
+    fn rules_are_touched_by_the_stems_that_stand_in_a_text() {
+        let mut rules = Rules::parse(DEFAULT_RULES).unwrap();
+        // Own rules have none as short; what would happen to one is no secret.
+        rules.rules[0].stems.push("qz".to_owned());
+        let stems: Vec<&String> =
+            rules.rules.iter().flat_map(|rule| rule.stems.iter().chain(&rule.line_stems)).collect();
+        let naive = |text: &str| {
+            let stands = |stems: &[String]| stems.iter().any(|stem| text.contains(stem.as_str()));
+            let introducers = (0u16..).zip(&rules.introducers).filter(|(_, row)| stands(&row.stems));
+            let touched = (0u16..)
+                .zip(&rules.rules)
+                .filter(|(_, rule)| stands(&rule.stems) || stands(&rule.line_stems));
+            Touched {
+                introducers: introducers.map(|(number, _)| number).collect(),
+                rules: touched.map(|(number, _)| number).collect(),
+            }
+        };
+        let mut texts = vec![String::new(), "é".to_owned(), "qz".to_owned(), "529".to_owned()];
+        for (number, stem) in stems.iter().enumerate() {
+            let other = stems[(number * 7 + 1) % stems.len()];
+            texts.push(format!("{stem}"));
+            texts.push(format!(
+                "é{stem}{other} {}",
+                other.trim_end_matches(|c| Some(c) == other.chars().last())
+            ));
+        }
+        for text in texts {
+            assert_eq!(rules.touched(&text), naive(&text), "{text}");
+        }
     }
 
     #[test]
