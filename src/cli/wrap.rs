@@ -106,7 +106,12 @@ fn acting<'p>(
         options.allowed = Allowed::Only(names.iter().filter_map(|name| Strategy::from_name(name)).collect());
     }
     options.max_auto_retries = settings.max_auto_retries;
+    options.backoff_base_sec = settings.backoff_base_sec;
+    options.backoff_max_sec = settings.backoff_max_sec;
     options.reset_margin_sec = settings.reset_margin_sec;
+    options.long_backoff_base_sec = settings.long_backoff_base_sec;
+    options.long_backoff_max_sec = settings.long_backoff_max_sec;
+    options.settle_sec = settings.settle_sec;
     options.fallback_model.clone_from(&args.fallback_model);
     if let Some(restarts) = args.max_restarts {
         options.max_restarts = restarts;
@@ -117,7 +122,7 @@ fn acting<'p>(
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let folder = stored::folder(&variable).map(|folder| folder.join("wrap"));
     let parts = match &args.resume_wait {
-        Some(path) => taken_up(path, folder, own)?,
+        Some(path) => taken_up(path, args.dry_run, folder, own)?,
         None => begun(args, folder, own)?,
     };
     let cwd = PathBuf::from(parts.run.cwd());
@@ -174,16 +179,24 @@ fn begun<'p>(
     let store = folder.map(|folder| folder.join(format!("{}.json", &chance().uuid[..8])));
     let expected = agent.invocation.mode.is_headless()
         && matches!(agent.invocation.prompt, Prompt::Stdin | Prompt::ArgumentAndStdin(_))
-        && args.stdin != "null";
-    let kept = Kept::take(expected, None)
+        && args.stdin != "null"
+        && !args.dry_run;
+    let kept = Kept::take(expected, agent.invocation.prompt == Prompt::Stdin)
         .map_err(|error| CliError::new(Kind::Io, "keep standard input").cause(os_words(&error)))?;
-    let first = Launch { argv: first.argv.iter().map(OsString::from).collect(), env: Vec::new() };
+    // What is only said must not change the command.
+    let first = if args.dry_run { args.command.clone() } else { os_strings(&first.argv) };
+    let first = Launch { argv: first, env: Vec::new() };
     Ok(Parts { agent, run, first: First::Command(first), kept, store })
+}
+
+fn os_strings(words: &[String]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
 }
 
 /// Takes up a stored run.
 fn taken_up<'p>(
     path: &Path,
+    dry_run: bool,
     folder: Option<PathBuf>,
     own: &[&'p dyn Profile],
 ) -> Result<Parts<'p>, CliError> {
@@ -199,13 +212,15 @@ fn taken_up<'p>(
     } else {
         path.to_owned()
     };
+    // It outlives the change to the run's directory.
+    let path = std::path::absolute(&path)
+        .map_err(|error| CliError::new(Kind::Io, "find out the working directory").cause(os_words(&error)))?;
     let cannot = |cause: String| {
         CliError::new(Kind::Data, format!("take up the run in `{}`", path.display())).cause(cause)
     };
-    let stored = Stored::read(&path).map_err(|error| cannot(os_words(&error).to_string()))?;
-    if stored.is_waited_for() {
-        return Err(cannot(format!("process {} waits for it", stored.pid)));
-    }
+    // A dry run only looks: the run stays for who means it.
+    let stored = if dry_run { Stored::unclaimed(&path) } else { stored::claim(&path) };
+    let stored = stored.map_err(|error| cannot(os_words(&error).to_string()))?;
     let run = stored.run().map_err(|error| cannot(error.to_string()))?;
     let Some(Plan::Start(start)) = run.plan().cloned() else {
         return Err(cannot("it does not wait for a start".to_owned()));
@@ -216,7 +231,8 @@ fn taken_up<'p>(
         .ok_or_else(|| cannot(format!("there is no profile `{}` any more", run.profile())))?;
     let agent = Agent::forced(profile, run.argv(), run.terminals());
     let kept = match stored.stdin {
-        Some(file) => prompt::take_up(file).map_err(|error| cannot(os_words(&error).to_string()))?,
+        Some(file) => prompt::take_up(&file).map_err(|error| cannot(os_words(&error).to_string()))?,
+        None if stored.stdin_is_lost => Kept::Once,
         None if io::stdin().is_terminal() => Kept::Terminal,
         None => Kept::Nothing,
     };

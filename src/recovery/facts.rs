@@ -182,6 +182,23 @@ impl Facts {
         }
     }
 
+    /// Takes note of a record of a transcript. It is read a little after it was written: work from before a failure that
+    /// was seen elsewhere meanwhile does not refute that failure.
+    pub fn record_written(&mut self, now: Timestamp, record: &Record<'_>) {
+        let is_older = |time| self.failures.back().is_some_and(|(_, failure)| failure.at > time);
+        if !record.time.is_some_and(is_older) {
+            return self.record(now, record);
+        }
+        let is_work = match &record.body {
+            Body::Message(message) => message.role == Role::Assistant,
+            Body::ToolCall(_) => true,
+            _ => false,
+        };
+        if is_work && record.subagent.is_none() {
+            self.worked_at = self.worked_at.max(record.time);
+        }
+    }
+
     /// Takes note of a failure.
     pub fn failed(&mut self, sighting: Sighting) {
         self.finished_at = None;

@@ -256,6 +256,12 @@ impl Run {
         plan
     }
 
+    /// Takes note that a stop which was planned was not carried out: the agent lives, and what comes is decided anew.
+    pub fn spared(&mut self) {
+        self.pending = None;
+        self.plan = None;
+    }
+
     /// Takes over what the attempt has taught.
     fn learn(&mut self, moment: &Moment<'_>) {
         if let Some(session) = &moment.facts.session

@@ -1005,3 +1005,26 @@ fn a_plan_reads_back_as_it_was_written() {
     let text = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
 }
+
+#[test]
+fn work_that_a_transcript_tells_late_does_not_refute_a_failure_seen_meanwhile() {
+    let mut facts = Facts::new(BEGIN);
+    facts.failed(Sighting {
+        at: BEGIN.plus_seconds(10),
+        source: Source::Stdout,
+        class: Class::Overloaded,
+        status: None,
+        basis: Basis::Asserted,
+        retry_at: None,
+        message: String::new(),
+        act: true,
+    });
+    let mut said = Record::new(Body::Message(Message { role: Role::Assistant, text: "done".into() }));
+    said.time = Some(BEGIN.plus_seconds(9));
+    facts.record_written(BEGIN.plus_seconds(11), &said);
+    assert!(facts.has_worked());
+    assert_eq!(facts.standing().count(), 1);
+    said.time = Some(BEGIN.plus_seconds(12));
+    facts.record_written(BEGIN.plus_seconds(13), &said);
+    assert_eq!(facts.standing().count(), 0);
+}

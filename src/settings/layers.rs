@@ -503,21 +503,28 @@ impl Layers<'_> {
     }
 
     fn check_together(&self) -> Result<(), SettingsError> {
-        let Settings { backoff_base_sec: base, backoff_max_sec: max, .. } = self.settings;
-        if base <= max {
-            return Ok(());
+        let Settings { backoff_base_sec, backoff_max_sec, long_backoff_base_sec, long_backoff_max_sec, .. } =
+            self.settings;
+        for (first, base, last, max) in [
+            ("backoff_base_sec", backoff_base_sec, "backoff_max_sec", backoff_max_sec),
+            ("long_backoff_base_sec", long_backoff_base_sec, "long_backoff_max_sec", long_backoff_max_sec),
+        ] {
+            if base <= max {
+                continue;
+            }
+            // The error belongs to the one of the two that was set last; a default is never at fault.
+            let (key, other) = match self.origins.of(last) {
+                Origin::Default => (first, last),
+                _ => (last, first),
+            };
+            return Err(wrong(
+                self.origins.of(key).clone(),
+                Some(key),
+                format!("`{first}` ({base}) is greater than `{last}` ({max})"),
+                Some(format!("`{other}` comes from: {}", self.origins.of(other))),
+            ));
         }
-        // The error belongs to the one of the two that was set last; a default is never at fault.
-        let (key, other) = match self.origins.of("backoff_max_sec") {
-            Origin::Default => ("backoff_base_sec", "backoff_max_sec"),
-            _ => ("backoff_max_sec", "backoff_base_sec"),
-        };
-        Err(wrong(
-            self.origins.of(key).clone(),
-            Some(key),
-            format!("`backoff_base_sec` ({base}) is greater than `backoff_max_sec` ({max})"),
-            Some(format!("`{other}` comes from: {}", self.origins.of(other))),
-        ))
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod accuracy;
+mod acting;
 mod cli_errors;
 mod config;
 mod follow;

@@ -98,7 +98,10 @@ pub enum First {
 /// A decision that is being carried out.
 struct Underway {
     id: String,
-    kind: Kind,
+    /// What was done, as the beginning of a sentence.
+    done: &'static str,
+    /// Work of the agent after this time shows that it helped.
+    since: Timestamp,
 }
 
 /// The state of a run that is brought back.
@@ -153,11 +156,19 @@ impl<'p> Actor<'p> {
     ) -> Ending {
         let mut launch = match std::mem::replace(&mut self.acting.first, First::Command(Launch::default())) {
             First::Command(launch) => launch,
+            First::Planned(start) if self.acting.dry_run => {
+                self.tell_plan(&Plan::Start(start), executor, "");
+                return Ending::Status(0);
+            }
             First::Planned(start) => match self.get_ready(start, executor, mailbox) {
                 Ok(launch) => launch,
                 Err(ending) => return ending,
             },
         };
+        if matches!(self.acting.kept, Kept::Idle) {
+            let words = "nothing came on standard input in time; the command gets nothing there";
+            executor.carry_out(Effect::Say(words.to_owned()));
+        }
         let mut time_left = None;
         loop {
             self.begin_attempt(executor);
@@ -263,9 +274,11 @@ impl<'p> Actor<'p> {
         }
         if self.paused_until.is_some_and(|until| until <= wall) {
             self.paused_until = None;
-            effects.push(Effect::Say("the command goes on".to_owned()));
-            effects.extend(keeper.pause(false));
-            self.verify(executor, None);
+            let on = keeper.pause(now, false);
+            if !on.is_empty() {
+                effects.push(Effect::Say("the command goes on".to_owned()));
+                effects.extend(on);
+            }
         }
         let is_due = self.look_again.is_some_and(|at| at <= wall);
         if !(is_sign || is_due) || self.paused_until.is_some() {
@@ -279,10 +292,12 @@ impl<'p> Actor<'p> {
                     && let Plan::Start(start) = &*then
                     && start.not_before > wall
                 {
-                    return effects.into_iter().chain(self.pause(keeper, start, executor)).collect();
+                    self.acting.run.spared();
+                    return effects.into_iter().chain(self.pause(keeper, now, start, executor)).collect();
                 }
                 self.tell_plan(&then, executor, &reason);
                 if self.acting.dry_run {
+                    self.acting.run.spared();
                     return effects;
                 }
                 self.stopped_at = Some(wall);
@@ -290,13 +305,15 @@ impl<'p> Actor<'p> {
                 effects.extend(keeper.stop_by(now, &steps, &reason));
             }
             Plan::StopTool { reason } => {
-                effects.push(Effect::Say(format!("kills the tool that hangs: {reason}")));
+                let would = if self.acting.dry_run { "would kill" } else { "kills" };
+                effects.push(Effect::Say(format!("{would} the tool that hangs: {reason}")));
                 if !self.acting.dry_run {
                     effects.push(Effect::KillTools);
                 }
             }
             Plan::Type { typing, reason } => {
-                effects.push(Effect::Say(reason));
+                let would = if self.acting.dry_run { "would type: " } else { "" };
+                effects.push(Effect::Say(format!("{would}{reason}")));
                 if !self.acting.dry_run {
                     self.typing = typing.into();
                 }
@@ -308,15 +325,23 @@ impl<'p> Actor<'p> {
     }
 
     /// Stops the tree until the time of a start has come.
-    fn pause(&mut self, keeper: &mut Keeper, start: &Start, executor: &mut Executor) -> Vec<Effect> {
+    fn pause(
+        &mut self,
+        keeper: &mut Keeper,
+        now: Instant,
+        start: &Start,
+        executor: &mut Executor,
+    ) -> Vec<Effect> {
+        self.verify(executor, Some("it failed again before it had done any work"));
         let id = self.tell_decision(executor, Strategy::Backoff, start.not_before, &start.reason);
         let words = format!("the command is stopped until {}", clock_words(start.not_before));
         if self.acting.dry_run {
             return vec![Effect::Say(format!("would do: {words}"))];
         }
-        self.underway = Some(Underway { id, kind: start.kind });
+        let done = "the command went on after a pause";
+        self.underway = Some(Underway { id, done, since: start.not_before });
         self.paused_until = Some(start.not_before);
-        std::iter::once(Effect::Say(words)).chain(keeper.pause(true)).collect()
+        std::iter::once(Effect::Say(words)).chain(keeper.pause(now, true)).collect()
     }
 
     /// Decides what follows an attempt: a start, or how the run ends.
@@ -337,11 +362,11 @@ impl<'p> Actor<'p> {
         };
         let ended_well = how == How::Exited(0) && stopped.is_none();
         let plan = self.decide(|run, moment| run.ended(moment, &Ended { how, stopped }));
-        let is_over = matches!(plan, Plan::Done { .. });
-        self.verify(
-            executor,
-            (!ended_well && !is_over).then_some("it ended again before it had done any work"),
-        );
+        let otherwise = match stopped {
+            Some((_, StopReason::User)) => Some("the run was ended before the agent had done any work"),
+            _ => (!ended_well).then_some("it ended again before it had done any work"),
+        };
+        self.verify(executor, otherwise);
         match plan {
             Plan::Start(start) => {
                 if self.told_ahead.is_none() {
@@ -356,13 +381,20 @@ impl<'p> Actor<'p> {
                 if self.told_ahead.is_none() {
                     self.tell_plan(&Plan::Halt(halt.clone()), executor, &halt.reason);
                 }
+                self.outcome(executor, OutcomeResult::Done, &format!("the run ended; {}", halt.fix));
                 Err(if self.acting.dry_run { ending } else { Ending::Status(halt.status.code() as u8) })
             }
             // A stop of ours that ended in nothing more to do: it had finished.
-            Plan::Done { status, .. } if stopped.is_some_and(|(_, why)| why == StopReason::Plan) => {
+            Plan::Done { status, reason } if stopped.is_some_and(|(_, why)| why == StopReason::Plan) => {
+                self.outcome(executor, OutcomeResult::Skipped, &reason);
                 Err(Ending::Status(u8::try_from(status).unwrap_or(1)))
             }
-            _ => Err(ending),
+            plan => {
+                if let Plan::Done { reason, .. } = &plan {
+                    self.outcome(executor, OutcomeResult::Skipped, reason);
+                }
+                Err(ending)
+            }
         }
     }
 
@@ -380,14 +412,18 @@ impl<'p> Actor<'p> {
             self.outcome(executor, OutcomeResult::Failed, words);
             return Err(Ending::Status(super::effect::WRAPPER_FAILED));
         }
-        self.store();
+        let is_stored = self.store(executor);
         let waited = wait(start.not_before, &start, executor, mailbox);
-        if let Some(path) = self.acting.store.as_ref().filter(|_| !matches!(waited, Err(Ending::Signal(_)))) {
-            let _ = std::fs::remove_file(path);
-        }
         if let Err(ending) = waited {
+            if is_stored {
+                let words = "the wait is stored: `session-doctor wrap --act --resume-wait` takes it up";
+                executor.carry_out(Effect::Say(words.to_owned()));
+            }
             self.outcome(executor, OutcomeResult::Skipped, "the run was ended while it waited");
             return Err(ending);
+        }
+        if let Some(path) = &self.acting.store {
+            stored::remove(path);
         }
         match self.acting.kept.again(start.stdin) {
             Ok(stdin) => executor.stdin = stdin,
@@ -404,19 +440,22 @@ impl<'p> Actor<'p> {
         self.acting.run.started(&start);
         self.starts += 1;
         if let Some(id) = self.told_ahead.take() {
-            self.underway = Some(Underway { id, kind: start.kind });
+            self.underway = Some(Underway { id, done: done_words(start.kind), since: clock::now() });
         }
         let shown = redact_argv(&start.argv).join(" ");
         executor.carry_out(Effect::Say(format!("{}: {}", kind_words(start.kind), shorten(&shown))));
         Ok(Launch { argv: start.argv.iter().map(OsString::from).collect(), env: Vec::new() })
     }
 
-    fn store(&self) {
-        if let Some(path) = &self.acting.store {
-            let folder = path.parent().map_or(Ok(()), stored::make);
-            // A wait that cannot be stored is waited all the same.
-            let _ = folder.and_then(|()| stored::write(path, &self.acting.run, self.acting.kept.file()));
+    /// Stores the wait, where there is a place for it. One that cannot be stored is waited all the same.
+    fn store(&self, executor: &mut Executor) -> bool {
+        let Some(path) = &self.acting.store else { return false };
+        let stored = stored::store(path, &self.acting.run, &self.acting.kept);
+        if let Err(error) = &stored {
+            let words = crate::source::os_words(error);
+            executor.carry_out(Effect::Say(format!("failed to store the wait: {words}")));
         }
+        stored.is_ok()
     }
 
     /// Asks the run.
@@ -460,9 +499,6 @@ impl<'p> Actor<'p> {
                 let id = self.tell_decision(executor, Strategy::Halt, clock::now(), reason);
                 let would = if dry { "would stop here" } else { "stops here" };
                 executor.carry_out(Effect::Say(format!("{would}, status {}: {reason} {fix}", status.code())));
-                if !dry {
-                    self.tell_outcome(executor, &id, OutcomeResult::Done, &format!("the run ended; {fix}"));
-                }
                 self.told_ahead = Some(id);
             }
             _ => {
@@ -527,21 +563,19 @@ impl<'p> Actor<'p> {
     /// Tells how what is under way went: it is verified by work of the agent.
     fn verify(&mut self, executor: &Executor, otherwise: Option<&str>) {
         let Some(underway) = self.underway.take() else { return };
-        let worked = self.witness.seen().facts.has_worked();
+        let worked = self.witness.seen().facts.worked_at.is_some_and(|at| at >= underway.since);
+        let done = underway.done;
         let (result, detail) = match (worked, otherwise) {
-            (true, _) => {
-                (OutcomeResult::Done, format!("{}, and the agent worked", done_words(underway.kind)))
-            }
-            (false, None) => (OutcomeResult::Done, done_words(underway.kind).to_owned()),
-            (false, Some(why)) => {
-                (OutcomeResult::Failed, format!("{}, but {why}", done_words(underway.kind)))
-            }
+            (true, _) => (OutcomeResult::Done, format!("{done}, and the agent worked")),
+            (false, None) => (OutcomeResult::Done, done.to_owned()),
+            (false, Some(why)) => (OutcomeResult::Failed, format!("{done}, but {why}")),
         };
         self.tell_outcome(executor, &underway.id, result, &detail);
     }
 
     fn outcome(&mut self, executor: &Executor, result: OutcomeResult, detail: &str) {
-        if let Some(id) = self.told_ahead.take() {
+        // What was only said has no outcome.
+        if let Some(id) = self.told_ahead.take().filter(|_| !self.acting.dry_run) {
             self.tell_outcome(executor, &id, result, detail);
         }
     }
@@ -573,40 +607,54 @@ fn step(step: &profile::StopStep) -> Step {
 /// Waits until a time on the wall, and shows how long it takes.
 fn wait(until: Timestamp, start: &Start, executor: &mut Executor, mailbox: &Mailbox) -> Result<(), Ending> {
     let left = |now: Timestamp| until.as_micros().saturating_sub(now.as_micros());
-    if left(clock::now()) <= 0 {
-        return Ok(());
+    if left(clock::now()) > 0 {
+        let words = kind_words(start.kind);
+        executor.carry_out(Effect::Say(format!(
+            "{} It waits until {}, then {words}.",
+            start.reason,
+            clock_words(until)
+        )));
     }
-    let words = kind_words(start.kind);
-    executor.carry_out(Effect::Say(format!(
-        "{} It waits until {}, then {words}.",
-        start.reason,
-        clock_words(until)
-    )));
     loop {
         let micros = left(clock::now());
         if micros <= 0 {
             executor.count_down(None);
+            // A signal that came between two attempts is for the run.
+            while let Some(input) = mailbox.take() {
+                while_waiting(input, executor)?;
+            }
             return Ok(());
         }
         executor.count_down(Some((micros as u64).div_ceil(1_000_000)));
         let round = Duration::from_micros(micros as u64).min(WALL_ROUND);
-        match mailbox.next(executor.number, Some(Instant::now() + round)) {
-            Input::Signal(signal)
-                if matches!(signal.number, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT) =>
-            {
-                executor.count_down(None);
-                return Err(Ending::Signal(signal.number));
-            }
-            Input::Signal(signal) if signal.number == libc::SIGTSTP => {
-                executor.count_down(None);
-                executor.carry_out(Effect::StopOurselves { signal: libc::SIGTSTP });
-            }
-            Input::Told(event) if matches!(event.body, EventBody::Decision(_) | EventBody::Outcome(_)) => {
-                executor.carry_out(Effect::Show(event));
-            }
-            _ => {}
-        }
+        while_waiting(mailbox.next(executor.number, Some(Instant::now() + round)), executor)?;
     }
+}
+
+/// Takes what happens while no child is there; an error is how the run ends.
+fn while_waiting(input: Input, executor: &mut Executor) -> Result<(), Ending> {
+    match input {
+        Input::Signal(signal)
+            if matches!(signal.number, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT) =>
+        {
+            executor.count_down(None);
+            return Err(Ending::Signal(signal.number));
+        }
+        Input::Signal(signal) if signal.number == libc::SIGTSTP => {
+            executor.count_down(None);
+            executor.carry_out(Effect::StopOurselves { signal: libc::SIGTSTP });
+        }
+        Input::Told(event)
+            if matches!(
+                event.body,
+                EventBody::Alert(_) | EventBody::Decision(_) | EventBody::Outcome(_)
+            ) =>
+        {
+            executor.carry_out(Effect::Show(event));
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// What is done, in words that follow "then" and a time.

@@ -134,6 +134,8 @@ pub struct Keeper {
     last_signal: Option<(i32, Instant)>,
     /// Whether something that asks to end was passed on to the child.
     passed_on: Option<i32>,
+    /// What asked to end before the child was there.
+    early: Option<Signal>,
     lost_output: bool,
     /// The steps of a planned stop that are still to come.
     steps: VecDeque<Step>,
@@ -166,6 +168,7 @@ impl Keeper {
             leave_at: None,
             last_signal: None,
             passed_on: None,
+            early: None,
             lost_output: false,
             steps: VecDeque::new(),
             planned: String::new(),
@@ -212,11 +215,17 @@ impl Keeper {
     }
 
     /// Stops the whole tree for a while, or lets it go on.
-    pub fn pause(&mut self, on: bool) -> Vec<Effect> {
+    pub fn pause(&mut self, now: Instant, on: bool) -> Vec<Effect> {
         if self.phase != Phase::Running || self.paused == on {
             return Vec::new();
         }
         self.paused = on;
+        // Silence is then no wonder.
+        if on {
+            self.stopped_since.get_or_insert(now);
+        } else {
+            self.skip_the_time_stopped(now);
+        }
         let signal = if on { libc::SIGSTOP } else { libc::SIGCONT };
         vec![Effect::Signal { signal, to: Target::Tree }]
     }
@@ -265,6 +274,9 @@ impl Keeper {
                 self.phase = Phase::Running;
                 (self.began, self.last_sign) = (Some(now), Some(now));
                 self.change(Life::Booting, format!("process {pid} was started"), &mut effects);
+                if let Some(signal) = self.early.take() {
+                    self.asked_to_end(now, signal, &mut effects);
+                }
             }
             Input::Started { .. } => {}
             Input::NotStarted { status, message } => {
@@ -513,13 +525,21 @@ impl Keeper {
 
     fn asked_to_end(&mut self, now: Instant, signal: Signal, effects: &mut Vec<Effect>) {
         let Signal { number, from_terminal } = signal;
+        if self.phase == Phase::Pending {
+            self.early = Some(signal);
+            return;
+        }
         let last = self.last_signal.replace((number, now));
         let since = last.map(|(_, at)| now.saturating_duration_since(at));
         match self.phase {
             Phase::Pending | Phase::Over => {}
             // The child is over, and somebody does not want to wait for who reads its last words.
-            Phase::Settling => self.end(Ending::Signal(number), effects),
+            Phase::Settling => {
+                self.is_the_users(number);
+                self.end(Ending::Signal(number), effects);
+            }
             Phase::Stopping { killing_since, .. } => {
+                self.is_the_users(number);
                 if since.is_none_or(|since| since >= ONE_WISH) {
                     self.kill(now, killing_since, effects);
                 }
@@ -540,7 +560,16 @@ impl Keeper {
                 self.passed_on = Some(number);
                 let to = if from_terminal { Target::Group } else { Target::Child };
                 effects.push(Effect::Signal { signal: number, to });
+                // One that is stopped would not notice.
+                effects.extend(self.pause(now, false));
             }
+        }
+    }
+
+    /// Whatever recovery had in mind, the user wants the run to end.
+    fn is_the_users(&mut self, signal: i32) {
+        if !matches!(self.cause, Some(Cause::Time | Cause::Idle)) {
+            self.cause = Some(Cause::Signal(signal));
         }
     }
 
@@ -560,19 +589,26 @@ impl Keeper {
     }
 
     fn continued(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        // The time that a run is stopped is not its own.
-        if let Some(since) = self.stopped_since.take() {
-            let pause = now.saturating_duration_since(since);
-            for time in [&mut self.began, &mut self.last_sign] {
-                *time = time.and_then(|time| time.checked_add(pause));
-            }
+        if self.paused {
+            return;
         }
+        self.skip_the_time_stopped(now);
         if matches!(self.phase, Phase::Running | Phase::Stopping { .. }) {
             self.wants_terminal = self.has_given_terminal;
             if self.has_given_terminal {
                 effects.push(Effect::GiveTerminal);
             }
             effects.push(Effect::Signal { signal: libc::SIGCONT, to: Target::Group });
+        }
+    }
+
+    /// The time that a run is stopped is not its own.
+    fn skip_the_time_stopped(&mut self, now: Instant) {
+        if let Some(since) = self.stopped_since.take() {
+            let pause = now.saturating_duration_since(since);
+            for time in [&mut self.began, &mut self.last_sign] {
+                *time = time.and_then(|time| time.checked_add(pause));
+            }
         }
     }
 
@@ -816,6 +852,53 @@ mod tests {
         assert_eq!(story.deadline(), Some(63.0));
         let end = story.at(63.0, Input::Deadline);
         assert_eq!(end.last(), Some(&Effect::End(Ending::Status(TIMED_OUT))));
+    }
+
+    #[test]
+    fn a_signal_that_comes_before_the_child_is_there_is_not_lost() {
+        let mut keeper = Story::new(None, None, false).keeper;
+        (keeper.phase, keeper.pid) = (Phase::Pending, None);
+        let now = Instant::now();
+        let early = Signal { number: libc::SIGTERM, from_terminal: false };
+        assert_eq!(keeper.handle_input(now, Input::Signal(early)), []);
+        let effects = keeper.handle_input(now, Input::Started { pid: 7 });
+        assert_eq!(effects.last(), Some(&signal(libc::SIGTERM, Target::Child)));
+    }
+
+    #[test]
+    fn a_signal_to_us_while_recovery_stops_the_child_is_the_users_wish() {
+        let step = Step { signal: libc::SIGINT, to: Target::Child, wait: after(10.0) };
+        let mut story = Story::new(None, None, false);
+        story.keeper.stop_by(story.begin, &[step], "it repeats itself.");
+        story.sent(1.0, libc::SIGTERM);
+        story.at(1.1, Input::ChildEnded(Exit::Signal(9)));
+        story.at(1.2, Input::TreeGone);
+        assert_eq!(story.keeper.over(), Over::User(Some(Exit::Signal(9))));
+
+        // So it is while its last words are waited for.
+        let mut story = Story::new(None, None, false);
+        story.at(1.0, Input::ChildEnded(Exit::Status(1)));
+        let end = story.sent(2.0, libc::SIGINT);
+        assert_eq!(end.last(), Some(&Effect::End(Ending::Signal(libc::SIGINT))));
+        assert_eq!(story.keeper.over(), Over::User(Some(Exit::Status(1))));
+    }
+
+    #[test]
+    fn a_pause_is_no_silence_and_a_signal_ends_it() {
+        let mut story = Story::new(None, Some(10.0), false);
+        let begin = story.begin;
+        assert_eq!(story.keeper.pause(begin, true), [signal(libc::SIGSTOP, Target::Tree)]);
+        assert_eq!(story.deadline(), None);
+        assert_eq!(
+            story.keeper.pause(begin + after(60.0), false),
+            [signal(libc::SIGCONT, Target::Tree)]
+        );
+        assert_eq!(story.deadline(), Some(70.0));
+        story.keeper.pause(begin + after(61.0), true);
+        assert_eq!(
+            story.sent(62.0, libc::SIGTERM),
+            [signal(libc::SIGTERM, Target::Child), signal(libc::SIGCONT, Target::Tree)]
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -26,21 +26,23 @@ pub enum Kept {
     Terminal,
     /// A file, from this offset on.
     File(u64),
-    /// It was spooled to this file, which is our standard input now.
-    Spooled(Option<PathBuf>),
+    /// It was spooled to a file, which is our standard input now.
+    Spooled,
     /// There is nothing on it.
     Nothing,
+    /// Nothing came on it in time, and nobody has closed it.
+    Idle,
     /// It is read by the agent as it comes, and cannot be had again.
     Once,
 }
 
 impl Kept {
-    /// Looks at our standard input and, if a prompt may come on it (`expected`), waits for it and keeps it. `spool`:
-    /// where, if it has to outlive us; nowhere a name leads to, otherwise.
+    /// Looks at our standard input and, if a prompt may come on it (`expected`), waits for it and keeps it. With `alone`
+    /// it is all that the agent is told: what comes late is left for the agent to wait for.
     ///
     /// # Errors
     /// What came cannot be kept.
-    pub fn take(expected: bool, spool: Option<PathBuf>) -> io::Result<Self> {
+    pub fn take(expected: bool, alone: bool) -> io::Result<Self> {
         let stdin = rustix::stdio::stdin();
         if rustix::termios::isatty(stdin) {
             return Ok(Self::Terminal);
@@ -59,14 +61,14 @@ impl Kept {
         }
         // A pipe that was not meant for the agent: some wait for its end before they start.
         if !comes(stdin, PATIENCE)? {
-            return Ok(Self::Nothing);
+            return Ok(if alone { Self::Once } else { Self::Idle });
         }
-        spool_to(spool)
+        spool()
     }
 
     /// Returns what the first child reads.
     pub fn first(&self) -> Stdin {
-        if matches!(self, Self::Nothing) { Stdin::Null } else { Stdin::Inherit }
+        if matches!(self, Self::Nothing | Self::Idle) { Stdin::Null } else { Stdin::Inherit }
     }
 
     /// Returns what the next child reads, put at its beginning.
@@ -75,13 +77,13 @@ impl Kept {
     /// It cannot be had again.
     pub fn again(&self, wanted: profile::Stdin) -> io::Result<Stdin> {
         match (wanted, self) {
-            (profile::Stdin::Nothing, _) | (_, Self::Nothing) => Ok(Stdin::Null),
+            (profile::Stdin::Nothing, _) | (_, Self::Nothing | Self::Idle) => Ok(Stdin::Null),
             (_, Self::Terminal) | (profile::Stdin::Terminal, _) => Ok(Stdin::Inherit),
             (profile::Stdin::Same, Self::File(offset)) => {
                 seek(rustix::stdio::stdin(), SeekFrom::Start(*offset))?;
                 Ok(Stdin::Inherit)
             }
-            (profile::Stdin::Same, Self::Spooled(_)) => {
+            (profile::Stdin::Same, Self::Spooled) => {
                 seek(rustix::stdio::stdin(), SeekFrom::Start(0))?;
                 Ok(Stdin::Inherit)
             }
@@ -91,9 +93,49 @@ impl Kept {
         }
     }
 
-    /// Returns the file that holds what came, for who takes the run up after us.
-    pub fn file(&self) -> Option<&PathBuf> {
-        if let Self::Spooled(path) = self { path.as_ref() } else { None }
+    /// Whether something came, or may have come, that a later start may need.
+    pub fn has_something(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Spooled | Self::Once)
+    }
+
+    /// Copies what came to a file, for who takes the run up after us, if that is not done yet; returns whether it is
+    /// there. What is longer than 64 MiB is not copied.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub fn copy_to(&self, path: &Path) -> io::Result<bool> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut offset = match self {
+            Self::File(offset) => *offset,
+            Self::Spooled => 0,
+            _ => return Ok(false),
+        };
+        let stdin = rustix::stdio::stdin();
+        let length = u64::try_from(fstat(stdin)?.st_size).unwrap_or(0).saturating_sub(offset);
+        if length > LIMIT {
+            return Ok(false);
+        }
+        if path.exists() {
+            return Ok(true);
+        }
+        let new = path.with_extension("part");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut chunk = [0; 64 << 10];
+        loop {
+            // The offset is shared with whoever gave us the file; it is left where it is.
+            match rustix::io::pread(stdin, &mut chunk, offset) {
+                Ok(0) => break,
+                Ok(count) => {
+                    file.write_all(&chunk[..count])?;
+                    offset += count as u64;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        file.sync_all()?;
+        std::fs::rename(&new, path)?;
+        Ok(true)
     }
 }
 
@@ -101,10 +143,10 @@ impl Kept {
 ///
 /// # Errors
 /// It cannot be opened.
-pub fn take_up(path: PathBuf) -> io::Result<Kept> {
-    let file = File::open(&path)?;
+pub fn take_up(path: &Path) -> io::Result<Kept> {
+    let file = File::open(path)?;
     rustix::stdio::dup2_stdin(&file)?;
-    Ok(Kept::Spooled(Some(path)))
+    Ok(Kept::Spooled)
 }
 
 /// Waits until there is something to read, or the end; returns whether that came in time.
@@ -123,14 +165,8 @@ fn comes(fd: impl AsFd, patience: Duration) -> io::Result<bool> {
 }
 
 /// Reads standard input to its end into a file, and makes that our standard input.
-fn spool_to(path: Option<PathBuf>) -> io::Result<Kept> {
-    let mut file = match &path {
-        Some(path) => {
-            use std::os::unix::fs::OpenOptionsExt;
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?
-        }
-        None => tempfile()?,
-    };
+fn spool() -> io::Result<Kept> {
+    let mut file = tempfile()?;
     let mut count = 0;
     let mut chunk = [0; 64 << 10];
     let mut stdin = File::from(rustix::stdio::stdin().try_clone_to_owned()?);
@@ -154,7 +190,7 @@ fn spool_to(path: Option<PathBuf>) -> io::Result<Kept> {
     let file = OwnedFd::from(file);
     rustix::stdio::dup2_stdin(&file)?;
     seek(rustix::stdio::stdin(), SeekFrom::Start(0))?;
-    Ok(Kept::Spooled(path))
+    Ok(Kept::Spooled)
 }
 
 /// What was read so far goes to the first attempt through a pipe, and the rest behind it.

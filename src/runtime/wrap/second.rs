@@ -133,7 +133,7 @@ fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>
             let name = path.to_string_lossy();
             let mut doctor = Doctor::new(Arc::clone(&second.engine), &name, &name);
             doctor.begin_at(0, from);
-            second.witness.hear(&mut doctor);
+            second.witness.hear(&mut doctor, Source::Transcript);
             open = Some((file, doctor));
         }
         if let Some((file, doctor)) = &mut open {

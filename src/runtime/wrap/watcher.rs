@@ -183,7 +183,7 @@ impl Watcher {
                             doctor = doctor.with_second(second.name());
                         }
                         if let Some(witness) = &witness {
-                            witness.hear(&mut doctor);
+                            witness.hear(&mut doctor, source(first));
                         }
                         doctor
                     }

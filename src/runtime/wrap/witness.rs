@@ -52,13 +52,17 @@ impl Witness {
         seen.rests = Default::default();
     }
 
-    /// Makes a doctor tell it of every record.
-    pub fn hear(&self, doctor: &mut Doctor) {
+    /// Makes a doctor tell it of every record that comes from here.
+    pub fn hear(&self, doctor: &mut Doctor, from: Source) {
         doctor.listen(|| {
             let witness = self.clone();
             let listener: Listener = Box::new(move |now, record| {
                 let mut seen = witness.seen();
-                seen.facts.record(now, record);
+                if from == Source::Transcript {
+                    seen.facts.record_written(now, record);
+                } else {
+                    seen.facts.record(now, record);
+                }
                 seen.notes.record(record);
             });
             listener
