@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -366,7 +367,7 @@ fn a_signal_ends_a_wait_at_once() {
 #[test]
 fn a_wait_that_was_killed_is_taken_up_once_and_not_while_somebody_waits() {
     let story =
-        Story::of("claude", &json!([[["init", 0], ["works", "a"], ["limit", 4], ["exits", 1]], well()]));
+        Story::of("claude", &json!([[["init", 0], ["works", "a"], ["limit", 8], ["exits", 1]], well()]));
     let mut child = story.command(&["--act"], TASK).spawn().unwrap();
     story.wait_for_wait();
     let stored = story.stored().remove(0);
@@ -378,6 +379,12 @@ fn a_wait_that_was_killed_is_taken_up_once_and_not_while_somebody_waits() {
 
     child.kill().unwrap();
     child.wait().unwrap();
+    let looked = story.quiet(&["wrap", "--act", "--dry-run", "--resume-wait"]).spawn().unwrap();
+    let looked = finish(looked);
+    assert_eq!(looked.status.code(), Some(0), "{looked:?}");
+    assert!(words(&looked.stderr).contains("would do"), "{looked:?}");
+    assert_eq!((story.starts().len(), story.stored().len()), (1, 1), "a dry run leaves the wait alone");
+
     let output =
         finish(story.quiet(&["wrap", "--events", "events", "--act", "--resume-wait"]).spawn().unwrap());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -387,6 +394,25 @@ fn a_wait_that_was_killed_is_taken_up_once_and_not_while_somebody_waits() {
     assert!(story.stored().is_empty());
     let nothing = finish(story.quiet(&["wrap", "--act", "--resume-wait"]).spawn().unwrap());
     assert!(words(&nothing.stderr).contains("failed to find a run that waits"), "{nothing:?}");
+}
+
+#[test]
+fn what_came_on_a_pipe_outlives_us_while_it_is_waited_and_no_longer() {
+    let rejected = json!([["complains", "No conversation found with session ID: x"], ["exits", 1]]);
+    let limited = json!([["reads", 0], ["limit", 4], ["exits", 1]]);
+    let story = Story::of("claude", &json!([limited, rejected, [["reads", 0], ["init", 0], ["done", 0]]]));
+    let mut child = story.command(&["--act"], READING).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"fix it").unwrap();
+    story.wait_for_wait();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let stored = story.stored().remove(0).with_extension("stdin");
+    assert_eq!(stored.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let taken_up = story.quiet(&["wrap", "--act", "--resume-wait"]).spawn().unwrap();
+    let output = finish(taken_up);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(story.file("read"), "\"fix it\"\n\"fix it\"\n");
+    assert!(!stored.exists());
 }
 
 #[test]
