@@ -492,7 +492,7 @@ _session__doctor() {
                     return 0
                     ;;
                 --emit)
-                    COMPREPLY=($(compgen -W "session_started session_updated finding alert decision status summary" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "session_started session_updated finding alert decision outcome status summary" -- "${cur}"))
                     return 0
                     ;;
                 --format)
@@ -636,7 +636,7 @@ _session__doctor() {
                     return 0
                     ;;
                 --emit)
-                    COMPREPLY=($(compgen -W "session_started session_updated finding alert decision status summary" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "session_started session_updated finding alert decision outcome status summary" -- "${cur}"))
                     return 0
                     ;;
                 --format)

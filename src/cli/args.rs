@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueHint, value_parser};
 use clap_complete::Shell;
 
@@ -352,6 +352,8 @@ pub struct WrapArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "",
+        // That of paths takes no empty one.
+        value_parser = OsStringValueParser::new().map(PathBuf::from),
         value_hint = ValueHint::FilePath
     )]
     pub resume_wait: Option<PathBuf>,

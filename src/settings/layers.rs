@@ -503,8 +503,9 @@ impl Layers<'_> {
     }
 
     fn check_together(&self) -> Result<(), SettingsError> {
-        let Settings { backoff_base_sec, backoff_max_sec, long_backoff_base_sec, long_backoff_max_sec, .. } =
-            self.settings;
+        let Settings {
+            backoff_base_sec, backoff_max_sec, long_backoff_base_sec, long_backoff_max_sec, ..
+        } = self.settings;
         for (first, base, last, max) in [
             ("backoff_base_sec", backoff_base_sec, "backoff_max_sec", backoff_max_sec),
             ("long_backoff_base_sec", long_backoff_base_sec, "long_backoff_max_sec", long_backoff_max_sec),

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -57,10 +58,7 @@ impl Story {
     /// The program, with what it says kept.
     fn quiet(&self, args: &[&str]) -> Command {
         let mut command = self.world.command(args);
-        command
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.env("PATH", std::env::var_os("PATH").unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
@@ -171,7 +169,8 @@ fn a_run_that_goes_well_is_started_once_under_a_session_that_is_known() {
 
 #[test]
 fn a_limit_is_waited_for_and_the_session_goes_on() {
-    let story = Story::of("claude", &json!([[["init", 0], ["works", "a"], ["limit", 1], ["exits", 1]], well()]));
+    let story =
+        Story::of("claude", &json!([[["init", 0], ["works", "a"], ["limit", 1], ["exits", 1]], well()]));
     let output = story.run(&["--act"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let starts = story.starts();
@@ -199,19 +198,21 @@ fn a_crash_in_the_middle_is_resumed() {
     let output = story.run(&["--act"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(behind(&story.starts()[1], "--resume"), behind(&story.starts()[0], "--session-id"));
-    assert_eq!(story.acted(), one("restart", "done"));
+    assert_eq!(story.acted(), one("resume", "done"));
 }
 
 #[test]
-fn a_full_context_is_left_for_a_new_session_that_is_told_of_the_old_one() {
+fn a_full_context_that_cannot_be_compacted_is_left_for_a_new_session_that_is_told_of_the_old_one() {
     let full = json!([["init", 0], ["works", "half of it is done"], ["too_long", 0], ["exits", 1]]);
-    let story = Story::of("claude", &json!([full, well()]));
+    let still_full = json!([["init", 0], ["too_long", 0], ["exits", 1]]);
+    let story = Story::of("claude", &json!([full, still_full, well()]));
     let output = story.run(&["--act"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let starts = story.starts();
-    let (old, new) = (behind(&starts[0], "--session-id"), behind(&starts[1], "--session-id"));
+    assert_eq!((starts.len(), starts[1][2].as_str()), (3, "/compact"), "{starts:?}");
+    let (old, new) = (behind(&starts[0], "--session-id"), behind(&starts[2], "--session-id"));
     assert!(new.is_some() && new != old, "{starts:?}");
-    let prompt = starts[1].iter().find(|word| word.contains("fix the tests")).unwrap();
+    let prompt = starts[2].iter().find(|word| word.contains("fix the tests")).unwrap();
     assert!(prompt.contains("half of it is done") && prompt.len() <= 2_048, "{prompt}");
 }
 
@@ -233,12 +234,13 @@ fn a_session_that_cannot_be_resumed_gets_its_task_again_but_no_session_gets_it_t
 
 #[test]
 fn restarts_that_do_not_help_end_with_83_and_each_is_told_to_have_failed() {
-    let story = Story::of("claude", &json!([[["init", 0], ["works", "a"], ["crashes", 0]], [["crashes", 0]]]));
+    let story =
+        Story::of("claude", &json!([[["init", 0], ["works", "a"], ["crashes", 0]], [["crashes", 0]]]));
     let output = story.run(&["--act", "--max-restarts", "1"]);
     assert_eq!(output.status.code(), Some(83), "{output:?}");
     assert_eq!(story.starts().len(), 2);
     let acted = story.acted();
-    assert_eq!(acted[0], ("restart".to_owned(), "failed".to_owned()));
+    assert_eq!(acted[0], ("resume".to_owned(), "failed".to_owned()));
     assert_eq!(acted[1], ("halt".to_owned(), "done".to_owned()));
     assert!(words(&output.stderr).contains("started again 1 times"), "{output:?}");
 }
@@ -364,7 +366,8 @@ fn a_signal_ends_a_wait_at_once() {
 
 #[test]
 fn a_wait_that_was_killed_is_taken_up_once_and_not_while_somebody_waits() {
-    let story = Story::of("claude", &json!([[["init", 0], ["works", "a"], ["limit", 4], ["exits", 1]], well()]));
+    let story =
+        Story::of("claude", &json!([[["init", 0], ["works", "a"], ["limit", 8], ["exits", 1]], well()]));
     let mut child = story.command(&["--act"], TASK).spawn().unwrap();
     story.wait_for_wait();
     let stored = story.stored().remove(0);
@@ -376,9 +379,14 @@ fn a_wait_that_was_killed_is_taken_up_once_and_not_while_somebody_waits() {
 
     child.kill().unwrap();
     child.wait().unwrap();
-    let output = finish(
-        story.quiet(&["wrap", "--events", "events", "--act", "--resume-wait"]).spawn().unwrap(),
-    );
+    let looked = story.quiet(&["wrap", "--act", "--dry-run", "--resume-wait"]).spawn().unwrap();
+    let looked = finish(looked);
+    assert_eq!(looked.status.code(), Some(0), "{looked:?}");
+    assert!(words(&looked.stderr).contains("would do"), "{looked:?}");
+    assert_eq!((story.starts().len(), story.stored().len()), (1, 1), "a dry run leaves the wait alone");
+
+    let output =
+        finish(story.quiet(&["wrap", "--events", "events", "--act", "--resume-wait"]).spawn().unwrap());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let starts = story.starts();
     assert_eq!(starts.len(), 2);
@@ -386,6 +394,25 @@ fn a_wait_that_was_killed_is_taken_up_once_and_not_while_somebody_waits() {
     assert!(story.stored().is_empty());
     let nothing = finish(story.quiet(&["wrap", "--act", "--resume-wait"]).spawn().unwrap());
     assert!(words(&nothing.stderr).contains("failed to find a run that waits"), "{nothing:?}");
+}
+
+#[test]
+fn what_came_on_a_pipe_outlives_us_while_it_is_waited_and_no_longer() {
+    let rejected = json!([["complains", "No conversation found with session ID: x"], ["exits", 1]]);
+    let limited = json!([["reads", 0], ["limit", 4], ["exits", 1]]);
+    let story = Story::of("claude", &json!([limited, rejected, [["reads", 0], ["init", 0], ["done", 0]]]));
+    let mut child = story.command(&["--act"], READING).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"fix it").unwrap();
+    story.wait_for_wait();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let stored = story.stored().remove(0).with_extension("stdin");
+    assert_eq!(stored.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let taken_up = story.quiet(&["wrap", "--act", "--resume-wait"]).spawn().unwrap();
+    let output = finish(taken_up);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(story.file("read"), "\"fix it\"\n\"fix it\"\n");
+    assert!(!stored.exists());
 }
 
 #[test]
@@ -417,5 +444,5 @@ fn a_key_on_the_command_line_is_shown_nowhere() {
     assert_eq!(story.starts().len(), 2, "{output:?}");
     assert!(story.starts()[1].contains(&key.to_owned()), "the agent needs it");
     let told = words(&output.stderr) + &story.file("home/project/events");
-    assert!(told.contains("resumes the session") && !told.contains("AAAABBBB"), "{told}");
+    assert!(told.contains("starts again: ") && !told.contains("AAAABBBB"), "{told}");
 }

@@ -645,10 +645,7 @@ fn while_waiting(input: Input, executor: &mut Executor) -> Result<(), Ending> {
             executor.carry_out(Effect::StopOurselves { signal: libc::SIGTSTP });
         }
         Input::Told(event)
-            if matches!(
-                event.body,
-                EventBody::Alert(_) | EventBody::Decision(_) | EventBody::Outcome(_)
-            ) =>
+            if matches!(event.body, EventBody::Alert(_) | EventBody::Decision(_) | EventBody::Outcome(_)) =>
         {
             executor.carry_out(Effect::Show(event));
         }

@@ -889,10 +889,7 @@ mod tests {
         let begin = story.begin;
         assert_eq!(story.keeper.pause(begin, true), [signal(libc::SIGSTOP, Target::Tree)]);
         assert_eq!(story.deadline(), None);
-        assert_eq!(
-            story.keeper.pause(begin + after(60.0), false),
-            [signal(libc::SIGCONT, Target::Tree)]
-        );
+        assert_eq!(story.keeper.pause(begin + after(60.0), false), [signal(libc::SIGCONT, Target::Tree)]);
         assert_eq!(story.deadline(), Some(70.0));
         story.keeper.pause(begin + after(61.0), true);
         assert_eq!(

@@ -210,7 +210,10 @@ mod tests {
         assert_eq!(at(&[]), None);
         assert_eq!(at(&[("HOME", "/h")]), Some("/h/.local/state/session-doctor".into()));
         assert_eq!(at(&[("HOME", "/h"), ("XDG_STATE_HOME", "/s")]), Some("/s/session-doctor".into()));
-        assert_eq!(at(&[("HOME", "/h"), ("XDG_STATE_HOME", "s")]), Some("/h/.local/state/session-doctor".into()));
+        assert_eq!(
+            at(&[("HOME", "/h"), ("XDG_STATE_HOME", "s")]),
+            Some("/h/.local/state/session-doctor".into())
+        );
         assert_eq!(at(&[("HOME", "/h"), ("SESSION_DOCTOR_HOME", "/d")]), Some("/d".into()));
     }
 }
