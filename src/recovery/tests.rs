@@ -312,6 +312,17 @@ fn the_servers_own_time_wins_over_the_backoff() {
 }
 
 #[test]
+fn the_time_of_an_own_retry_that_failed_is_no_reset() {
+    let mut story = Story::headless("claude -p fix").with(|options| options.max_wait_sec = 10);
+    let soon = story.now.plus_seconds(1);
+    story.session(SID).facts.retrying(story.now, Class::Overloaded, Some(soon));
+    let plan = story.after(2).fails(Class::Overloaded).ends(1);
+    assert!(story.show(&plan).starts_with("+30 resume"), "no limit is waited for: {plan:?}");
+    let Plan::Start(start) = &plan else { unreachable!() };
+    assert!(start.reason.starts_with("overloaded: nobody said how long it lasts"), "{}", start.reason);
+}
+
+#[test]
 fn what_only_a_person_can_mend_ends_the_run_at_once() {
     let agents = AGENTS.iter().map(|(command, _)| *command).chain(["aider --message fix"]);
     for command in agents {
@@ -327,7 +338,8 @@ fn what_only_a_person_can_mend_ends_the_run_at_once() {
             let plan = story.session(SID).after(2).fails(class).ends(1);
             assert_eq!(story.show(&plan), format!("halt 80 {class}"), "{command}");
             let Plan::Halt(halt) = plan else { unreachable!() };
-            assert!(halt.reason.contains("words about") && halt.fix.ends_with('.'), "{halt:?}");
+            assert_eq!(halt.reason, format!("{class}: words about {class}."), "more words follow it");
+            assert!(halt.fix.ends_with('.'), "{halt:?}");
         }
     }
 }
