@@ -333,6 +333,10 @@ impl Run {
                 let sighting = sighting.clone();
                 self.recover(moment, &sighting, status)
             }
+            // It ends with success though it could not.
+            (None, Exit::Success) if self.kind == Kind::Compact && facts.compaction_failed => {
+                self.recover(moment, &by_status(Class::TokenLimit, moment.now, status), status)
+            }
             (None, Exit::Success) if self.kind == Kind::Compact => self.go_on_compacted(moment, status),
             (None, Exit::Failure) if self.kind == Kind::Compact => {
                 self.recover(moment, &by_status(Class::TokenLimit, moment.now, status), status)

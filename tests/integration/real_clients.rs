@@ -52,17 +52,55 @@ const CASE: Case = Case {
 
 #[rustfmt::skip]
 const CASES: &[Case] = &[
-    // Nothing is wrong: nothing is done.
+    // Nothing is wrong, or the agent mends it: nothing is done.
     CASE,
+    Case { mode: "text", ..CASE },
+    Case { scenario: "tool1", words: "The tool ran; all done.", requests: 2, ..CASE },
+    Case { scenario: "r429x2", words: "Recovered after 2 faults.", requests: 3, ..CASE },
+    Case { agent: "codex", mode: "json", ..CASE },
+    Case { agent: "codex", mode: "json", scenario: "r429x2", words: "Recovered after 2 faults.", requests: 3, ..CASE },
+    Case { agent: "gemini", ..CASE },
+    Case { agent: "gemini", scenario: "r429x2", words: "Recovered after 2 faults.", requests: 3, ..CASE },
+    // Qwen asks for its memory after each answer.
+    Case { agent: "qwen", requests: 2, ..CASE },
+    Case { agent: "opencode", mode: "json", ..CASE },
+    Case { agent: "opencode", mode: "json", scenario: "r429x2", words: "Recovered after 2 faults.", requests: 3, ..CASE },
+    // It is waited for, and the session goes on.
+    Case { scenario: "limitx1", lab: &["--auth", "oauth", "--set", "reset_in=20"], words: "Recovered after 1 faults.", outcomes: &["done"], requests: 2, ..CASE },
+    Case { mode: "text", scenario: "limitx1", lab: &["--auth", "oauth", "--set", "reset_in=20"], words: "Recovered after 1 faults.", outcomes: &["done"], requests: 2, ..CASE },
+    Case { scenario: "o529x2", variables: &["CLAUDE_CODE_MAX_RETRIES=1"], words: "Recovered after 2 faults.", outcomes: &["done"], requests: 3, ..CASE },
+    Case { scenario: "cutx2", words: "Recovered after 2 faults.", outcomes: &["done"], requests: 3, ..CASE },
+    Case { agent: "codex", mode: "json", scenario: "usage_limitx1", lab: &["--set", "reset_in=20"], words: "Recovered after 1 faults.", outcomes: &["done"], requests: 2, ..CASE },
+    Case { agent: "codex", mode: "json", scenario: "cutx8", words: "Recovered after 8 faults.", outcomes: &["done"], requests: 9, ..CASE },
+    Case { agent: "codex", mode: "json", scenario: "o529x6", words: "Recovered after 6 faults.", outcomes: &["done"], requests: 7, ..CASE },
+    // The session of a first request that was cut cannot be resumed.
+    Case { agent: "gemini", scenario: "cutx1", words: "Recovered after 1 faults.", outcomes: &["failed", "done"], requests: 2, ..CASE },
+    Case { agent: "qwen", scenario: "cutx1", words: "Recovered after 1 faults.", outcomes: &["done"], requests: 3, ..CASE },
+    // Only a person can help.
+    Case { scenario: "e401", status: 80, words: "", outcomes: &["done"], ..CASE },
+    Case { scenario: "credit", status: 80, words: "", outcomes: &["done"], ..CASE },
+    Case { scenario: "toolong", status: 80, words: "", outcomes: &["done"], ..CASE },
+    Case { agent: "codex", mode: "json", scenario: "e401", status: 80, words: "", outcomes: &["done"], requests: 6, ..CASE },
+    Case { agent: "codex", mode: "json", scenario: "quota", status: 80, words: "", outcomes: &["done"], ..CASE },
+    Case { agent: "codex", mode: "json", scenario: "toolong", status: 80, words: "", outcomes: &["done"], ..CASE },
+    Case { agent: "gemini", scenario: "e401", status: 80, words: "", outcomes: &["done"], ..CASE },
+    Case { agent: "gemini", scenario: "toolong", status: 80, words: "", outcomes: &["done"], ..CASE },
+    Case { agent: "qwen", scenario: "e401", status: 80, words: "", outcomes: &["done"], ..CASE },
+    Case { agent: "opencode", mode: "json", scenario: "e401", status: 80, words: "", outcomes: &["done"], ..CASE },
+    // It repeats itself; a limit of turns is outlasted twice, and each time it worked.
+    Case { agent: "gemini", scenario: "loop", status: 81, words: "", outcomes: &["done", "done"], requests: 12, ..CASE },
+    Case { scenario: "loop", lab: &["--extra", "--max-turns 3"], status: 83, words: "", outcomes: &["done", "done", "done"], requests: 9, ..CASE },
+    // It never answers, and the user has set a limit.
+    Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, words: "", ..CASE },
+    Case { agent: "codex", mode: "json", scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, words: "", ..CASE },
+    Case { agent: "gemini", scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, words: "", ..CASE },
 ];
 
 /// Where the laboratory is: its runner, and the folder of the agents.
 fn lab() -> Result<(PathBuf, PathBuf), String> {
     let clients = env::var_os("LAB_CLIENTS").ok_or("LAB_CLIENTS is not set")?;
-    let runner = env::var_os("LAB_RUN").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/lab/run.py"),
-        PathBuf::from,
-    );
+    let runner = env::var_os("LAB_RUN")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/lab/run.py"), PathBuf::from);
     if !runner.is_file() {
         return Err(format!("there is no {}", runner.display()));
     }

@@ -527,8 +527,12 @@ impl<'p> Actor<'p> {
     /// Tells how what is under way went: it is verified by work of the agent.
     fn verify(&mut self, executor: &Executor, otherwise: Option<&str>) {
         let Some(underway) = self.underway.take() else { return };
-        let worked = self.witness.seen().facts.has_worked();
+        let (worked, uncompacted) = {
+            let seen = self.witness.seen();
+            (seen.facts.has_worked(), underway.kind == Kind::Compact && seen.facts.compaction_failed)
+        };
         let (result, detail) = match (worked, otherwise) {
+            _ if uncompacted => (OutcomeResult::Failed, "the session could not be made smaller".to_owned()),
             (true, _) => {
                 (OutcomeResult::Done, format!("{}, and the agent worked", done_words(underway.kind)))
             }
