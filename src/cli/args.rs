@@ -352,7 +352,7 @@ pub struct WrapArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "",
-        // That of paths takes no empty one.
+        // That of paths refuses the empty one, which stands for the latest.
         value_parser = OsStringValueParser::new().map(PathBuf::from),
         value_hint = ValueHint::FilePath
     )]
@@ -653,6 +653,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wait_is_taken_up_without_a_name_too() {
+        for (flag, path) in [("--resume-wait", ""), ("--resume-wait=run.json", "run.json")] {
+            let cli = Cli::try_parse_from(["session-doctor", "wrap", "--act", flag]).unwrap();
+            let Command::Wrap(wrap) = cli.command else { unreachable!() };
+            assert_eq!(wrap.resume_wait.as_deref(), Some(std::path::Path::new(path)));
+        }
     }
 
     #[test]

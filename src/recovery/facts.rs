@@ -173,6 +173,9 @@ impl Facts {
                 self.tool_running = true;
             }
             Body::ToolResult(_) => self.tool_running = false,
+            Body::Failure(failure) if failure.codes.iter().any(|code| code == "compact_failed") => {
+                self.compaction_failed = true;
+            }
             Body::Lifecycle(Lifecycle::TurnEnded) => self.finished(now),
             Body::Lifecycle(Lifecycle::TurnStarted) => self.finished_at = None,
             _ => {}
@@ -210,7 +213,7 @@ impl Facts {
     }
 
     /// An alert is about findings that were seen before; where one of its class still stands, that is marked.
-    fn alerted(&mut self, alert: Sighting) {
+    pub(super) fn alerted(&mut self, alert: Sighting) {
         let worked = self.worked;
         let found = self
             .failures
@@ -219,8 +222,18 @@ impl Facts {
             .find(|(number, sighting)| sighting.class == alert.class && *number > worked);
         match found {
             Some((_, sighting)) => sighting.act = true,
+            // A log that ends with a failure does not know of the work that was seen elsewhere since.
+            None if alert.source == Source::Transcript && self.is_refuted(alert.class) => {}
             None => self.failed(alert),
         }
+    }
+
+    /// Tells whether the transcript named a failure of this class before the agent worked.
+    fn is_refuted(&self, class: Class) -> bool {
+        let named = |(_, sighting): &(u64, Sighting)| {
+            sighting.source == Source::Transcript && sighting.class == class
+        };
+        self.failures.iter().any(named)
     }
 
     /// Takes note that the agent retries by itself after a failure of this class.

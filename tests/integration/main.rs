@@ -14,6 +14,7 @@ mod own_rules;
 mod pass_through;
 mod properties;
 mod readme;
+mod real_clients;
 mod recovery;
 mod support;
 mod tap;

@@ -563,9 +563,14 @@ impl<'p> Actor<'p> {
     /// Tells how what is under way went: it is verified by work of the agent.
     fn verify(&mut self, executor: &Executor, otherwise: Option<&str>) {
         let Some(underway) = self.underway.take() else { return };
-        let worked = self.witness.seen().facts.worked_at.is_some_and(|at| at >= underway.since);
+        let (worked, uncompacted) = {
+            let seen = self.witness.seen();
+            let worked = seen.facts.worked_at.is_some_and(|at| at >= underway.since);
+            (worked, underway.done == done_words(Kind::Compact) && seen.facts.compaction_failed)
+        };
         let done = underway.done;
         let (result, detail) = match (worked, otherwise) {
+            _ if uncompacted => (OutcomeResult::Failed, "the session could not be made smaller".to_owned()),
             (true, _) => (OutcomeResult::Done, format!("{done}, and the agent worked")),
             (false, None) => (OutcomeResult::Done, done.to_owned()),
             (false, Some(why)) => (OutcomeResult::Failed, format!("{done}, but {why}")),
