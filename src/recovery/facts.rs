@@ -215,6 +215,8 @@ impl Facts {
     /// An alert is about findings that were seen before; where one of its class still stands, that is marked.
     pub(super) fn alerted(&mut self, alert: Sighting) {
         let worked = self.worked;
+        // A log that ends with a failure does not know of the work that was seen elsewhere since.
+        let is_refuted = alert.source == Source::Transcript && self.is_refuted(alert.class);
         let found = self
             .failures
             .iter_mut()
@@ -222,8 +224,7 @@ impl Facts {
             .find(|(number, sighting)| sighting.class == alert.class && *number > worked);
         match found {
             Some((_, sighting)) => sighting.act = true,
-            // A log that ends with a failure does not know of the work that was seen elsewhere since.
-            None if alert.source == Source::Transcript && self.is_refuted(alert.class) => {}
+            None if is_refuted => {}
             None => self.failed(alert),
         }
     }
