@@ -652,6 +652,7 @@ fn while_waiting(input: Input, executor: &mut Executor) -> Result<(), Ending> {
         Input::Told(event)
             if matches!(event.body, EventBody::Alert(_) | EventBody::Decision(_) | EventBody::Outcome(_)) =>
         {
+            executor.count_down(None);
             executor.carry_out(Effect::Show(event));
         }
         _ => {}

@@ -42,6 +42,8 @@ pub struct Executor {
     pub(super) left: Vec<Process>,
     pub(super) kept: Vec<u8>,
     pub(super) kept_lines: usize,
+    /// Whether the last line on the terminal is one that counts down.
+    pub(super) counts: bool,
 }
 
 impl Executor {
@@ -238,6 +240,10 @@ impl Executor {
     /// Shows on a terminal how many seconds are left; `None` takes it away.
     pub fn count_down(&mut self, seconds: Option<u64>) {
         if !rustix::termios::isatty(To::Stderr.fd()) {
+            return;
+        }
+        // What stands on a line that is not ours stays.
+        if !std::mem::replace(&mut self.counts, seconds.is_some()) && seconds.is_none() {
             return;
         }
         let line = match seconds {

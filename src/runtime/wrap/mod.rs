@@ -153,6 +153,7 @@ pub fn run(options: Options, acting: Option<Acting<'_>>) -> io::Result<Outcome> 
         left: Vec::new(),
         kept: Vec::new(),
         kept_lines: 0,
+        counts: false,
     };
     let ending = match acting.zip(witness) {
         None => conduct(&mut make_keeper(options.launch, None), &mut executor, &mailbox, is_first),
