@@ -314,8 +314,8 @@ fn the_servers_own_time_wins_over_the_backoff() {
 #[test]
 fn the_time_of_an_own_retry_that_failed_is_no_reset() {
     let mut story = Story::headless("claude -p fix").with(|options| options.max_wait_sec = 10);
-    let soon = story.now.plus_seconds(1);
-    story.session(SID).facts.retrying(story.now, Class::Overloaded, Some(soon));
+    let (now, soon) = (story.now, story.now.plus_seconds(1));
+    story.session(SID).facts.retrying(now, Class::Overloaded, Some(soon));
     let plan = story.after(2).fails(Class::Overloaded).ends(1);
     assert!(story.show(&plan).starts_with("+30 resume"), "no limit is waited for: {plan:?}");
     let Plan::Start(start) = &plan else { unreachable!() };
@@ -996,7 +996,8 @@ fn a_compaction_that_failed_is_told_by_its_record_and_not_by_the_status() {
     let plan = story.session(SID).works().fails(Class::TokenLimit).ends(1);
     story.start(&plan);
     let failure = Failure { codes: vec!["compact_failed".into()], ..Failure::new(Origin::Agent, "no") };
-    story.facts.record(story.now, &Record::new(Body::Failure(failure)));
+    let now = story.now;
+    story.facts.record(now, &Record::new(Body::Failure(failure)));
     let plan = story.session(SID).ends(0);
     assert!(story.show(&plan).contains("fresh"), "{plan:?}");
 }
