@@ -215,8 +215,7 @@ impl Facts {
     /// An alert is about findings that were seen before; where one of its class still stands, that is marked.
     pub(super) fn alerted(&mut self, alert: Sighting) {
         let worked = self.worked;
-        // A log that ends with a failure does not know of the work that was seen elsewhere since.
-        let is_refuted = alert.source == Source::Transcript && self.is_refuted(alert.class);
+        let refuted = alert.source == Source::Transcript && self.is_in_transcript(alert.class);
         let found = self
             .failures
             .iter_mut()
@@ -224,13 +223,14 @@ impl Facts {
             .find(|(number, sighting)| sighting.class == alert.class && *number > worked);
         match found {
             Some((_, sighting)) => sighting.act = true,
-            None if is_refuted => {}
+            // A log that ends with a failure does not know of the work that was seen elsewhere since.
+            None if refuted => {}
             None => self.failed(alert),
         }
     }
 
-    /// Tells whether the transcript named a failure of this class before the agent worked.
-    fn is_refuted(&self, class: Class) -> bool {
+    /// Tells whether the transcript has named a failure of this class.
+    fn is_in_transcript(&self, class: Class) -> bool {
         let named = |(_, sighting): &(u64, Sighting)| {
             sighting.source == Source::Transcript && sighting.class == class
         };

@@ -312,6 +312,34 @@ fn the_servers_own_time_wins_over_the_backoff() {
 }
 
 #[test]
+fn a_program_that_nobody_knows_and_that_ended_well_is_not_started_again_for_a_line_that_it_printed() {
+    let act = |story: &mut Story| {
+        story.saw(Class::Overloaded, Basis::Inferred, None);
+        let (at, class) = (story.now, Class::Overloaded);
+        let message = "nothing came after it".to_owned();
+        let (source, basis) = (Source::Stdout, Basis::Inferred);
+        story.facts.alerted(Sighting {
+            at,
+            source,
+            class,
+            status: None,
+            basis,
+            retry_at: None,
+            message,
+            act: true,
+        });
+    };
+    let mut story = Story::headless("make test");
+    act(&mut story);
+    let plan = story.ends(0);
+    assert_eq!(story.show(&plan), "done 0");
+    let mut story = Story::headless("make test");
+    act(&mut story);
+    let plan = story.ends(2);
+    assert!(story.show(&plan).contains("restart"), "its status says that it failed: {plan:?}");
+}
+
+#[test]
 fn the_time_of_an_own_retry_that_failed_is_no_reset() {
     let mut story = Story::headless("claude -p fix").with(|options| options.max_wait_sec = 10);
     let (now, soon) = (story.now, story.now.plus_seconds(1));
@@ -996,7 +1024,8 @@ fn a_compaction_that_failed_is_told_by_its_record_and_not_by_the_status() {
     let plan = story.session(SID).works().fails(Class::TokenLimit).ends(1);
     story.start(&plan);
     let failure = Failure { codes: vec!["compact_failed".into()], ..Failure::new(Origin::Agent, "no") };
-    story.facts.record(story.now, &Record::new(Body::Failure(failure)));
+    let now = story.now;
+    story.facts.record(now, &Record::new(Body::Failure(failure)));
     let plan = story.session(SID).ends(0);
     assert!(story.show(&plan).contains("fresh"), "{plan:?}");
 }

@@ -96,7 +96,7 @@ fn recorded_failures_lead_to_their_recoveries() {
             "claude/prompt_too_long",
             "claude -p fix --output-format stream-json",
             1,
-            "+0 Compact: claude --resume 0c1e5500-0000-4000-8000-000000000004 /compact -p",
+            "+0 Fresh: claude --session-id NEW fix",
         ),
         ("claude/api_retry_then_ok", "claude -p fix --output-format stream-json", 0, "done 0"),
         (
