@@ -492,7 +492,7 @@ _session__doctor() {
                     return 0
                     ;;
                 --emit)
-                    COMPREPLY=($(compgen -W "session_started session_updated finding alert decision status summary" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "session_started session_updated finding alert decision outcome status summary" -- "${cur}"))
                     return 0
                     ;;
                 --format)
@@ -563,12 +563,63 @@ _session__doctor() {
             return 0
             ;;
         session__subcmd__doctor__subcmd__wrap)
-            opts="-h --events --emit --format --agent --time-zone --pty --stdin --timeout --idle-timeout --grace --stop-signal --stop-target --config --color --help"
+            opts="-h --act --dry-run --profile --backoff-mode --max-restarts --max-wait --fallback-model --resume-wait --events --emit --format --agent --time-zone --pty --stdin --timeout --idle-timeout --grace --stop-signal --stop-target --config --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --act)
+                    COMPREPLY=($(compgen -W "all backoff retry_prompt_fix compact_context break_loop reset restart resume halt" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --backoff-mode)
+                    COMPREPLY=($(compgen -W "resume pause" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-restarts)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --max-wait)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --fallback-model)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --resume-wait)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
                 --events)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -585,7 +636,7 @@ _session__doctor() {
                     return 0
                     ;;
                 --emit)
-                    COMPREPLY=($(compgen -W "session_started session_updated finding alert decision status summary" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "session_started session_updated finding alert decision outcome status summary" -- "${cur}"))
                     return 0
                     ;;
                 --format)

@@ -63,6 +63,7 @@ session_updated\t''
 finding\t''
 alert\t''
 decision\t''
+outcome\t''
 status\t''
 summary\t''"
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l format -d 'How to write events: json (one object a line), text, auto (text on a terminal)' -r -f -a "auto\t''
@@ -87,12 +88,29 @@ complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l pa
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l no-progress -d 'Do not show on a terminal how far it is'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l rule-stats -d 'Tell on standard error, at the end, how often each rule was tried and decided, on how many bytes, and how long that took'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l act -d 'Bring the agent back from what can be brought back from: all of it, or only by these strategies' -r -f -a "all\t''
+backoff\t''
+retry_prompt_fix\t''
+compact_context\t''
+break_loop\t''
+reset\t''
+restart\t''
+resume\t''
+halt\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l profile -d 'How the agent is handled: a profile\'s name; auto tells by the command' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l backoff-mode -d 'What a wait does to an agent that still runs: resume (end it, and resume its session), pause (stop it until then)' -r -f -a "resume\t''
+pause\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l max-restarts -d 'How often the agent is started again at most, within six hours' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l max-wait -d 'The longest wait for a limit; a longer one ends the run with status 84' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l fallback-model -d 'The model to go on with when the agent\'s own cannot be had' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l resume-wait -d 'Take up a run that waited for its time when session-doctor was ended: the latest one, or this one' -r -F
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l events -d 'Append events to this file, or write them to an open file descriptor (fd:3) or to standard output (-)' -r -F
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l emit -d 'Write only these types of events' -r -f -a "session_started\t''
 session_updated\t''
 finding\t''
 alert\t''
 decision\t''
+outcome\t''
 status\t''
 summary\t''"
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l format -d 'How to write events: json (one object a line), text, auto (text on a terminal)' -r -f -a "auto\t''
@@ -135,6 +153,7 @@ complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l c
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l dry-run -d 'Only say what --act would do'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l agent -d 'Whose output it is; auto tells by the bytes' -r -f -a "auto\t''
 hook\t''

@@ -91,7 +91,7 @@ impl Signals {
     }
 
     /// Waits for the next signal; `None` when none can come any more.
-    pub fn next(&mut self) -> Option<Signal> {
+    pub fn wait(&mut self) -> Option<Signal> {
         let mut bytes = [0; 2];
         self.read.read_exact(&mut bytes).ok()?;
         Some(Signal { number: i32::from(bytes[0]), from_terminal: bytes[1] != 0 })

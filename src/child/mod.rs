@@ -1,6 +1,6 @@
 //! The wrapped process: how it is started, watched, signalled and ended with all it started.
 //!
-//! Between this program and the child stands a small guard process (see [`guard`]). It is the child's parent, gets
+//! Between this program and the child stands a small guard process (`guard.rs`). It is the child's parent, gets
 //! everything that the child leaves behind, and ends all of it if this program vanishes.
 //!
 //! Nothing here knows what a child says or what is to be done about it. The only place of the program where `unsafe`

@@ -24,7 +24,9 @@ impl Pty {
     /// # Errors
     /// The system has none left, or gives none.
     pub fn open(modes: Option<&Termios>, size: Option<Winsize>) -> io::Result<Self> {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+        // Not every system can ask for it at once. Children are made by this thread alone, so none is in between.
+        rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC)?;
         grantpt(&master)?;
         unlockpt(&master)?;
         let path = ptsname(&master, Vec::new())?;

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::{fmt, ptr};
 
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
 use super::guard::{self, Errand, NEWS, Slot, news, step, wish};
@@ -138,7 +137,7 @@ pub struct Link(UnixStream);
 
 impl Link {
     /// Waits for the next news; `None`: the guard is gone.
-    pub fn next(&mut self) -> Option<News> {
+    pub fn wait(&mut self) -> Option<News> {
         loop {
             let (kind, number) = self.read()?;
             return Some(match kind {
@@ -184,7 +183,7 @@ pub fn spawn(command: Command, terminal: Option<&Terminal>) -> Result<Child, Spa
     let texts = Texts::new(&command).map_err(SpawnError::system)?;
     let null = File::options().read(true).write(true).open("/dev/null").map_err(SpawnError::system)?;
     let (ours, theirs) = UnixStream::pair().map_err(SpawnError::system)?;
-    let (report, reported) = pipe_with(PipeFlags::CLOEXEC).map_err(SpawnError::system)?;
+    let (report, reported) = pipe().map_err(SpawnError::system)?;
     let slave = command.pty.as_ref().map(|pty| pty.slave.as_raw_fd());
     let stdin = match &command.stdin {
         Input::Inherit if inherited::was_closed(0) => Slot::Closed,
@@ -199,7 +198,7 @@ pub fn spawn(command: Command, terminal: Option<&Terminal>) -> Result<Child, Spa
             Output::Inherit => (Slot::Ours, None),
             Output::Pty => (slave.map_or(Slot::Ours, Slot::Copy), None),
             Output::Pipe => {
-                let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+                let (read, write) = pipe()?;
                 (Slot::Copy(write.as_raw_fd()), Some((read, write)))
             }
         })
@@ -290,6 +289,12 @@ fn failure(report: OwnedFd) -> Option<SpawnError> {
         _ => SpawnErrorKind::System,
     };
     Some(SpawnError { kind, cause })
+}
+
+/// Makes a pipe that children do not inherit.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((reader.into(), writer.into()))
 }
 
 fn no_signals() -> libc::sigset_t {

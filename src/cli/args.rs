@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use crate::child::group::Target;
 use crate::engine::format::FORMATS;
+use crate::model::Strategy;
+use crate::runtime::wrap::act::BackoffMode;
 use crate::runtime::wrap::plan::PtyMode;
 use crate::settings::{Color, EVENT_TYPES, FAIL_ON, Flag, Format};
 
@@ -291,8 +293,70 @@ impl TapArgs {
 #[command(after_long_help = format!("{WRAP_NOTES}\n\n{EXIT_STATUS}"))]
 pub struct WrapArgs {
     /// The command and its arguments.
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
+    #[arg(
+        value_name = "COMMAND",
+        required_unless_present = "resume_wait",
+        conflicts_with = "resume_wait",
+        trailing_var_arg = true,
+        value_hint = ValueHint::CommandWithArguments
+    )]
     pub command: Vec<OsString>,
+
+    /// Bring the agent back from what can be brought back from: all of it, or only by these strategies.
+    ///
+    /// Waits for limits to reset and resumes the session, backs off and resumes after overload and lost connections,
+    /// resumes or restarts after a crash, begins a new session where the old one cannot go on, and ends with a status of
+    /// 80 to 84 and a reason where only a person can help. Without it the command is never touched.
+    #[arg(
+        long,
+        value_name = "STRATEGY",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "all",
+        value_delimiter = ',',
+        value_parser = strategy_names()
+    )]
+    pub act: Option<Vec<String>>,
+
+    /// Only say what --act would do.
+    #[arg(long, requires = "act")]
+    pub dry_run: bool,
+
+    /// How the agent is handled: a profile's name; auto tells by the command.
+    #[arg(long, value_name = "NAME", requires = "act", value_hint = ValueHint::Other)]
+    pub profile: Option<String>,
+
+    /// What a wait does to an agent that still runs: resume (end it, and resume its session), pause (stop it until then).
+    #[arg(long, value_name = "MODE", requires = "act", default_value = "resume", value_parser = PossibleValuesParser::new(BackoffMode::NAMES))]
+    pub backoff_mode: String,
+
+    /// How often the agent is started again at most, within six hours.
+    #[arg(long, value_name = "N", requires = "act", value_hint = ValueHint::Other)]
+    pub max_restarts: Option<u32>,
+
+    /// The longest wait for a limit; a longer one ends the run with status 84.
+    #[arg(long, value_name = "DURATION", requires = "act", value_parser = duration, value_hint = ValueHint::Other)]
+    pub max_wait: Option<Duration>,
+
+    /// The model to go on with when the agent's own cannot be had.
+    #[arg(long, value_name = "MODEL", requires = "act", value_hint = ValueHint::Other)]
+    pub fallback_model: Option<String>,
+
+    /// Take up a run that waited for its time when session-doctor was ended: the latest one, or this one.
+    ///
+    /// The wait goes on where it was; the command, its directory and its input are those of the run.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "act",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        // That of paths refuses the empty one, which stands for the latest.
+        value_parser = OsStringValueParser::new().map(PathBuf::from),
+        value_hint = ValueHint::FilePath
+    )]
+    pub resume_wait: Option<PathBuf>,
 
     /// Append events to this file, or write them to an open file descriptor (fd:3) or to standard output (-).
     ///
@@ -370,6 +434,12 @@ impl WrapArgs {
         .flatten()
         .collect()
     }
+}
+
+/// The words that `--act` takes.
+fn strategy_names() -> PossibleValuesParser {
+    let names = Strategy::ALL.iter().filter(|strategy| !matches!(strategy, Strategy::Monitor));
+    PossibleValuesParser::new(std::iter::once("all").chain(names.map(|strategy| strategy.name())))
 }
 
 /// Reads a duration: numbers with units (`ms`, `s`, `m`, `h`, `d`), largest first; seconds without one. At most a
@@ -583,6 +653,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wait_is_taken_up_without_a_name_too() {
+        for (flag, path) in [("--resume-wait", ""), ("--resume-wait=run.json", "run.json")] {
+            let cli = Cli::try_parse_from(["session-doctor", "wrap", "--act", flag]).unwrap();
+            let Command::Wrap(wrap) = cli.command else { unreachable!() };
+            assert_eq!(wrap.resume_wait.as_deref(), Some(std::path::Path::new(path)));
+        }
     }
 
     #[test]

@@ -30,10 +30,12 @@ pub struct Element<'a> {
     pub member: &'a str,
     /// Whether it is an entry of a list.
     pub listed: bool,
-    /// Its bytes, lines joined by `\n`; none if it is larger than the limit.
+    /// Its bytes, as they stand in the stream; none if it is larger than the limit.
     pub bytes: &'a [u8],
     /// The number of its first line.
     pub line: u64,
+    /// Where that line begins in the stream, in bytes.
+    pub line_offset: u64,
     /// Where it begins in the stream, in bytes.
     pub offset: u64,
     /// Whether it is larger than the limit and was passed over.
@@ -73,6 +75,8 @@ pub struct Documents {
     lexer: Option<Lexer>,
     /// The number and offset of the first held line.
     start: (u64, u64),
+    /// Where the last held line ends in the stream, its line end excluded.
+    end: u64,
     /// At work once the document has outgrown the limit; nothing is held then.
     parts: Option<Parts>,
 }
@@ -80,7 +84,7 @@ pub struct Documents {
 impl Documents {
     /// Returns a collector that holds at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { limit, held: Vec::new(), lexer: None, start: (0, 0), parts: None }
+        Self { limit, held: Vec::new(), lexer: None, start: (0, 0), end: 0, parts: None }
     }
 
     /// Whether a document is open.
@@ -109,7 +113,8 @@ impl Documents {
             return Step::Broken;
         }
         let complete = lexer.depth == 0;
-        if self.held.len() + bytes.len() + 1 > self.limit {
+        let gap = if self.held.is_empty() { &[][..] } else { line_end(self.end, offset) };
+        if self.held.len() + gap.len().max(1) + bytes.len() > self.limit {
             let mut parts = Parts::new(self.limit);
             let (held, mut held_line, mut held_offset) = self.take();
             let lines = (!held.is_empty()).then(|| held.split(|byte| *byte == b'\n')).into_iter().flatten();
@@ -122,10 +127,9 @@ impl Documents {
             self.parts = Some(parts);
             return self.parted(sound);
         }
-        if !self.held.is_empty() {
-            self.held.push(b'\n');
-        }
+        self.held.extend_from_slice(gap);
         self.held.extend_from_slice(bytes);
+        self.end = offset + bytes.len() as u64;
         if complete { Step::Whole } else { Step::Held }
     }
 
@@ -142,7 +146,8 @@ impl Documents {
         Step::Parted
     }
 
-    /// Takes the held lines (joined by `\n`) out, with the number and offset of the first, and closes the document.
+    /// Takes the held lines out, with their line ends but for the last, as they stand in the stream, and with the number
+    /// and offset of the first; closes the document.
     pub fn take(&mut self) -> (Vec<u8>, u64, u64) {
         let held = std::mem::take(&mut self.held);
         self.clear();
@@ -156,6 +161,11 @@ impl Documents {
         self.held.clear();
         self.held.shrink_to(64 * 1024);
     }
+}
+
+/// Returns what stands between a line that ends at `end` and one that begins at `start`.
+fn line_end(end: u64, start: u64) -> &'static [u8] {
+    if start.saturating_sub(end) == 2 { b"\r\n" } else { b"\n" }
 }
 
 /// How much of a key is kept, in bytes; a longer one names nothing that a format knows.
@@ -173,6 +183,8 @@ struct Parts {
     open: Option<Open>,
     /// What earlier lines held of it.
     held: Vec<u8>,
+    /// Where the last of them ends in the stream, its line end excluded.
+    end: u64,
 }
 
 /// An element that is not closed yet.
@@ -180,6 +192,7 @@ struct Parts {
 struct Open {
     depth: usize,
     line: u64,
+    line_offset: u64,
     offset: u64,
     oversized: bool,
 }
@@ -193,12 +206,17 @@ impl Parts {
             in_list: false,
             open: None,
             held: Vec::new(),
+            end: 0,
         }
     }
 
     /// Takes a line; returns whether it is JSON so far.
     fn push(&mut self, text: &[u8], line: u64, offset: u64, out: &mut dyn FnMut(Element<'_>)) -> bool {
-        let Self { limit, lexer, key, in_list, open, held } = self;
+        let Self { limit, lexer, key, in_list, open, held, end } = self;
+        if open.is_some_and(|element| !element.oversized) {
+            held.extend_from_slice(line_end(*end, offset));
+        }
+        *end = offset + text.len() as u64;
         // Where in this line the open element goes on.
         let mut start = 0;
         let mut top_is_object = lexer.depth > 0 && lexer.is_object(0);
@@ -212,7 +230,7 @@ impl Parts {
             Token::Begin(1) if top_is_object && text.get(range.start) == Some(&b'[') => *in_list = true,
             Token::Begin(depth) if open.is_none() && (depth == 1 || (depth == 2 && *in_list)) => {
                 let place = offset + range.start as u64;
-                *open = Some(Open { depth, line, offset: place, oversized: false });
+                *open = Some(Open { depth, line, line_offset: offset, offset: place, oversized: false });
                 held.clear();
                 start = range.start;
             }
@@ -233,6 +251,7 @@ impl Parts {
                         listed: *in_list || !top_is_object,
                         bytes,
                         line: element.line,
+                        line_offset: element.line_offset,
                         offset: element.offset,
                         truncated: oversized,
                     });
@@ -247,12 +266,11 @@ impl Parts {
         });
         if let Some(element) = open {
             let part = &text[start..];
-            if element.oversized || held.len() + part.len() + 1 > *limit {
+            if element.oversized || held.len() + part.len() > *limit {
                 element.oversized = true;
                 *held = Vec::new();
             } else {
                 held.extend_from_slice(part);
-                held.push(b'\n');
             }
         }
         sound

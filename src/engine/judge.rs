@@ -18,6 +18,9 @@ use super::{Explanation, MESSAGE_CHARS, framing, redact};
 /// How many lines after an incident a bare "Retrying in …" still speaks of it.
 const RETRY_REACH: u64 = 8;
 
+/// How many characters of the id of a session, and of that of a sub-agent, are kept.
+const ID_CHARS: usize = 128;
+
 /// What a plain line says.
 enum Line {
     /// A failure.
@@ -54,13 +57,18 @@ impl<'a> Sight<'a> {
 }
 
 impl Core {
+    /// Takes a record of a frame that begins `column` bytes into its line.
     pub(super) fn record(
         &mut self,
         now: Timestamp,
         frame: Frame<'_>,
+        column: u64,
         record: Record<'_>,
         out: &mut dyn FnMut(Event),
     ) {
+        if let Some(listener) = self.listener.as_mut().filter(|_| !matches!(record.body, Body::Text(_))) {
+            listener(now, &record);
+        }
         let text = if let Body::Text(text) = &record.body {
             let line = self.judge_text(frame.line, text);
             // A line that says nothing of a failure leaves no trace, whether it was looked at or passed over.
@@ -76,8 +84,13 @@ impl Core {
             self.first_time = Some(self.first_time.map_or(time, |first| first.min(time)));
             self.last_time = Some(self.last_time.map_or(time, |last| last.max(time)));
         }
-        let line = frame.line + framing::count_lines(&frame.bytes[..record.at.min(frame.bytes.len())]);
-        let moment = self.moment(now, record.time, Some((line, frame.offset)));
+        let before = &frame.bytes[..record.at.min(frame.bytes.len())];
+        let line = frame.line + framing::count_lines(before);
+        let line_offset = match memchr::memrchr(b'\n', before) {
+            Some(end) => frame.offset + end as u64 + 1,
+            None => frame.offset - column,
+        };
+        let moment = self.moment(now, record.time, Some((line, line_offset)));
         if let Some(session) = &record.session {
             self.adopt(&moment, session, out);
         }
@@ -368,7 +381,7 @@ impl Core {
             return;
         }
         let written = id;
-        let id = redact::excerpt(id, 128);
+        let id = redact::excerpt(id, ID_CHARS);
         if (self.named && self.session == id) || id.is_empty() {
             return;
         }
@@ -404,7 +417,7 @@ impl Core {
         model: Option<&str>,
         out: &mut dyn FnMut(Event),
     ) {
-        let index = self.track_silent(None);
+        let index = self.track_silent(moment, None);
         let track = &mut self.tracks[index];
         let mut changed = !track.announced;
         for (known, told) in [(&mut track.known.cwd, cwd), (&mut track.known.model, model)] {
@@ -428,14 +441,16 @@ impl Core {
         subagent: Option<&str>,
         out: &mut dyn FnMut(Event),
     ) -> usize {
-        let index = self.track_silent(subagent);
+        let index = self.track_silent(moment, subagent);
         if !self.tracks[index].announced {
             self.announce(moment, index, out);
         }
         index
     }
 
-    pub(super) fn track_silent(&mut self, subagent: Option<&str>) -> usize {
+    pub(super) fn track_silent(&mut self, moment: &Moment, subagent: Option<&str>) -> usize {
+        let subagent = subagent.map(|name| redact::excerpt(name, ID_CHARS)).filter(|name| !name.is_empty());
+        let subagent = subagent.as_deref();
         let matches = |track: &Track| match subagent {
             None => track.parent.is_none() && track.id == self.session,
             Some(subagent) => {
@@ -459,7 +474,8 @@ impl Core {
             None => (self.session.clone(), None),
             Some(subagent) => (format!("{}/{subagent}", self.session), Some(self.session.clone())),
         };
-        let mut track = Track::new(id, parent, &self.name, &self.options.detect);
+        let offset = moment.place.as_ref().map_or(0, |place| place.offset);
+        let mut track = Track::new(id, parent, &self.name, offset, &self.options.detect);
         if subagent.is_none() && self.named {
             track.known.agent_session = Some(self.session.clone());
         }

@@ -34,6 +34,14 @@ use format::Format;
 use framing::{Block, Framer};
 use policy::Policy;
 use stream::Core;
+pub use stream::Listener;
+
+/// What the fuzz targets need beyond the interface.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use super::format::plain::read_line;
+}
 
 /// How many characters of a message an event quotes.
 pub const MESSAGE_CHARS: usize = 200;
@@ -218,6 +226,20 @@ impl Doctor {
         self.core.summary.dropped_events += events;
     }
 
+    /// From now on, tells of every decoded record before it is judged, plain lines left out. `listener` makes one for
+    /// each stream. For who must know of work as well as of trouble.
+    pub fn listen(&mut self, mut listener: impl FnMut() -> Listener) {
+        self.core.listener = Some(listener());
+        if let Some(second) = &mut self.second {
+            second.1.listener = Some(listener());
+        }
+    }
+
+    /// Says how many bytes of the source were not fed at all.
+    pub fn note_unseen(&mut self, bytes: u64) {
+        self.core.summary.unseen_bytes = Some(bytes);
+    }
+
     /// From now on, keeps what each rule said of each record. For `explain`.
     pub fn start_explaining(&mut self) {
         self.core.explanations = Some(Vec::new());
@@ -368,6 +390,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_fed_is_told_at_the_end() {
+        let mut doctor = Doctor::new(Arc::new(Options::new()), "t", "t");
+        doctor.note_unseen(7);
+        let mut events = Vec::new();
+        doctor.finish(Timestamp::from_micros(0), &mut |event| events.push(event));
+        assert_eq!(summary(&events).unseen_bytes, Some(7));
+    }
+
+    #[test]
     fn an_agent_that_goes_on_in_one_stream_has_not_ended_on_what_the_other_said() {
         let alerts = |events: &[Event]| {
             events.iter().filter(|event| matches!(event.body, EventBody::Alert(_))).count()
@@ -462,6 +493,75 @@ mod tests {
                 assert_eq!(cut, parts);
             }
         }
+    }
+
+    /// The places of the events but the last, the summary.
+    fn places(events: &[Event]) -> Vec<(u64, u64)> {
+        let told = &events[..events.len() - 1];
+        told.iter()
+            .filter_map(|event| event.source.as_ref())
+            .map(|place| (place.line, place.offset))
+            .collect()
+    }
+
+    #[test]
+    fn what_a_document_tells_is_placed_where_its_line_begins() {
+        let input = include_str!("../../fixtures/transcripts/mini/provider_timeout/input.json");
+        for (input, end) in [(input.to_owned(), "\n"), (input.replace('\n', "\r\n"), "\r\n")] {
+            let mut starts = vec![0];
+            starts.extend(input.match_indices(end).map(|(at, end)| (at + end.len()) as u64));
+            for limit in [1 << 20, 800] {
+                let places = places(&events(limit, &input));
+                assert!(places.iter().any(|(line, _)| *line > 1), "{places:?}");
+                for (line, offset) in places {
+                    assert_eq!(
+                        offset,
+                        starts[line as usize - 1],
+                        "line {line}, at most {limit} bytes are held"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_session_that_was_forgotten_and_comes_back_tells_of_other_events() {
+        let line = |session: &str| {
+            format!(
+                r#"{{"type":"result","subtype":"success","is_error":true,"result":"Invalid API key · Please run /login","session_id":"{session}"}}"#
+            )
+        };
+        let input = [line("one"), line("two"), line("one")].join("\n");
+        let options = Arc::new(Options { max_sessions: 1, ..Options::new() });
+        let mut doctor = Doctor::new(options, "t", "t");
+        let (mut ids, mut changes) = (std::collections::HashSet::new(), 0);
+        let now = Timestamp::from_micros(0);
+        doctor.feed(now, input.as_bytes(), &mut |event| {
+            changes += u64::from(matches!(event.body, EventBody::Status(_)));
+            assert!(ids.insert(event.id.clone()), "{event:#?}");
+        });
+        doctor.finish(now, &mut |event| {
+            changes += u64::from(matches!(event.body, EventBody::Status(_)));
+            assert!(ids.insert(event.id.clone()), "{event:#?}");
+        });
+        assert_eq!(changes, 3);
+    }
+
+    #[test]
+    fn the_name_of_a_sub_agent_is_short_and_keeps_no_secret() {
+        let name = format!("token=hunter2hunter2 {}", "x".repeat(3000));
+        let line = format!(
+            r#"{{"type":"assistant","message":{{"id":"m1","role":"assistant","model":"m","content":[{{"type":"text","text":"hi"}}]}},"parent_tool_use_id":"{name}","uuid":"u1","session_id":"11111111-1111-4111-8111-111111111111"}}"#,
+        );
+        let events = events(1 << 20, &format!("{line}\n{line}\n"));
+        let names: Vec<&str> = events
+            .iter()
+            .filter(|event| event.parent_session.is_some())
+            .map(|event| event.session.split_once('/').unwrap().1)
+            .collect();
+        assert_eq!(names.len(), 1, "it is one sub-agent");
+        assert!(names[0].starts_with("token=[redacted] xxx"), "{names:?}");
+        assert_eq!(names[0].chars().count(), 128);
     }
 
     #[test]

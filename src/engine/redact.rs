@@ -55,21 +55,13 @@ pub fn excerpt(text: &str, max_chars: usize) -> String {
     let stripped = strip_controls(&clean);
     // An escape sequence may hide a secret from the first look, or its second half.
     let line = if stripped == clean { stripped } else { drop_joined(&redact(&stripped)) };
-    let mut result = String::with_capacity(line.len().min(max_chars.saturating_mul(4)));
-    let mut length = 0;
-    for word in line.split_whitespace() {
-        let space = (length > 0).then_some(' ');
-        for letter in space.into_iter().chain(word.chars()) {
-            if length == max_chars {
-                cut = true;
-                break;
-            }
-            result.push(letter);
-            length += 1;
-        }
-    }
+    // What stood in two lines may make sense in one: "password:", and the password below it.
+    let (line, folded_cut) = fold_space(&line, max_chars.saturating_add(BORDER));
+    let line = redact(&line);
+    let mut result: String = line.chars().take(max_chars).collect();
+    cut |= folded_cut || result.len() < line.len();
     if cut && max_chars > 0 {
-        if length == max_chars {
+        if result.chars().count() == max_chars {
             result.pop();
         }
         result.truncate(result.trim_end().len());
@@ -85,6 +77,24 @@ fn head(text: &str, most: usize) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+/// Folds white space into single spaces, none at the ends, of at most the first `most` characters; tells whether there
+/// are more.
+fn fold_space(text: &str, most: usize) -> (String, bool) {
+    let mut result = String::with_capacity(text.len().min(most));
+    let mut length = 0;
+    for word in text.split_whitespace() {
+        let space = (length > 0).then_some(' ');
+        for letter in space.into_iter().chain(word.chars()) {
+            if length == most {
+                return (result, true);
+            }
+            result.push(letter);
+            length += 1;
+        }
+    }
+    (result, false)
 }
 
 /// Drops what an escape sequence had kept apart from a redacted secret: the rest of it, as far as can be told.
@@ -153,7 +163,11 @@ fn pass(text: &str) -> Option<String> {
         let mut result = String::new();
         let mut done = 0;
         for range in found {
-            if range.start < done || &current[range.clone()] == MARK {
+            if range.start < done {
+                done = done.max(range.end);
+                continue;
+            }
+            if &current[range.clone()] == MARK {
                 continue;
             }
             result.push_str(&current[done..range.start]);
@@ -234,7 +248,9 @@ fn cookies(text: &str, found: &mut Vec<Range<usize>>) {
             Some(quote) => quoted_end(text, start, quote.as_str()),
             None => cookie_end(text, start),
         };
-        if text[start..end].contains('=') {
+        // What a first look took is gone with its line; what stands behind it now came from the next.
+        let done = text[start..end].strip_prefix(MARK).is_some_and(|rest| !rest.starts_with(';'));
+        if !done && text[start..end].contains('=') {
             found.push(start..end);
         }
     }
@@ -325,8 +341,8 @@ fn assignments(text: &str, found: &mut Vec<Range<usize>>) {
                 && !(spoken && quote.is_none() && (is_prose(value) || value.len() < 6))
         };
         if secret {
+            // Goes on inside: what looks like the value may be the name of another (`"secret": "api_key": "…"`).
             found.push(start..end);
-            at = end;
         }
     }
 }
@@ -393,7 +409,7 @@ fn is_stand_in(value: &str) -> bool {
         || matches!(lower.as_str(), "" | "null" | "none" | "nil" | "true" | "false" | "undefined" | "string")
         || word.strip_prefix("${").is_some_and(|name| variable(name.trim_end_matches('}')))
         || word.strip_prefix('$').is_some_and(variable)
-        || word.contains("***")
+        || word.contains("***") && !word.contains(char::is_whitespace)
         || word.len() >= 3 && word.bytes().all(|byte| matches!(byte, b'*' | b'x' | b'X' | b'.' | b'-'))
         || ["process.env", "os.environ", "os.getenv"].iter().any(|code| word.starts_with(code))
 }

@@ -50,7 +50,8 @@ pub struct Track {
     /// Its health.
     pub health: Health,
     /// How often its health changed: silence changes it at no place in the stream, so the place cannot tell the
-    /// changes apart.
+    /// changes apart. Counted from where in the stream it began, in bytes: one that was forgotten and comes back has
+    /// changes of its own.
     health_changes: u64,
     detectors: Vec<Box<dyn Detector + Send>>,
     episodes: BTreeMap<Class, Episode>,
@@ -110,8 +111,14 @@ struct Last {
 }
 
 impl Track {
-    /// Returns a track of which nothing is known but its id.
-    pub fn new(id: String, parent: Option<String>, path: &str, options: &detect::Options) -> Self {
+    /// Returns a track of which nothing is known but its id, and that it began `offset` bytes into the stream.
+    pub fn new(
+        id: String,
+        parent: Option<String>,
+        path: &str,
+        offset: u64,
+        options: &detect::Options,
+    ) -> Self {
         Self {
             id,
             parent,
@@ -119,7 +126,7 @@ impl Track {
             announced: false,
             last_time: None,
             health: Health::Ok,
-            health_changes: 0,
+            health_changes: offset,
             detectors: detect::build_all(options),
             episodes: BTreeMap::new(),
             last: None,

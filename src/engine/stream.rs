@@ -36,6 +36,9 @@ impl Active {
     }
 }
 
+/// Who hears of records.
+pub type Listener = Box<dyn FnMut(Timestamp, &Record<'_>) + Send>;
+
 /// A candidate line that may go on in the next one.
 pub(super) struct Wrapped {
     text: String,
@@ -82,6 +85,8 @@ pub(super) struct Core {
     pub(super) lines_elsewhere: u64,
     pub(super) hits: Vec<usize>,
     pub(super) explanations: Option<Vec<Explanation>>,
+    /// Hears every decoded record, before it is judged.
+    pub(super) listener: Option<Listener>,
 }
 
 impl Core {
@@ -109,6 +114,7 @@ impl Core {
             lines_elsewhere: 0,
             hits: Vec::new(),
             explanations: None,
+            listener: None,
             name: name.into(),
             written: None,
             options,
@@ -273,7 +279,7 @@ impl Core {
             self.settle_wrapped(now, out);
         }
         if let Some(mut active) = self.active.take() {
-            let decoded = active.decoder.json(frame, &mut |record| self.record(now, frame, record, out));
+            let decoded = active.decoder.json(frame, &mut |record| self.record(now, frame, 0, record, out));
             self.active = Some(active);
             if decoded == Decoded::Yes {
                 return Decoded::Yes;
@@ -284,7 +290,8 @@ impl Core {
         {
             let mut active = Active::new(format, false);
             let before = std::mem::replace(&mut self.agent, format.name());
-            if active.decoder.json(frame, &mut |record| self.record(now, frame, record, out)) == Decoded::Yes
+            if active.decoder.json(frame, &mut |record| self.record(now, frame, 0, record, out))
+                == Decoded::Yes
             {
                 self.active = Some(active);
                 return Decoded::Yes;
@@ -292,7 +299,7 @@ impl Core {
             self.agent = before;
         }
         let Some(mut generic) = self.generic.take() else { return Decoded::No };
-        let decoded = generic.json(frame, &mut |record| self.record(now, frame, record, out));
+        let decoded = generic.json(frame, &mut |record| self.record(now, frame, 0, record, out));
         self.generic = Some(generic);
         decoded
     }
@@ -324,8 +331,10 @@ impl Core {
         }
         let frame =
             Frame { bytes: element.bytes, line: element.line, offset: element.offset, truncated: false };
+        let column = element.offset - element.line_offset;
         if let Some(mut active) = self.active.take() {
-            let decoded = active.decoder.element(element, &mut |record| self.record(now, frame, record, out));
+            let decoded =
+                active.decoder.element(element, &mut |record| self.record(now, frame, column, record, out));
             self.active = Some(active);
             if decoded == Decoded::Yes {
                 self.document_understood = true;
@@ -341,7 +350,8 @@ impl Core {
         };
         let mut active = Active::new(format, false);
         let before = std::mem::replace(&mut self.agent, format.name());
-        if active.decoder.element(element, &mut |record| self.record(now, frame, record, out)) == Decoded::Yes
+        if active.decoder.element(element, &mut |record| self.record(now, frame, column, record, out))
+            == Decoded::Yes
         {
             self.active = Some(active);
             self.document_understood = true;
@@ -358,7 +368,8 @@ impl Core {
             return; // its elements were told
         }
         for text in bytes.split(|byte| *byte == b'\n') {
-            let frame = Frame { bytes: text, line, offset, truncated: false };
+            let shown = text.strip_suffix(b"\r").unwrap_or(text);
+            let frame = Frame { bytes: shown, line, offset, truncated: false };
             self.text(now, frame, None, true, out);
             self.after_line(now, frame, out);
             line += 1;
@@ -443,7 +454,7 @@ impl Core {
         let reads_text = self.active.as_ref().is_some_and(|active| active.reads_text);
         if reads_text && let Some(mut active) = self.active.take() {
             let before = self.summary.records;
-            let decoded = active.decoder.text(&text, &mut |record| self.record(now, frame, record, out));
+            let decoded = active.decoder.text(&text, &mut |record| self.record(now, frame, 0, record, out));
             self.active = Some(active);
             if self.summary.records > before {
                 // The line was counted when it came.
@@ -527,6 +538,6 @@ impl Core {
             read.content = true;
         }
         let frame = Frame { bytes: b"", line, offset, truncated: false };
-        self.record(now, frame, Record { time, ..Record::new(Body::Text(read)) }, out);
+        self.record(now, frame, 0, Record { time, ..Record::new(Body::Text(read)) }, out);
     }
 }

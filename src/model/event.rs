@@ -66,7 +66,7 @@ impl Serialize for Event {
                 }
             };
         }
-        body!(SessionStarted SessionUpdated Finding Alert Decision Status Summary);
+        body!(SessionStarted SessionUpdated Finding Alert Decision Outcome Status Summary);
         map.end()
     }
 }
@@ -146,6 +146,8 @@ bodies! {
     Alert(Alert) = "alert",
     /// What should be done.
     Decision(Decision) = "decision",
+    /// How a decision that was carried out went.
+    Outcome(Outcome) = "outcome",
     /// The health of a session changed, or how far its run is.
     Status(Status) = "status",
     /// The end of a source.
@@ -250,6 +252,42 @@ pub struct Decision {
     pub acted: bool,
 }
 
+/// How a decision that was carried out went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+pub struct Outcome {
+    /// The id of the decision.
+    pub decision: String,
+    /// How it went, as far as it could be verified.
+    pub result: OutcomeResult,
+    /// What was seen of it, as a sentence.
+    pub detail: String,
+}
+
+/// How something that was carried out went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeResult {
+    /// It was done, and had the effect.
+    Done,
+    /// It could not be done, or had no effect.
+    Failed,
+    /// It was not begun.
+    Skipped,
+}
+
+impl OutcomeResult {
+    /// Returns the name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
 /// What a status event speaks of: the health of a session, or how far its run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
@@ -326,6 +364,9 @@ pub struct Summary {
     pub truncated: u64,
     /// Events that were dropped because nobody took them in time.
     pub dropped_events: u64,
+    /// Bytes that were passed on without being looked at, because there were too many at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen_bytes: Option<u64>,
     /// Findings per class.
     pub findings: std::collections::BTreeMap<&'static str, u64>,
     /// Findings that the agent was already mending by itself.
@@ -354,6 +395,7 @@ impl Summary {
         self.undecoded += other.undecoded;
         self.truncated += other.truncated;
         self.dropped_events += other.dropped_events;
+        self.unseen_bytes = add_known(self.unseen_bytes, other.unseen_bytes);
         self.self_healing += other.self_healing;
         for (mine, theirs) in [(&mut self.findings, &other.findings), (&mut self.alerts, &other.alerts)] {
             for (class, count) in theirs {

@@ -153,7 +153,11 @@ impl Facts {
                 self.alerted(act);
             }
             EventBody::Status(status) if status.to == Condition::Health(Health::Ok) => self.worked(at),
-            EventBody::Alert(_) | EventBody::Decision(_) | EventBody::Status(_) | EventBody::Summary(_) => {}
+            EventBody::Alert(_)
+            | EventBody::Decision(_)
+            | EventBody::Outcome(_)
+            | EventBody::Status(_)
+            | EventBody::Summary(_) => {}
         }
     }
 
@@ -169,12 +173,32 @@ impl Facts {
                 self.tool_running = true;
             }
             Body::ToolResult(_) => self.tool_running = false,
+            Body::Failure(failure) if failure.codes.iter().any(|code| code == "compact_failed") => {
+                self.compaction_failed = true;
+            }
             Body::Lifecycle(Lifecycle::TurnEnded) => self.finished(now),
             Body::Lifecycle(Lifecycle::TurnStarted) => self.finished_at = None,
             _ => {}
         }
         if let Some(session) = &record.session {
             self.session = Some(session.clone().into_owned());
+        }
+    }
+
+    /// Takes note of a record of a transcript. It is read a little after it was written: work from before a failure that
+    /// was seen elsewhere meanwhile does not refute that failure.
+    pub fn record_written(&mut self, now: Timestamp, record: &Record<'_>) {
+        let is_older = |time| self.failures.back().is_some_and(|(_, failure)| failure.at > time);
+        if !record.time.is_some_and(is_older) {
+            return self.record(now, record);
+        }
+        let is_work = match &record.body {
+            Body::Message(message) => message.role == Role::Assistant,
+            Body::ToolCall(_) => true,
+            _ => false,
+        };
+        if is_work && record.subagent.is_none() {
+            self.worked_at = self.worked_at.max(record.time);
         }
     }
 
@@ -189,8 +213,10 @@ impl Facts {
     }
 
     /// An alert is about findings that were seen before; where one of its class still stands, that is marked.
-    fn alerted(&mut self, alert: Sighting) {
+    pub(super) fn alerted(&mut self, alert: Sighting) {
         let worked = self.worked;
+        // A log that ends with a failure does not know of the work that was seen elsewhere since.
+        let is_refuted = alert.source == Source::Transcript && self.is_refuted(alert.class);
         let found = self
             .failures
             .iter_mut()
@@ -198,8 +224,17 @@ impl Facts {
             .find(|(number, sighting)| sighting.class == alert.class && *number > worked);
         match found {
             Some((_, sighting)) => sighting.act = true,
+            None if is_refuted => {}
             None => self.failed(alert),
         }
+    }
+
+    /// Tells whether the transcript named a failure of this class before the agent worked.
+    fn is_refuted(&self, class: Class) -> bool {
+        let named = |(_, sighting): &(u64, Sighting)| {
+            sighting.source == Source::Transcript && sighting.class == class
+        };
+        self.failures.iter().any(named)
     }
 
     /// Takes note that the agent retries by itself after a failure of this class.

@@ -92,6 +92,10 @@ pub struct Run {
     refused: u32,
     loops: u32,
     compactions: u32,
+    /// How often a limit of turns, or of an answer's length, cut it short. It had worked each time, so that work says
+    /// nothing against the next; and the limit may be one that the user has set.
+    #[serde(default)]
+    cut_short: u32,
     /// Whether a hanging tool was killed in this attempt.
     tool_killed: bool,
     /// The model in place of the first.
@@ -147,6 +151,7 @@ impl Run {
             refused: 0,
             loops: 0,
             compactions: 0,
+            cut_short: 0,
             tool_killed: false,
             model: None,
             pending: None,
@@ -256,6 +261,12 @@ impl Run {
         plan
     }
 
+    /// Takes note that a stop which was planned was not carried out: the agent lives, and what comes is decided anew.
+    pub fn spared(&mut self) {
+        self.pending = None;
+        self.plan = None;
+    }
+
     /// Takes over what the attempt has taught.
     fn learn(&mut self, moment: &Moment<'_>) {
         if let Some(session) = &moment.facts.session
@@ -327,6 +338,10 @@ impl Run {
             (Some(sighting), _) => {
                 let sighting = sighting.clone();
                 self.recover(moment, &sighting, status)
+            }
+            // It ends with success though it could not.
+            (None, Exit::Success) if self.kind == Kind::Compact && facts.compaction_failed => {
+                self.recover(moment, &by_status(Class::TokenLimit, moment.now, status), status)
             }
             (None, Exit::Success) if self.kind == Kind::Compact => self.go_on_compacted(moment, status),
             (None, Exit::Failure) if self.kind == Kind::Compact => {
@@ -464,9 +479,9 @@ impl Run {
         let attempt = self.episode.waits;
         let doubled =
             |base: u32, max: u32| u64::from(base).saturating_mul(1 << attempt.min(20)).min(u64::from(max));
-        let named = moment.facts.retry_at(class);
+        let named = named_time(moment, class);
         let seconds = match named {
-            Some(at) if at > now || class == Class::UsageLimit => {
+            Some(at) => {
                 let left = (at.as_micros().saturating_sub(now.as_micros()).max(0) + 999_999) / 1_000_000;
                 let margin = class == Class::UsageLimit || left >= 60;
                 left + if margin { i64::from(options.reset_margin_sec) } else { 0 }
@@ -579,6 +594,12 @@ impl Run {
         if let Err(plan) = self.count(moment, sighting.class) {
             return plan;
         }
+        if matches!(sighting.class, Class::MaxTurns | Class::OutputLimit) {
+            if self.cut_short >= moment.options.max_auto_retries {
+                return self.used_up(moment, sighting.class, self.cut_short);
+            }
+            self.cut_short += 1;
+        }
         let reason = match sighting.class {
             Class::Http400 => {
                 "the provider refused its request; once may be chance, so it goes on.".to_owned()
@@ -598,12 +619,16 @@ impl Run {
     /// Counts an attempt against what does not pass with time. Or why there is none left.
     fn count(&mut self, moment: &Moment<'_>, class: Class) -> Result<(), Plan> {
         if self.episode.attempts >= moment.options.max_auto_retries {
-            let reason = format!("{} recoveries from {class} did not help.", self.episode.attempts);
-            let fix = moment.agent.profile.fix(class);
-            return Err(self.halt(moment, HaltStatus::RetriesUsedUp, class, &reason, &fix));
+            return Err(self.used_up(moment, class, self.episode.attempts));
         }
         self.episode.attempts += 1;
         Ok(())
+    }
+
+    fn used_up(&self, moment: &Moment<'_>, class: Class, attempts: u32) -> Plan {
+        let reason = format!("{attempts} recoveries from {class} did not help.");
+        let fix = moment.agent.profile.fix(class);
+        self.halt(moment, HaltStatus::RetriesUsedUp, class, &reason, &fix)
     }
 
     /// The session, as a command line may name it.
@@ -753,7 +778,7 @@ impl Run {
     fn halt_for(&self, moment: &Moment<'_>, status: HaltStatus, sighting: &Sighting) -> Plan {
         let reason = match sighting.message.trim() {
             "" => format!("{}.", sighting.class),
-            message => format!("{}: {message}", sighting.class),
+            message => sentence(&format!("{}: {message}", sighting.class)),
         };
         self.halt(moment, status, sighting.class, &reason, &moment.agent.profile.fix(sighting.class))
     }
@@ -908,11 +933,23 @@ fn by_status(class: Class, now: Timestamp, status: i32) -> Sighting {
     }
 }
 
+/// Returns the time that was named for trying again. One that is over says nothing but of a limit: it was that of the
+/// agent's own last retry.
+fn named_time(moment: &Moment<'_>, class: Class) -> Option<Timestamp> {
+    moment.facts.retry_at(class).filter(|at| *at > moment.now || class == Class::UsageLimit)
+}
+
 fn wait_reason(moment: &Moment<'_>, class: Class, until: Timestamp) -> String {
-    match moment.facts.retry_at(class) {
+    match named_time(moment, class) {
         Some(at) => format!("{class}: it resets at {at}; on at {until}."),
         None => format!("{class}: nobody said how long it lasts; another attempt at {until}."),
     }
+}
+
+/// The words with a full stop, unless they end like a sentence: more follows them.
+fn sentence(words: &str) -> String {
+    let ends = words.ends_with(['.', '!', '?', '…']);
+    if ends { words.to_owned() } else { format!("{words}.") }
 }
 
 fn done(status: i32, reason: &str) -> Plan {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::event::{Alert, Event, EventBody, Finding, Session, Status};
-use crate::model::record::{Body, Message, Record, Role};
+use crate::model::record::{Body, Failure, Message, Record, Role};
 use crate::model::{Basis, Class, Health, Level, Origin, Severity, Strategy, Timestamp};
 use crate::profile::{Agent, Signal, Stdin, Terminals};
 
@@ -312,6 +312,17 @@ fn the_servers_own_time_wins_over_the_backoff() {
 }
 
 #[test]
+fn the_time_of_an_own_retry_that_failed_is_no_reset() {
+    let mut story = Story::headless("claude -p fix").with(|options| options.max_wait_sec = 10);
+    let (now, soon) = (story.now, story.now.plus_seconds(1));
+    story.session(SID).facts.retrying(now, Class::Overloaded, Some(soon));
+    let plan = story.after(2).fails(Class::Overloaded).ends(1);
+    assert!(story.show(&plan).starts_with("+30 resume"), "no limit is waited for: {plan:?}");
+    let Plan::Start(start) = &plan else { unreachable!() };
+    assert!(start.reason.starts_with("overloaded: nobody said how long it lasts"), "{}", start.reason);
+}
+
+#[test]
 fn what_only_a_person_can_mend_ends_the_run_at_once() {
     let agents = AGENTS.iter().map(|(command, _)| *command).chain(["aider --message fix"]);
     for command in agents {
@@ -327,7 +338,8 @@ fn what_only_a_person_can_mend_ends_the_run_at_once() {
             let plan = story.session(SID).after(2).fails(class).ends(1);
             assert_eq!(story.show(&plan), format!("halt 80 {class}"), "{command}");
             let Plan::Halt(halt) = plan else { unreachable!() };
-            assert!(halt.reason.contains("words about") && halt.fix.ends_with('.'), "{halt:?}");
+            assert_eq!(halt.reason, format!("{class}: words about {class}."), "more words follow it");
+            assert!(halt.fix.ends_with('.'), "{halt:?}");
         }
     }
 }
@@ -958,6 +970,50 @@ fn the_events_of_the_engine_are_the_facts() {
 }
 
 #[test]
+fn a_log_that_ends_with_a_failure_says_nothing_against_work_seen_elsewhere() {
+    let mut facts = Facts::new(BEGIN);
+    let sighting = |source: Source, act: bool| Sighting {
+        at: BEGIN,
+        source,
+        class: Class::RateLimit,
+        status: None,
+        basis: Basis::Asserted,
+        retry_at: None,
+        message: "429".to_owned(),
+        act,
+    };
+    facts.failed(sighting(Source::Transcript, false));
+    facts.worked(BEGIN);
+    facts.alerted(sighting(Source::Transcript, true));
+    assert_eq!(facts.decisive(true, BEGIN), None, "the model answered after it");
+    facts.alerted(sighting(Source::Stdout, true));
+    assert!(facts.decisive(true, BEGIN).is_some(), "what stands on its output stands");
+}
+
+#[test]
+fn a_compaction_that_failed_is_told_by_its_record_and_not_by_the_status() {
+    let mut story = Story::headless("claude -p fix");
+    let plan = story.session(SID).works().fails(Class::TokenLimit).ends(1);
+    story.start(&plan);
+    let failure = Failure { codes: vec!["compact_failed".into()], ..Failure::new(Origin::Agent, "no") };
+    story.facts.record(story.now, &Record::new(Body::Failure(failure)));
+    let plan = story.session(SID).ends(0);
+    assert!(story.show(&plan).contains("fresh"), "{plan:?}");
+}
+
+#[test]
+fn a_turn_limit_is_not_outlasted_without_end_though_it_works_each_time() {
+    let mut story = Story::headless("claude -p fix --max-turns 3");
+    for _ in 0..2 {
+        let plan = story.session(SID).works().fails(Class::MaxTurns).ends(1);
+        assert!(story.show(&plan).contains("resume"), "{plan:?}");
+        story.start(&plan);
+    }
+    let plan = story.session(SID).works().fails(Class::MaxTurns).ends(1);
+    assert_eq!(story.show(&plan), "halt 83 max_turns");
+}
+
+#[test]
 fn records_tell_of_work_that_events_do_not_mention() {
     let mut facts = Facts::new(BEGIN);
     let answer = Message { role: Role::Assistant, text: "Done.".into() };
@@ -1004,4 +1060,27 @@ fn a_plan_reads_back_as_it_was_written() {
     let plan = story.works().after(700).fails(Class::Stalled).running();
     let text = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+}
+
+#[test]
+fn work_that_a_transcript_tells_late_does_not_refute_a_failure_seen_meanwhile() {
+    let mut facts = Facts::new(BEGIN);
+    facts.failed(Sighting {
+        at: BEGIN.plus_seconds(10),
+        source: Source::Stdout,
+        class: Class::Overloaded,
+        status: None,
+        basis: Basis::Asserted,
+        retry_at: None,
+        message: String::new(),
+        act: true,
+    });
+    let mut said = Record::new(Body::Message(Message { role: Role::Assistant, text: "done".into() }));
+    said.time = Some(BEGIN.plus_seconds(9));
+    facts.record_written(BEGIN.plus_seconds(11), &said);
+    assert!(facts.has_worked());
+    assert_eq!(facts.standing().count(), 1);
+    said.time = Some(BEGIN.plus_seconds(12));
+    facts.record_written(BEGIN.plus_seconds(13), &said);
+    assert_eq!(facts.standing().count(), 0);
 }

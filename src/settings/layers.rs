@@ -261,16 +261,7 @@ pub fn load(
     let files = config_files(environment, given);
     for file in &files {
         match fs::read(&file.path) {
-            Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => layers.file(&text, Some(&file.path))?,
-                Err(error) => {
-                    let valid = error.utf8_error().valid_up_to();
-                    let before = &error.as_bytes()[..valid];
-                    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-                    let origin = Origin::File { path: file.path.clone(), line };
-                    return Err(wrong(origin, None, "it is not UTF-8 text".to_owned(), None));
-                }
-            },
+            Ok(bytes) => layers.file(&utf8(bytes, &file.path)?, Some(&file.path))?,
             Err(error) if is_absent(&error) && file.layer != ConfigLayer::Given => {}
             Err(error) => {
                 let origin = Origin::File { path: file.path.clone(), line: 0 };
@@ -297,6 +288,15 @@ pub fn load(
         files,
         own_rules: layers.own_rules,
         profiles: layers.profiles,
+    })
+}
+
+/// Returns the text of a file.
+pub(super) fn utf8(bytes: Vec<u8>, path: &Path) -> Result<String, SettingsError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        wrong(Origin::File { path: path.to_owned(), line }, None, "it is not UTF-8 text".to_owned(), None)
     })
 }
 
@@ -503,21 +503,29 @@ impl Layers<'_> {
     }
 
     fn check_together(&self) -> Result<(), SettingsError> {
-        let Settings { backoff_base_sec: base, backoff_max_sec: max, .. } = self.settings;
-        if base <= max {
-            return Ok(());
+        let Settings {
+            backoff_base_sec, backoff_max_sec, long_backoff_base_sec, long_backoff_max_sec, ..
+        } = self.settings;
+        for (first, base, last, max) in [
+            ("backoff_base_sec", backoff_base_sec, "backoff_max_sec", backoff_max_sec),
+            ("long_backoff_base_sec", long_backoff_base_sec, "long_backoff_max_sec", long_backoff_max_sec),
+        ] {
+            if base <= max {
+                continue;
+            }
+            // The error belongs to the one of the two that was set last; a default is never at fault.
+            let (key, other) = match self.origins.of(last) {
+                Origin::Default => (first, last),
+                _ => (last, first),
+            };
+            return Err(wrong(
+                self.origins.of(key).clone(),
+                Some(key),
+                format!("`{first}` ({base}) is greater than `{last}` ({max})"),
+                Some(format!("`{other}` comes from: {}", self.origins.of(other))),
+            ));
         }
-        // The error belongs to the one of the two that was set last; a default is never at fault.
-        let (key, other) = match self.origins.of("backoff_max_sec") {
-            Origin::Default => ("backoff_base_sec", "backoff_max_sec"),
-            _ => ("backoff_max_sec", "backoff_base_sec"),
-        };
-        Err(wrong(
-            self.origins.of(key).clone(),
-            Some(key),
-            format!("`backoff_base_sec` ({base}) is greater than `backoff_max_sec` ({max})"),
-            Some(format!("`{other}` comes from: {}", self.origins.of(other))),
-        ))
+        Ok(())
     }
 }
 
@@ -690,6 +698,16 @@ mod tests {
     }
 
     const USER: &str = "home/.config/session-doctor/config.toml";
+
+    #[test]
+    fn what_is_no_text_is_placed_alike_for_settings_and_for_rules() {
+        let world = World::new();
+        let file = world.path("home/project/.session-doctor.toml");
+        fs::write(&file, b"threads = 2\n# caf\xe9\n").unwrap();
+        let origin = Origin::File { path: file.clone(), line: 2 };
+        assert_eq!(world.load(&[], &[]).unwrap_err().origin, origin);
+        assert_eq!(super::super::rules::read_file(&file, AGENTS).unwrap_err()[0].origin, origin);
+    }
 
     #[test]
     fn the_defaults_set_every_key_and_are_the_documented_ones() {

@@ -80,7 +80,7 @@ words! {
 
 /// The types of events that `emit` may name.
 pub const EVENT_TYPES: &[&str] =
-    &["session_started", "session_updated", "finding", "alert", "decision", "status", "summary"];
+    &["session_started", "session_updated", "finding", "alert", "decision", "outcome", "status", "summary"];
 
 /// The words of `fail_on`.
 pub const FAIL_ON: &[&str] = &["never", "low", "medium", "high", "critical"];
@@ -120,6 +120,12 @@ pub struct Settings {
     pub backoff_max_sec: u32,
     /// How long after a named reset to try again, in seconds, at most 86400.
     pub reset_margin_sec: u32,
+    /// The first wait of `wrap --act` where the agent has retried for long by itself, in seconds, at most 86400.
+    pub long_backoff_base_sec: u32,
+    /// The longest such wait, in seconds, [`Self::long_backoff_base_sec`] to 86400.
+    pub long_backoff_max_sec: u32,
+    /// How long a failed agent has to end by itself under `wrap --act`, in seconds, at most 86400.
+    pub settle_sec: u32,
     /// What is different for single classes.
     pub class: BTreeMap<Class, ClassSettings>,
 }
@@ -184,6 +190,9 @@ pub const KEYS: &[Key] = &[
     Key { name: "backoff_base_sec", takes: Takes::Whole(0, DAY_SEC) },
     Key { name: "backoff_max_sec", takes: Takes::Whole(0, DAY_SEC) },
     Key { name: "reset_margin_sec", takes: Takes::Whole(0, DAY_SEC) },
+    Key { name: "long_backoff_base_sec", takes: Takes::Whole(0, DAY_SEC) },
+    Key { name: "long_backoff_max_sec", takes: Takes::Whole(0, DAY_SEC) },
+    Key { name: "settle_sec", takes: Takes::Whole(0, DAY_SEC) },
 ];
 
 /// The value of a key, whatever its type.
@@ -238,6 +247,9 @@ impl Settings {
             "backoff_base_sec" => Value::Whole(self.backoff_base_sec),
             "backoff_max_sec" => Value::Whole(self.backoff_max_sec),
             "reset_margin_sec" => Value::Whole(self.reset_margin_sec),
+            "long_backoff_base_sec" => Value::Whole(self.long_backoff_base_sec),
+            "long_backoff_max_sec" => Value::Whole(self.long_backoff_max_sec),
+            "settle_sec" => Value::Whole(self.settle_sec),
             _ => return None,
         })
     }
@@ -261,6 +273,9 @@ impl Settings {
             ("backoff_base_sec", Value::Whole(n)) => self.backoff_base_sec = n,
             ("backoff_max_sec", Value::Whole(n)) => self.backoff_max_sec = n,
             ("reset_margin_sec", Value::Whole(n)) => self.reset_margin_sec = n,
+            ("long_backoff_base_sec", Value::Whole(n)) => self.long_backoff_base_sec = n,
+            ("long_backoff_max_sec", Value::Whole(n)) => self.long_backoff_max_sec = n,
+            ("settle_sec", Value::Whole(n)) => self.settle_sec = n,
             (key, value) => debug_assert!(false, "no field for {key} = {value:?}"),
         }
     }
@@ -284,6 +299,9 @@ impl Settings {
             backoff_base_sec: 0,
             backoff_max_sec: 0,
             reset_margin_sec: 0,
+            long_backoff_base_sec: 0,
+            long_backoff_max_sec: 0,
+            settle_sec: 0,
             class: BTreeMap::new(),
         }
     }

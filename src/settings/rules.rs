@@ -8,7 +8,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::layers::{Origin, SettingsError, origin_at, sorted, unknown, wrong, wrong_type};
+use super::layers::{Origin, SettingsError, origin_at, sorted, unknown, utf8, wrong, wrong_type};
 use super::{KEYS, nearest, profiles};
 use crate::engine::classify::own::{OwnKind, OwnRow};
 use crate::engine::classify::rules::{Place, Rank, Rules, RulesError};
@@ -83,16 +83,16 @@ pub struct RulesFile {
 /// # Errors
 /// Every mistake that was found in them, or that the file cannot be read.
 pub fn read_file(path: &Path, agents: &[&str]) -> Result<RulesFile, Vec<SettingsError>> {
-    let text = fs::read_to_string(path).map_err(|error| {
+    let bytes = fs::read(path).map_err(|error| {
         let cause = match error.kind() {
             std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
             std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            std::io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
             std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
             _ => error.to_string(),
         };
         vec![wrong(Origin::File { path: path.to_owned(), line: 0 }, None, cause, None)]
     })?;
+    let text = utf8(bytes, path).map_err(|error| vec![error])?;
     let origin = origin_at(&text, Some(path));
     let table = DeTable::parse(&text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);

@@ -40,9 +40,13 @@ impl Queue {
         let written = Arc::clone(&waiting);
         let thread = thread::Builder::new().name("events".to_owned()).spawn(move || {
             let mut trouble = None;
-            for batch in batches {
+            for batch in &batches {
                 if trouble.is_none() {
                     trouble = output.write(&batch).err();
+                }
+                // Who follows a file waits for what there is, and a kill must not take it along.
+                if trouble.is_none() && batches.is_empty() {
+                    trouble = output.flush().err();
                 }
                 written.fetch_sub(batch.len(), Ordering::Relaxed);
             }

@@ -5,7 +5,9 @@ use std::io::Write;
 use anstyle::{AnsiColor, Color, Style};
 
 use super::Render;
-use crate::model::event::{Alert, Condition, Decision, Finding, Session, SourcePlace, Status, Summary};
+use crate::model::event::{
+    Alert, Condition, Decision, Finding, Outcome, OutcomeResult, Session, SourcePlace, Status, Summary,
+};
 use crate::model::{Event, EventBody, Health, Level, Life, Severity, Strategy, Timestamp};
 
 /// Writes events for people. All text from agents was stripped of control characters when the event was made.
@@ -66,6 +68,7 @@ impl Render for Text {
             EventBody::Finding(finding) => self.finding(event, finding),
             EventBody::Alert(alert) => self.alert(alert),
             EventBody::Decision(decision) => self.decision(decision),
+            EventBody::Outcome(outcome) => self.outcome(outcome),
             EventBody::Status(status) => self.status(status),
             EventBody::Summary(summary) => self.summary(event, summary),
         };
@@ -118,6 +121,15 @@ impl Text {
         )
     }
 
+    fn outcome(&self, outcome: &Outcome) -> String {
+        let style = match outcome.result {
+            OutcomeResult::Done => Style::new().bold(),
+            OutcomeResult::Failed => severity_style(Severity::High).bold(),
+            OutcomeResult::Skipped => Style::new().dimmed(),
+        };
+        format!("  {} {}: {}", self.dim("=>"), self.paint(style, outcome.result.name()), outcome.detail)
+    }
+
     fn decision(&self, decision: &Decision) -> String {
         let mut line = format!("  {} {}", self.dim("->"), self.paint(Style::new().bold(), decision.strategy));
         if decision.delay_sec > 0 {
@@ -163,6 +175,7 @@ impl Text {
             (summary.undecoded, "undecoded"),
             (summary.truncated, "truncated"),
             (summary.dropped_events, "events dropped"),
+            (summary.unseen_bytes.unwrap_or(0), "bytes not looked at"),
         ] {
             if count > 0 {
                 line.push_str(&format!(", {count} {word}"));

@@ -30,6 +30,9 @@ max_auto_retries = 2 # from default
 backoff_base_sec = 2 # from default
 backoff_max_sec = 32 # from default
 reset_margin_sec = 45 # from default
+long_backoff_base_sec = 30 # from default
+long_backoff_max_sec = 900 # from default
+settle_sec = 15 # from default
 
 [class.rate_limit]
 alert = "first" # from W/home/project/.session-doctor.toml:4

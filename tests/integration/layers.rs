@@ -244,6 +244,25 @@ fn unsafe_stands_nowhere_but_where_processes_are_made() {
 }
 
 #[test]
+fn every_unsafe_block_says_why_it_is_sound() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/child");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let is_block = line.contains("unsafe {") || line.contains("unsafe(link_section");
+            if !is_block || line.trim_start().starts_with("//") {
+                continue;
+            }
+            let before = &lines[number.saturating_sub(5)..number];
+            let says = before.iter().any(|line| line.contains("// SAFETY:"));
+            assert!(says, "{}:{}", path.display(), number + 1);
+        }
+    }
+}
+
+#[test]
 fn an_agents_keys_stand_in_its_format_alone() {
     let keys = [
         ("isApiErrorMessage", &["claude"][..]),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod accuracy;
+mod acting;
 mod cli_errors;
 mod config;
 mod follow;
@@ -13,6 +14,7 @@ mod own_rules;
 mod pass_through;
 mod properties;
 mod readme;
+mod real_clients;
 mod recovery;
 mod support;
 mod tap;

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use aho_corasick::packed;
+use aho_corasick::{AhoCorasick, packed};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
 use regex_syntax::hir::{Hir, HirKind};
@@ -51,8 +51,44 @@ pub struct Scanner {
 /// The literals that may stand anywhere in a line.
 struct Anywhere {
     /// Finds the keys of all of them.
-    keys: packed::Searcher,
+    keys: Keys,
     literals: Vec<Literal>,
+}
+
+impl Anywhere {
+    fn new<'l>(literals: impl Iterator<Item = &'l str>) -> Option<Self> {
+        let literals: Vec<Literal> = literals.map(Literal::new).collect();
+        let keys = literals.iter().map(|literal| &literal.text[literal.key.clone()]).collect();
+        let keys = Keys::new(&keys)?;
+        Some(Self { keys, literals })
+    }
+}
+
+/// Finds keys in a block.
+enum Keys {
+    /// With the processor's vectors.
+    Packed(packed::Searcher),
+    /// Where the processor has none, or the keys are too many for them.
+    Automaton(AhoCorasick),
+}
+
+impl Keys {
+    fn new(keys: &BTreeSet<&[u8]>) -> Option<Self> {
+        if keys.is_empty() {
+            return None;
+        }
+        let packed = packed::Config::new().builder().extend(keys).build().map(Self::Packed);
+        packed.or_else(|| AhoCorasick::new(keys).ok().map(Self::Automaton))
+    }
+
+    /// Returns where the first key stands from this place on.
+    fn find(&self, lower: &[u8], from: usize) -> Option<usize> {
+        match self {
+            Self::Packed(searcher) => searcher.find_in(lower, (from..lower.len()).into()),
+            Self::Automaton(searcher) => searcher.find(aho_corasick::Input::new(lower).range(from..)),
+        }
+        .map(|found| found.start())
+    }
 }
 
 /// A literal (lower-case, as folded text has it), and the part of it that is searched: what typography cannot change.
@@ -187,11 +223,7 @@ impl Scanner {
                 None => anywhere.extend(pattern_literals(pattern, stems)),
             }
         }
-        let literals: Vec<Literal> = anywhere.iter().map(|text| Literal::new(text)).collect();
-        let keys: BTreeSet<&[u8]> =
-            literals.iter().map(|literal| &literal.text[literal.key.clone()]).collect();
-        let keys = packed::Config::new().builder().extend(keys).build();
-        let anywhere = keys.map(|keys| Arc::new(Anywhere { keys, literals }));
+        let anywhere = Anywhere::new(anywhere.iter().map(String::as_str)).map(Arc::new);
         Self { openings: Arc::new(openings), anywhere, lower: Vec::new() }
     }
 
@@ -213,8 +245,7 @@ impl Scanner {
             // What is invisible may stand inside a key. Ordinary text has nothing of it, and costs one look.
             let mut unseen = invisible(&self.lower).peekable();
             let mut from = 0;
-            while let Some(found) = anywhere.keys.find_in(&self.lower, (from..self.lower.len()).into()) {
-                let at = found.start();
+            while let Some(at) = anywhere.keys.find(&self.lower, from) {
                 while let Some(unseen) = unseen.next_if(|unseen| *unseen < at) {
                     each(start + unseen);
                 }
@@ -432,6 +463,17 @@ mod tests {
     }
 
     #[test]
+    fn literals_are_found_also_where_the_fast_search_is_not_to_be_had() {
+        // More than it takes: as on a processor that it does not know.
+        let literals: Vec<String> = (0..100).map(|n| format!("word{n:03}")).collect();
+        let anywhere = Anywhere::new(literals.iter().map(String::as_str)).map(Arc::new);
+        assert!(anywhere.as_deref().is_some_and(|anywhere| matches!(anywhere.keys, Keys::Automaton(_))));
+        let mut scanner = Scanner { openings: Arc::new(Openings::new()), anywhere, lower: Vec::new() };
+        assert!(scanner.is_candidate(b"it says Word099 here"));
+        assert!(!scanner.is_candidate(b"it says nothing"));
+    }
+
+    #[test]
     fn the_literals_that_may_stand_anywhere_stay_few() {
         let rules = Rules::built_in();
         let unbound: Vec<&str> = rules
@@ -440,6 +482,7 @@ mod tests {
             .filter(|pattern| pattern_openings(pattern).is_none())
             .collect();
         assert!(unbound.len() <= 8, "{unbound:#?}");
-        assert!(Scanner::new(&rules, &[]).anywhere.is_some_and(|anywhere| anywhere.keys.minimum_len() > 0));
+        let anywhere = Scanner::new(&rules, &[]).anywhere.unwrap();
+        assert!(matches!(&anywhere.keys, Keys::Packed(searcher) if searcher.minimum_len() > 0));
     }
 }

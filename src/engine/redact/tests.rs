@@ -119,6 +119,8 @@ fn shapes() -> Vec<(String, String, String)> {
         };
         add(template, secret, template);
     }
+    add(r#""secret": "{}""#, format!("{} and ****", noise(20)), r#""secret": "{}""#);
+    add(r#""secret": "api_key": "{}""#, noise(30), r#""secret": "[redacted]": "{}""#);
     // Words chosen by people.
     for template in ["password=hunter2", "password: hunter2", r#""password":"correct horse \" battery""#] {
         let (name, value) = template.split_at(template.find("hunter2").unwrap_or(12));
@@ -242,6 +244,24 @@ fn an_excerpt_redacts_what_escapes_hide() {
         let line = excerpt(&text, 200);
         assert!(!line.contains(right) && line.contains(MARK), "{line}");
     }
+}
+
+#[test]
+fn an_excerpt_redacts_what_only_makes_sense_in_one_line() {
+    let secret = noise(40);
+    for (text, expected) in [
+        (format!("password:\n  {secret}\nis wrong"), "password: [redacted] is wrong"),
+        (format!("Authorization:\tBearer\n{secret} sent"), "Authorization: Bearer [redacted] sent"),
+        (format!("Cookie: sid={secret}\nstatus=429"), "Cookie: [redacted] status=429"),
+        (format!("--api-key\n{secret}"), "--api-key [redacted]"),
+    ] {
+        let line = excerpt(&text, 200);
+        assert_eq!(line, expected);
+        assert_eq!(redact(&line), line);
+    }
+    // Also where it is cut off behind.
+    let line = excerpt(&format!("password:\n{secret} {}", "x ".repeat(3000)), 30);
+    assert_eq!(line, "password: [redacted] x x x x…");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::effect::{Launch, NOT_EXECUTABLE, NOT_FOUND, WRAPPER_FAILED};
 use super::input::{Input, Post, Stream};
 use super::plan::Plan;
-use super::relay::{Keyboard, Relay, To};
+use super::relay::{self, Keyboard, Relay, To};
 use super::watcher::Feed;
 use crate::child::caught::without_signals;
 use crate::child::group::{Target, signal_group, signal_others, signal_process};
@@ -101,7 +101,7 @@ impl Attempt {
         let (mut link, post) = (child.link.try_clone()?, around.post.clone());
         without_signals(|| {
             thread::Builder::new().name("news".to_owned()).spawn(move || {
-                while let Some(news) = link.next() {
+                while let Some(news) = link.wait() {
                     post.send(match news {
                         News::Ended(exit) => Input::ChildEnded(exit),
                         News::Stopped(signal) => {
@@ -143,6 +143,18 @@ impl Attempt {
                 signal_others(self.guard(), self.pid(), signal);
             }
         }
+    }
+
+    /// Types keys, if there is a terminal to type into.
+    pub fn type_keys(&self, keys: &str) {
+        if let Some(pty) = &self.child.pty {
+            let _ = relay::write_keys(pty, keys.as_bytes());
+        }
+    }
+
+    /// Kills what descends from the child and is in a process group of its own: agents give one to every tool.
+    pub fn kill_tools(&self) {
+        signal_others(self.guard(), self.pid(), Signal::KILL);
     }
 
     /// Kills what is there of the tree at this moment.

@@ -18,6 +18,10 @@ pub enum Effect {
         /// Whom it is for.
         to: Target,
     },
+    /// Type into the child's terminal, as one press of a key.
+    Type(String),
+    /// Kill the tools of the child: what descends from it and is in a group of its own.
+    KillTools,
     /// Kill all that descends from the child. To be repeated until nothing is left: what is killed may just have
     /// started something.
     Kill,

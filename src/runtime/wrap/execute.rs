@@ -1,6 +1,7 @@
 //! Carries out effects.
 
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::attempt::{Attempt, Stdin, Surroundings};
 use super::effect::{Change, Effect, Ending, Launch};
@@ -41,6 +42,8 @@ pub struct Executor {
     pub(super) left: Vec<Process>,
     pub(super) kept: Vec<u8>,
     pub(super) kept_lines: usize,
+    /// Whether the last line on the terminal is one that counts down.
+    pub(super) counts: bool,
 }
 
 impl Executor {
@@ -51,6 +54,16 @@ impl Executor {
             Effect::Signal { signal, to } => {
                 if let Some(attempt) = &self.attempt {
                     attempt.signal(signal, to);
+                }
+            }
+            Effect::Type(keys) => {
+                if let Some(attempt) = &self.attempt {
+                    attempt.type_keys(&keys);
+                }
+            }
+            Effect::KillTools => {
+                if let Some(attempt) = &self.attempt {
+                    attempt.kill_tools();
                 }
             }
             Effect::Kill => self.kill(),
@@ -206,6 +219,45 @@ impl Executor {
         }
     }
 
+    /// Kills what is left of the last attempt, and lets go of it; returns whether all of it is gone.
+    pub fn clear(&mut self, limit: Duration) -> bool {
+        self.take_terminal();
+        let Some(attempt) = self.attempt.take() else { return true };
+        let began = Instant::now();
+        while !attempt.left_behind().is_empty() {
+            if began.elapsed() > limit {
+                attempt.leave();
+                return false;
+            }
+            attempt.kill();
+            thread::sleep(Duration::from_millis(10));
+        }
+        attempt.leave();
+        self.left.clear();
+        true
+    }
+
+    /// Shows on a terminal how many seconds are left; `None` takes it away.
+    pub fn count_down(&mut self, seconds: Option<u64>) {
+        if !rustix::termios::isatty(To::Stderr.fd()) {
+            return;
+        }
+        // What stands on a line that is not ours stays.
+        if !std::mem::replace(&mut self.counts, seconds.is_some()) && seconds.is_none() {
+            return;
+        }
+        let line = match seconds {
+            None => "\r\x1b[2K".to_owned(),
+            Some(left) => {
+                let (hours, minutes, seconds) = (left / 3600, left / 60 % 60, left % 60);
+                format!(
+                    "\r\x1b[2Ksession-doctor: {hours}:{minutes:02}:{seconds:02} left (Ctrl-C ends the run)"
+                )
+            }
+        };
+        self.write(line.into_bytes());
+    }
+
     /// Lets go of what is left, and of the terminal.
     pub fn close(&mut self) {
         self.take_terminal();
@@ -231,7 +283,7 @@ impl Executor {
 pub fn post_signals(mut signals: caught::Signals, post: Post) -> std::io::Result<()> {
     caught::without_signals(|| {
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            while let Some(signal) = signals.next() {
+            while let Some(signal) = signals.wait() {
                 post.send(Input::Signal(signal));
             }
         })

@@ -85,6 +85,8 @@ pub enum Input {
     },
     /// The engine told something: an alert, a decision, a change of status.
     Told(Box<Event>),
+    /// Something to act on was seen elsewhere than in the output.
+    Seen,
     /// A time that was asked for has come.
     Deadline,
 }

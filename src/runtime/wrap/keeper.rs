@@ -1,6 +1,7 @@
 //! Decides what is done about what happens to a run. Knows no clock, process or terminal: time is an argument, and all
 //! that it wants done is returned as effects.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::effect::{Change, Effect, Ending, Launch, TIMED_OUT, WRAPPER_FAILED};
@@ -75,6 +76,34 @@ enum Cause {
     Idle,
     /// We were sent this signal.
     Signal(i32),
+    /// Recovery wants it.
+    Plan,
+}
+
+/// One step of a planned stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The number of the signal.
+    pub signal: i32,
+    /// Whom it is for.
+    pub to: Target,
+    /// How long until the next step.
+    pub wait: Duration,
+}
+
+/// How a child was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// It was never started.
+    NotStarted,
+    /// By itself.
+    ByItself(Option<Exit>),
+    /// A time limit ended it.
+    TimeLimit(Option<Exit>),
+    /// A signal to us did.
+    User(Option<Exit>),
+    /// Recovery did.
+    Plan(Option<Exit>),
 }
 
 /// Decides for one run.
@@ -105,7 +134,15 @@ pub struct Keeper {
     last_signal: Option<(i32, Instant)>,
     /// Whether something that asks to end was passed on to the child.
     passed_on: Option<i32>,
+    /// What asked to end before the child was there.
+    early: Option<Signal>,
     lost_output: bool,
+    /// The steps of a planned stop that are still to come.
+    steps: VecDeque<Step>,
+    /// Why recovery stops it.
+    planned: String,
+    /// Whether recovery has stopped it for a while; a person did not.
+    paused: bool,
 }
 
 impl Keeper {
@@ -131,7 +168,76 @@ impl Keeper {
             leave_at: None,
             last_signal: None,
             passed_on: None,
+            early: None,
             lost_output: false,
+            steps: VecDeque::new(),
+            planned: String::new(),
+            paused: false,
+        }
+    }
+
+    /// Returns how the child was over.
+    pub fn over(&self) -> Over {
+        if self.pid.is_none() {
+            return Over::NotStarted;
+        }
+        match self.cause {
+            Some(Cause::Time | Cause::Idle) => Over::TimeLimit(self.exit),
+            Some(Cause::Signal(_)) => Over::User(self.exit),
+            Some(Cause::Plan) => Over::Plan(self.exit),
+            None if self.passed_on.is_some() => Over::User(self.exit),
+            None => Over::ByItself(self.exit),
+        }
+    }
+
+    /// Whether the child runs, and is not being ended.
+    pub fn is_running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    /// Returns how much of the time limit is left at `now`, for the next child of the run.
+    pub fn time_left(&self, now: Instant) -> Option<Duration> {
+        let up = self.time_is_up()?;
+        Some(up.saturating_duration_since(now))
+    }
+
+    /// Begins to end the child, because recovery wants it; `why` is a sentence.
+    pub fn stop_by(&mut self, now: Instant, steps: &[Step], why: &str) -> Vec<Effect> {
+        if self.phase != Phase::Running {
+            return Vec::new();
+        }
+        self.cause = Some(Cause::Plan);
+        why.trim_end_matches('.').clone_into(&mut self.planned);
+        self.steps = steps.iter().copied().collect();
+        let mut effects = vec![Effect::Say(format!("stops the command: {}", self.planned))];
+        self.next_step(now, &mut effects);
+        effects
+    }
+
+    /// Stops the whole tree for a while, or lets it go on.
+    pub fn pause(&mut self, now: Instant, on: bool) -> Vec<Effect> {
+        if self.phase != Phase::Running || self.paused == on {
+            return Vec::new();
+        }
+        self.paused = on;
+        // Silence is then no wonder.
+        if on {
+            self.stopped_since.get_or_insert(now);
+        } else {
+            self.skip_the_time_stopped(now);
+        }
+        let signal = if on { libc::SIGSTOP } else { libc::SIGCONT };
+        vec![Effect::Signal { signal, to: Target::Tree }]
+    }
+
+    fn next_step(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        match self.steps.pop_front() {
+            Some(Step { signal, to, wait }) if signal != libc::SIGKILL => {
+                effects.push(Effect::Signal { signal, to });
+                effects.push(Effect::Signal { signal: libc::SIGCONT, to });
+                self.phase = Phase::Stopping { kill_at: now + wait, killing_since: None };
+            }
+            _ => self.kill(now, None, effects),
         }
     }
 
@@ -168,6 +274,9 @@ impl Keeper {
                 self.phase = Phase::Running;
                 (self.began, self.last_sign) = (Some(now), Some(now));
                 self.change(Life::Booting, format!("process {pid} was started"), &mut effects);
+                if let Some(signal) = self.early.take() {
+                    self.asked_to_end(now, signal, &mut effects);
+                }
             }
             Input::Started { .. } => {}
             Input::NotStarted { status, message } => {
@@ -190,7 +299,7 @@ impl Keeper {
                 self.streams = self.streams.saturating_sub(1);
                 self.end_if_all_is_told(&mut effects);
             }
-            Input::Unread(_) => {}
+            Input::Unread(_) | Input::Seen => {}
             Input::PassThroughFailed(stream, error) => {
                 if !self.lost_output {
                     let words = crate::source::os_words(&error);
@@ -227,7 +336,8 @@ impl Keeper {
             }
             Input::Signal(signal) => self.signal(now, signal, &mut effects),
             Input::Told(event) => {
-                if matches!(event.body, EventBody::Alert(_) | EventBody::Decision(_)) {
+                if matches!(event.body, EventBody::Alert(_) | EventBody::Decision(_) | EventBody::Outcome(_))
+                {
                     effects.push(Effect::Show(event));
                 }
             }
@@ -252,6 +362,9 @@ impl Keeper {
                 } else if self.idle_is_up().is_some_and(|at| now >= at) {
                     self.stop(now, Cause::Idle, effects);
                 }
+            }
+            Phase::Stopping { kill_at, killing_since: None } if now >= kill_at && self.exit.is_none() => {
+                self.next_step(now, effects);
             }
             Phase::Stopping { kill_at, killing_since } if now >= kill_at => {
                 self.kill(now, killing_since, effects)
@@ -398,6 +511,8 @@ impl Keeper {
     fn signal(&mut self, now: Instant, signal: Signal, effects: &mut Vec<Effect>) {
         let number = signal.number;
         match number {
+            // Only that something is to be reaped, which is not decided here.
+            libc::SIGCHLD => {}
             libc::SIGWINCH => effects.push(Effect::Resize),
             libc::SIGCONT => self.continued(now, effects),
             libc::SIGTSTP => effects.push(Effect::Signal { signal: number, to: Target::Group }),
@@ -410,13 +525,21 @@ impl Keeper {
 
     fn asked_to_end(&mut self, now: Instant, signal: Signal, effects: &mut Vec<Effect>) {
         let Signal { number, from_terminal } = signal;
+        if self.phase == Phase::Pending {
+            self.early = Some(signal);
+            return;
+        }
         let last = self.last_signal.replace((number, now));
         let since = last.map(|(_, at)| now.saturating_duration_since(at));
         match self.phase {
             Phase::Pending | Phase::Over => {}
             // The child is over, and somebody does not want to wait for who reads its last words.
-            Phase::Settling => self.end(Ending::Signal(number), effects),
+            Phase::Settling => {
+                self.is_the_users(number);
+                self.end(Ending::Signal(number), effects);
+            }
             Phase::Stopping { killing_since, .. } => {
+                self.is_the_users(number);
                 if since.is_none_or(|since| since >= ONE_WISH) {
                     self.kill(now, killing_since, effects);
                 }
@@ -437,12 +560,21 @@ impl Keeper {
                 self.passed_on = Some(number);
                 let to = if from_terminal { Target::Group } else { Target::Child };
                 effects.push(Effect::Signal { signal: number, to });
+                // One that is stopped would not notice.
+                effects.extend(self.pause(now, false));
             }
         }
     }
 
+    /// Whatever recovery had in mind, the user wants the run to end.
+    fn is_the_users(&mut self, signal: i32) {
+        if !matches!(self.cause, Some(Cause::Time | Cause::Idle)) {
+            self.cause = Some(Cause::Signal(signal));
+        }
+    }
+
     fn child_stopped(&mut self, now: Instant, signal: i32, foreground: bool, effects: &mut Vec<Effect>) {
-        if !self.has_terminal || self.phase != Phase::Running {
+        if !self.has_terminal || self.phase != Phase::Running || self.paused {
             return;
         }
         if foreground && matches!(signal, libc::SIGTTIN | libc::SIGTTOU) {
@@ -457,19 +589,26 @@ impl Keeper {
     }
 
     fn continued(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        // The time that a run is stopped is not its own.
-        if let Some(since) = self.stopped_since.take() {
-            let pause = now.saturating_duration_since(since);
-            for time in [&mut self.began, &mut self.last_sign] {
-                *time = time.and_then(|time| time.checked_add(pause));
-            }
+        if self.paused {
+            return;
         }
+        self.skip_the_time_stopped(now);
         if matches!(self.phase, Phase::Running | Phase::Stopping { .. }) {
             self.wants_terminal = self.has_given_terminal;
             if self.has_given_terminal {
                 effects.push(Effect::GiveTerminal);
             }
             effects.push(Effect::Signal { signal: libc::SIGCONT, to: Target::Group });
+        }
+    }
+
+    /// The time that a run is stopped is not its own.
+    fn skip_the_time_stopped(&mut self, now: Instant) {
+        if let Some(since) = self.stopped_since.take() {
+            let pause = now.saturating_duration_since(since);
+            for time in [&mut self.began, &mut self.last_sign] {
+                *time = time.and_then(|time| time.checked_add(pause));
+            }
         }
     }
 
@@ -487,6 +626,7 @@ impl Keeper {
             Some(Cause::Time) => format!("the command took longer than {} s", seconds(self.limits.time)),
             Some(Cause::Idle) => format!("the command was silent for {} s", seconds(self.limits.idle)),
             Some(Cause::Signal(signal)) => format!("signal {signal} came"),
+            Some(Cause::Plan) => self.planned.clone(),
             None => "the command ended".to_owned(),
         }
     }
@@ -712,6 +852,50 @@ mod tests {
         assert_eq!(story.deadline(), Some(63.0));
         let end = story.at(63.0, Input::Deadline);
         assert_eq!(end.last(), Some(&Effect::End(Ending::Status(TIMED_OUT))));
+    }
+
+    #[test]
+    fn a_signal_that_comes_before_the_child_is_there_is_not_lost() {
+        let mut keeper = Story::new(None, None, false).keeper;
+        (keeper.phase, keeper.pid) = (Phase::Pending, None);
+        let now = Instant::now();
+        let early = Signal { number: libc::SIGTERM, from_terminal: false };
+        assert_eq!(keeper.handle_input(now, Input::Signal(early)), []);
+        let effects = keeper.handle_input(now, Input::Started { pid: 7 });
+        assert_eq!(effects.last(), Some(&signal(libc::SIGTERM, Target::Child)));
+    }
+
+    #[test]
+    fn a_signal_to_us_while_recovery_stops_the_child_is_the_users_wish() {
+        let step = Step { signal: libc::SIGINT, to: Target::Child, wait: after(10.0) };
+        let mut story = Story::new(None, None, false);
+        story.keeper.stop_by(story.begin, &[step], "it repeats itself.");
+        story.sent(1.0, libc::SIGTERM);
+        story.at(1.1, Input::ChildEnded(Exit::Signal(9)));
+        story.at(1.2, Input::TreeGone);
+        assert_eq!(story.keeper.over(), Over::User(Some(Exit::Signal(9))));
+
+        // So it is while its last words are waited for.
+        let mut story = Story::new(None, None, false);
+        story.at(1.0, Input::ChildEnded(Exit::Status(1)));
+        let end = story.sent(2.0, libc::SIGINT);
+        assert_eq!(end.last(), Some(&Effect::End(Ending::Signal(libc::SIGINT))));
+        assert_eq!(story.keeper.over(), Over::User(Some(Exit::Status(1))));
+    }
+
+    #[test]
+    fn a_pause_is_no_silence_and_a_signal_ends_it() {
+        let mut story = Story::new(None, Some(10.0), false);
+        let begin = story.begin;
+        assert_eq!(story.keeper.pause(begin, true), [signal(libc::SIGSTOP, Target::Tree)]);
+        assert_eq!(story.deadline(), None);
+        assert_eq!(story.keeper.pause(begin + after(60.0), false), [signal(libc::SIGCONT, Target::Tree)]);
+        assert_eq!(story.deadline(), Some(70.0));
+        story.keeper.pause(begin + after(61.0), true);
+        assert_eq!(
+            story.sent(62.0, libc::SIGTERM),
+            [signal(libc::SIGTERM, Target::Child), signal(libc::SIGCONT, Target::Tree)]
+        );
     }
 
     #[test]

@@ -13,19 +13,25 @@
 //! [`Executor::carry_out`] does what it says. The life of a child is a value, [`attempt::Attempt`], that can be made
 //! again with another command.
 
+pub mod act;
 pub mod attempt;
 pub mod effect;
 pub mod execute;
 pub mod input;
 pub mod keeper;
 pub mod plan;
+pub mod prompt;
 pub mod relay;
+pub mod second;
+pub mod stored;
 pub mod watcher;
+pub mod witness;
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use act::{Acting, Actor};
 use attempt::{Stdin, same_terminal};
 use effect::{Effect, Ending, Launch};
 use execute::{Executor, post_signals};
@@ -34,12 +40,14 @@ use keeper::{Keeper, Limits};
 use plan::{Ours, Plan, PtyMode};
 use relay::To;
 use watcher::{Report, Watcher};
+use witness::Witness;
 
 use super::Telling;
 use crate::child::caught::{Signals, reap_strangers};
 use crate::child::inherited;
 use crate::child::tty::Terminal;
 use crate::engine;
+use crate::recovery::Notes;
 use crate::sink::Render;
 use crate::sink::output::Output;
 use crate::sink::queue::Queue;
@@ -92,7 +100,7 @@ const SIGNALS: [i32; 9] = [
 ///
 /// # Errors
 /// The system has no room for what it takes; nothing was started then.
-pub fn run(options: Options) -> io::Result<Outcome> {
+pub fn run(options: Options, acting: Option<Acting<'_>>) -> io::Result<Outcome> {
     let is_first = std::process::id() == 1;
     let mut numbers = SIGNALS.to_vec();
     if is_first {
@@ -122,9 +130,15 @@ pub fn run(options: Options) -> io::Result<Outcome> {
         .map(|output| crate::child::caught::without_signals(|| Queue::new(output)))
         .transpose()?;
     let names: Vec<_> = streams.iter().map(|(stream, _)| *stream).collect();
-    let watcher = Watcher::start(options.engine, &names, options.telling, events, post.clone())?;
+    let witness = acting.as_ref().map(|_| Witness::new(crate::runtime::clock::now(), Notes::default()));
+    let watcher =
+        Watcher::start(options.engine, &names, options.telling, events, post.clone(), witness.clone())?;
     post_signals(signals, post.clone())?;
-    let mut keeper = Keeper::new(options.launch, options.limits, has_terminal, streams.len());
+    let (limits, count) = (options.limits, streams.len());
+    let make_keeper = move |launch: Launch, time_left: Option<Duration>| {
+        let limits = Limits { time: time_left.or(limits.time), ..limits };
+        Keeper::new(launch, limits, has_terminal, count)
+    };
     let mut executor = Executor {
         plan,
         stdin: options.stdin,
@@ -139,11 +153,19 @@ pub fn run(options: Options) -> io::Result<Outcome> {
         left: Vec::new(),
         kept: Vec::new(),
         kept_lines: 0,
+        counts: false,
     };
-    let ending = conduct(&mut keeper, &mut executor, &mailbox, is_first);
+    let ending = match acting.zip(witness) {
+        None => conduct(&mut make_keeper(options.launch, None), &mut executor, &mailbox, is_first),
+        Some((acting, witness)) => {
+            let mut actor = Actor::new(acting, witness);
+            actor.conduct(&make_keeper, &mut executor, &mailbox, &|executor| reap(executor, is_first))
+        }
+    };
     executor.close();
     let report = watcher.finish();
     // What the engine told at the very end.
+    let mut keeper = make_keeper(Launch::default(), None);
     while let Some(input) = mailbox.take() {
         if matches!(input, Input::Told(_)) {
             carry_out(&mut executor, keeper.handle_input(Instant::now(), input));
@@ -161,11 +183,16 @@ fn conduct(keeper: &mut Keeper, executor: &mut Executor, mailbox: &Mailbox, is_f
             return ending;
         }
         let input = mailbox.next(executor.number, keeper.next_deadline());
-        if is_first {
-            let guard = executor.attempt.as_ref().map(attempt::Attempt::guard);
-            reap_strangers(guard.as_slice());
-        }
+        reap(executor, is_first);
         effects = keeper.handle_input(Instant::now(), input);
+    }
+}
+
+/// As the first process of a container, we have the orphans of all others.
+fn reap(executor: &Executor, is_first: bool) {
+    if is_first {
+        let guard = executor.attempt.as_ref().map(attempt::Attempt::guard);
+        reap_strangers(guard.as_slice());
     }
 }
 

@@ -212,7 +212,7 @@ fn carry_keys(terminal: &OwnedFd, pty: &OwnedFd, control: &UnixStream, post: &Po
     }
 }
 
-fn write_keys(pty: &OwnedFd, mut keys: &[u8]) -> io::Result<()> {
+pub(super) fn write_keys(pty: &OwnedFd, mut keys: &[u8]) -> io::Result<()> {
     while !keys.is_empty() {
         match rustix::io::write(pty, keys) {
             Ok(count) => keys = &keys[count..],

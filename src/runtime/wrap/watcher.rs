@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::effect::Change;
 use super::input::{Input, Post, Stream};
+use super::witness::{Witness, source};
 use crate::child::caught::without_signals;
 use crate::engine::{Doctor, Options, framing};
 use crate::model::event::{Condition, Status};
@@ -37,6 +38,12 @@ enum Given {
     Gap { stream: Stream },
     /// The run has changed.
     Change(Change),
+    /// Something to be told of the session.
+    Tell { id: String, body: EventBody },
+    /// An event of another source of the session.
+    Pass(Event),
+    /// The child is over, and another may be started: what is told of the source at its end is due now.
+    AttemptEnd { done: Sender<()> },
     /// The run is over.
     End,
 }
@@ -92,6 +99,25 @@ impl Feed {
         *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Tells something of the session.
+    pub fn tell(&self, id: String, body: EventBody) {
+        let _ = self.given.send(Given::Tell { id, body });
+    }
+
+    /// Passes on an event of another source.
+    pub fn pass(&self, event: Event) {
+        let _ = self.given.send(Given::Pass(event));
+    }
+
+    /// Ends the source of one child and begins that of the next; returns when all that was said has been looked at, or
+    /// after a while.
+    pub fn end_attempt(&self) {
+        let (done, wait) = bounded(1);
+        if self.given.send(Given::AttemptEnd { done }).is_ok() {
+            let _ = wait.recv_timeout(LAST_WAIT);
+        }
+    }
+
     /// Tells a change of the run, in order with what was said before it.
     pub fn change(&self, change: Change) {
         let _ = self.given.send(Given::Change(change));
@@ -131,6 +157,7 @@ impl Watcher {
         telling: Telling,
         events: Option<Queue>,
         post: Post,
+        witness: Option<Witness>,
     ) -> io::Result<Self> {
         let (given, take) = unbounded();
         let (tell_done, done) = bounded(1);
@@ -141,16 +168,27 @@ impl Watcher {
             in_gap: Arc::default(),
             behind: Arc::default(),
         };
-        let waiting = Arc::clone(&feed.waiting);
+        let (waiting, unseen) = (Arc::clone(&feed.waiting), Arc::clone(&feed.unseen));
         let first = streams.first().copied().unwrap_or(Stream::Stdout);
         let second = streams.get(1).copied();
         without_signals(|| {
             thread::Builder::new().name("engine".to_owned()).spawn(move || {
-                let seed = format!("wrap\n{}\n{}", clock::now().as_micros(), std::process::id());
-                let mut doctor = Doctor::new(options, first.name(), &seed);
-                if let Some(second) = second {
-                    doctor = doctor.with_second(second.name());
-                }
+                let make = {
+                    let witness = witness.clone();
+                    move |number: u32| {
+                        let (now, me) = (clock::now().as_micros(), std::process::id());
+                        let seed = format!("wrap\n{now}\n{me}\n{number}");
+                        let mut doctor = Doctor::new(Arc::clone(&options), first.name(), &seed);
+                        if let Some(second) = second {
+                            doctor = doctor.with_second(second.name());
+                        }
+                        if let Some(witness) = &witness {
+                            witness.hear(&mut doctor, source(first));
+                        }
+                        doctor
+                    }
+                };
+                let doctor = make(1);
                 let session = doctor.session().to_owned();
                 let mut desk = Desk {
                     watch: Watch::over(doctor, &telling),
@@ -166,9 +204,13 @@ impl Watcher {
                     cut: [false; 2],
                     report: Report::default(),
                     told_dropped: 0,
+                    witness,
+                    make: Box::new(make),
+                    attempt: 1,
+                    ended: false,
                 };
                 desk.work(&take, &waiting);
-                let _ = tell_done.send(desk.close());
+                let _ = tell_done.send(desk.close(unseen.load(Ordering::Relaxed)));
             })
         })?;
         Ok(Self { feed, done })
@@ -206,6 +248,13 @@ struct Desk<'t> {
     cut: [bool; 2],
     report: Report,
     told_dropped: u64,
+    /// Who must know for recovery; then decisions are not the engine's.
+    witness: Option<Witness>,
+    /// Makes the doctor of an attempt.
+    make: Box<dyn Fn(u32) -> Doctor>,
+    attempt: u32,
+    /// Whether nothing has come since the last child ended.
+    ended: bool,
 }
 
 impl Desk<'_> {
@@ -226,6 +275,14 @@ impl Desk<'_> {
                 }
                 Ok(Given::Gap { stream }) => self.gap(stream),
                 Ok(Given::Change(change)) => self.change(change),
+                Ok(Given::Tell { id, body }) => self.tell(id, body),
+                Ok(Given::Pass(event)) => self.pass(&event),
+                Ok(Given::AttemptEnd { done }) => {
+                    self.end_attempt();
+                    self.hand_over();
+                    let _ = done.send(());
+                    continue;
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     let now = clock::now();
                     self.run(|doctor, out| doctor.tick(now, out));
@@ -238,6 +295,10 @@ impl Desk<'_> {
 
     fn bytes(&mut self, stream: Stream, bytes: &[u8], now: Timestamp) {
         let is_second = Some(stream) == self.second;
+        self.ended = false;
+        if let Some(witness) = &self.witness {
+            witness.output(stream, bytes);
+        }
         let mut bytes = bytes;
         if self.cut[usize::from(is_second)] {
             // The end of a line whose beginning nobody saw says nothing.
@@ -264,8 +325,19 @@ impl Desk<'_> {
 
     fn run(&mut self, work: impl FnOnce(&mut Doctor, &mut dyn FnMut(Event))) {
         let (post, session, agent) = (&self.post, &mut self.session, &mut self.agent);
+        let (witness, second) = (&self.witness, self.second);
         let ran = self.watch.run(&mut self.lines, |doctor, out| {
             work(doctor, &mut |event| {
+                if let Some(witness) = witness {
+                    let name = event.source.as_ref().map(|place| &*place.name);
+                    let stream =
+                        second.filter(|second| name == Some(second.name())).unwrap_or(Stream::Stdout);
+                    witness.event(source(stream), &event);
+                    // Who carries them out makes them.
+                    if matches!(event.body, EventBody::Decision(_)) {
+                        return;
+                    }
+                }
                 if matches!(event.body, EventBody::Alert(_) | EventBody::Decision(_) | EventBody::Status(_)) {
                     post.send(Input::Told(Box::new(event.clone())));
                 }
@@ -277,6 +349,45 @@ impl Desk<'_> {
             *agent = doctor.agent();
         });
         self.report.engine_failed |= ran.is_err();
+    }
+
+    /// The source of one child has ended, and that of the next begins.
+    fn end_attempt(&mut self) {
+        let now = clock::now();
+        self.run(|doctor, out| doctor.finish(now, out));
+        if let Some(witness) = &self.witness {
+            witness.output_ended();
+        }
+        self.attempt += 1;
+        // After a mistake of ours nothing more is looked at: it may happen again at every start.
+        if !self.report.engine_failed {
+            let doctor = (self.make)(self.attempt);
+            self.watch = Watch::over(doctor, self.telling);
+        }
+        self.cut = [false; 2];
+        self.told_dropped = self.report.dropped;
+        self.ended = true;
+    }
+
+    fn pass(&mut self, event: &Event) {
+        if self.telling.emit.is_empty() || self.telling.emit.contains(&event.event_type()) {
+            self.telling.render.render(event, &mut self.lines);
+        }
+    }
+
+    fn tell(&mut self, id: String, body: EventBody) {
+        let event = Event {
+            id,
+            session: self.session.clone(),
+            parent_session: None,
+            agent: self.agent.to_owned(),
+            time: None,
+            observed_time: clock::now(),
+            source: None,
+            body,
+        };
+        self.post.send(Input::Told(Box::new(event.clone())));
+        self.pass(&event);
     }
 
     fn change(&mut self, change: Change) {
@@ -324,9 +435,17 @@ impl Desk<'_> {
         }
     }
 
-    fn close(mut self) -> Report {
+    fn close(mut self, unseen: u64) -> Report {
         let now = clock::now();
-        self.run(|doctor, out| doctor.finish(now, out));
+        // What ended with its child has told its summary.
+        if !self.ended {
+            self.run(|doctor, out| {
+                if unseen > 0 {
+                    doctor.note_unseen(unseen);
+                }
+                doctor.finish(now, out);
+            });
+        }
         let lines = std::mem::take(&mut self.lines);
         if let Some(queue) = self.events.take() {
             let count = framing::count_lines(&lines);
@@ -378,7 +497,8 @@ mod tests {
         let telling = || Telling { render: renderer(Form::Json), emit: Vec::new() };
         let (mailbox, post) = Mailbox::new();
         let streams = [Stream::Stdout];
-        let watcher = Watcher::start(Arc::new(Options::new()), &streams, telling(), None, post).unwrap();
+        let watcher =
+            Watcher::start(Arc::new(Options::new()), &streams, telling(), None, post, None).unwrap();
         let give = |given| watcher.feed().given.send(given).unwrap();
         let bytes = |text: &str| Given::Bytes {
             stream: Stream::Stdout,
@@ -412,9 +532,13 @@ mod tests {
             cut: [false; 2],
             report: Report::default(),
             told_dropped: 0,
+            witness: None,
+            make: Box::new(|_| Doctor::new(Arc::new(Options::new()), "stdout", "seed")),
+            attempt: 1,
+            ended: false,
         };
         desk.run(|_, _| panic!("a mistake"));
         desk.bytes(Stream::Stdout, b"goes on\n", Timestamp::from_micros(0));
-        assert!(desk.close().engine_failed);
+        assert!(desk.close(0).engine_failed);
     }
 }

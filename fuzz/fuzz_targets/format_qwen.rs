@@ -1,0 +1,5 @@
+//! The format `qwen`.
+
+#![no_main]
+
+session_doctor_fuzz::format_target!("qwen");

@@ -1,0 +1,5 @@
+//! When it may be tried again.
+
+#![no_main]
+
+session_doctor_fuzz::target!(session_doctor_fuzz::reset_time::check, "plain");

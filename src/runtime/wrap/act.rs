@@ -1,0 +1,696 @@
+//! A run that is brought back: attempts one after the other, what `recovery` plans between them, and how it went.
+//!
+//! [`crate::recovery::Run`] decides; here what it says is put into effects, waited for, told and verified.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::attempt::Stdin;
+use super::effect::{Effect, Ending, Launch};
+use super::execute::Executor;
+use super::input::{Input, Mailbox};
+use super::keeper::{Keeper, Over, Step};
+use super::prompt::Kept;
+use super::second::{Reading, Second};
+use super::stored;
+use super::witness::Witness;
+use crate::child::Exit;
+use crate::child::group::Target;
+use crate::engine;
+use crate::engine::redact::{self, argv::redact_argv};
+use crate::model::event::{Decision, Outcome, OutcomeResult};
+use crate::model::id::IdBuilder;
+use crate::model::{Class, EventBody, Level, Strategy, Timestamp};
+use crate::profile::transcript::Surroundings;
+use crate::profile::{self, Agent, Mode};
+use crate::recovery::{
+    Chance, Ended, Halt, How, Kind, Moment, Options, Plan, Run, Start, StopReason, Typing,
+};
+use crate::runtime::clock;
+
+/// How long what a failed child left behind has to go before it is given up, once it is killed.
+const CLEAR_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a wait looks at the clock on the wall: a machine may sleep meanwhile, and timers with it.
+const WALL_ROUND: Duration = Duration::from_secs(1);
+
+/// What a backoff does to a child that lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackoffMode {
+    /// Nothing to a child that retries by itself; one that does not is ended, and its session resumed.
+    #[default]
+    Resume,
+    /// The whole tree is stopped until the time has come, and then goes on.
+    Pause,
+}
+
+impl BackoffMode {
+    /// The words for it on the command line.
+    pub const NAMES: &[&str] = &["resume", "pause"];
+
+    /// Returns the mode of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "resume" => Some(Self::Resume),
+            "pause" => Some(Self::Pause),
+            _ => None,
+        }
+    }
+}
+
+/// What acting is made of.
+pub struct Acting<'p> {
+    /// The agent as the user started it.
+    pub agent: Agent<'p>,
+    /// What may be done.
+    pub options: Options,
+    /// Whether what would be done is only said.
+    pub dry_run: bool,
+    /// What a backoff does to a child that lives.
+    pub backoff: BackoffMode,
+    /// The run so far.
+    pub run: Run,
+    /// The first command line.
+    pub first: First,
+    /// What our standard input is.
+    pub kept: Kept,
+    /// Where a wait is stored; `None`: nowhere.
+    pub store: Option<PathBuf>,
+    /// What the engine is made of.
+    pub engine: Arc<engine::Options>,
+    /// The working directory, symbolic links resolved.
+    pub cwd: PathBuf,
+    /// The home directory.
+    pub home: Option<PathBuf>,
+}
+
+/// How the run begins.
+pub enum First {
+    /// With this command line.
+    Command(Launch),
+    /// With what was planned before we came.
+    Planned(Start),
+}
+
+/// A decision that is being carried out.
+struct Underway {
+    id: String,
+    /// What was done, as the beginning of a sentence.
+    done: &'static str,
+    /// Work of the agent after this time shows that it helped.
+    since: Timestamp,
+}
+
+/// The state of a run that is brought back.
+pub struct Actor<'p> {
+    acting: Acting<'p>,
+    witness: Witness,
+    reading: Option<Reading>,
+    underway: Option<Underway>,
+    /// Whether the decision for what is being stopped was told.
+    told_ahead: Option<String>,
+    decisions: u64,
+    starts: u32,
+    look_again: Option<Timestamp>,
+    paused_until: Option<Timestamp>,
+    typing: VecDeque<Typing>,
+    /// When it was stopped by a plan.
+    stopped_at: Option<Timestamp>,
+}
+
+/// A random number and a random UUID.
+pub fn chance() -> Chance {
+    let uuid = uuid::Uuid::new_v4();
+    let (draw, _) = uuid::Uuid::new_v4().as_u64_pair();
+    Chance { draw, uuid: uuid.to_string() }
+}
+
+impl<'p> Actor<'p> {
+    /// Returns what acts, with a witness that watchers tell.
+    pub fn new(acting: Acting<'p>, witness: Witness) -> Self {
+        Self {
+            acting,
+            witness,
+            reading: None,
+            underway: None,
+            told_ahead: None,
+            decisions: 0,
+            starts: 0,
+            look_again: None,
+            paused_until: None,
+            typing: VecDeque::new(),
+            stopped_at: None,
+        }
+    }
+
+    /// Runs attempts until the run is over. `keeper` makes what decides for one of them.
+    pub fn conduct(
+        &mut self,
+        make_keeper: &dyn Fn(Launch, Option<Duration>) -> Keeper,
+        executor: &mut Executor,
+        mailbox: &Mailbox,
+        after_each: &dyn Fn(&Executor),
+    ) -> Ending {
+        let mut launch = match std::mem::replace(&mut self.acting.first, First::Command(Launch::default())) {
+            First::Command(launch) => launch,
+            First::Planned(start) if self.acting.dry_run => {
+                self.tell_plan(&Plan::Start(start), executor, "");
+                return Ending::Status(0);
+            }
+            First::Planned(start) => match self.get_ready(start, executor, mailbox) {
+                Ok(launch) => launch,
+                Err(ending) => return ending,
+            },
+        };
+        if matches!(self.acting.kept, Kept::Idle) {
+            let words = "nothing came on standard input in time; the command gets nothing there";
+            executor.carry_out(Effect::Say(words.to_owned()));
+        }
+        let mut time_left = None;
+        loop {
+            self.begin_attempt(executor);
+            let mut keeper = make_keeper(launch, time_left);
+            let ending = self.attend(&mut keeper, executor, mailbox, after_each);
+            time_left = keeper.time_left(Instant::now());
+            let over = keeper.over();
+            if over == Over::NotStarted {
+                self.verify(executor, Some("the command could not be started"));
+                return ending;
+            }
+            // Everything that was said is looked at before it is judged.
+            executor.feed.end_attempt();
+            if let Some(mut reading) = self.reading.take() {
+                reading.finish();
+            }
+            let start = match self.after(over, ending, executor) {
+                Ok(start) => start,
+                Err(ending) => return ending,
+            };
+            launch = match self.get_ready(start, executor, mailbox) {
+                Ok(launch) => launch,
+                Err(ending) => return ending,
+            };
+        }
+    }
+
+    fn begin_attempt(&mut self, executor: &Executor) {
+        self.witness.begin_attempt(clock::now());
+        (self.look_again, self.paused_until, self.stopped_at) = (None, None, None);
+        self.typing.clear();
+        let session = self.acting.run.session().map(str::to_owned);
+        let surroundings = Surroundings {
+            home: self.acting.home.as_deref(),
+            cwd: &self.acting.cwd,
+            variable: &|name| std::env::var(name).ok(),
+        };
+        let invocation = &self.acting.agent.invocation;
+        let transcript = self.acting.agent.profile.transcript(&surroundings, invocation, session.as_deref());
+        self.reading = transcript.and_then(|transcript| {
+            Reading::start(Second {
+                engine: Arc::clone(&self.acting.engine),
+                transcript,
+                tells: invocation.mode != Mode::StreamJson,
+                witness: self.witness.clone(),
+                feed: executor.feed.clone(),
+                post: executor.post.clone(),
+            })
+            .ok()
+        });
+    }
+
+    /// Sees to one attempt until it is over.
+    fn attend(
+        &mut self,
+        keeper: &mut Keeper,
+        executor: &mut Executor,
+        mailbox: &Mailbox,
+        after_each: &dyn Fn(&Executor),
+    ) -> Ending {
+        let mut effects = keeper.begin(executor.plan.foreground);
+        loop {
+            let ended = effects.into_iter().find_map(|effect| executor.carry_out(effect));
+            if let Some(ending) = ended {
+                return ending;
+            }
+            let deadline = [keeper.next_deadline(), self.next_deadline()].into_iter().flatten().min();
+            let input = mailbox.next(executor.number, deadline);
+            after_each(executor);
+            let is_sign = matches!(&input, Input::Told(event)
+                if matches!(&event.body, EventBody::Alert(alert) if alert.level == Level::Act))
+                || matches!(input, Input::Seen);
+            let now = Instant::now();
+            effects = keeper.handle_input(now, input);
+            if keeper.is_running() {
+                effects.extend(self.while_running(keeper, executor, now, is_sign));
+            }
+        }
+    }
+
+    /// Returns when something is to be done though nothing happens.
+    fn next_deadline(&self) -> Option<Instant> {
+        let typing = self.typing.front().map(|typing| typing.not_before);
+        let at = [self.look_again, self.paused_until, typing].into_iter().flatten().min()?;
+        let left = u64::try_from(at.as_micros() - clock::now().as_micros()).unwrap_or(0);
+        // The clock on the wall may jump; it is looked at again.
+        Some(Instant::now() + Duration::from_micros(left).min(WALL_ROUND))
+    }
+
+    fn while_running(
+        &mut self,
+        keeper: &mut Keeper,
+        executor: &mut Executor,
+        now: Instant,
+        is_sign: bool,
+    ) -> Vec<Effect> {
+        let wall = clock::now();
+        let mut effects = Vec::new();
+        while self.typing.front().is_some_and(|typing| typing.not_before <= wall) {
+            if let Some(typing) = self.typing.pop_front() {
+                effects.extend(typing.keys.into_iter().map(Effect::Type));
+            }
+        }
+        if self.paused_until.is_some_and(|until| until <= wall) {
+            self.paused_until = None;
+            let on = keeper.pause(now, false);
+            if !on.is_empty() {
+                effects.push(Effect::Say("the command goes on".to_owned()));
+                effects.extend(on);
+            }
+        }
+        let is_due = self.look_again.is_some_and(|at| at <= wall);
+        if !(is_sign || is_due) || self.paused_until.is_some() {
+            return effects;
+        }
+        self.look_again = None;
+        let plan = self.decide(|run, moment| run.during(moment));
+        match plan {
+            Plan::Stop { then, steps, reason } => {
+                if self.acting.backoff == BackoffMode::Pause
+                    && let Plan::Start(start) = &*then
+                    && start.not_before > wall
+                {
+                    self.acting.run.spared();
+                    return effects.into_iter().chain(self.pause(keeper, now, start, executor)).collect();
+                }
+                self.tell_plan(&then, executor, &reason);
+                if self.acting.dry_run {
+                    self.acting.run.spared();
+                    return effects;
+                }
+                self.stopped_at = Some(wall);
+                let steps: Vec<Step> = steps.iter().map(step).collect();
+                effects.extend(keeper.stop_by(now, &steps, &reason));
+            }
+            Plan::StopTool { reason } => {
+                let would = if self.acting.dry_run { "would kill" } else { "kills" };
+                effects.push(Effect::Say(format!("{would} the tool that hangs: {reason}")));
+                if !self.acting.dry_run {
+                    effects.push(Effect::KillTools);
+                }
+            }
+            Plan::Type { typing, reason } => {
+                let would = if self.acting.dry_run { "would type: " } else { "" };
+                effects.push(Effect::Say(format!("{would}{reason}")));
+                if !self.acting.dry_run {
+                    self.typing = typing.into();
+                }
+            }
+            Plan::Leave { until, .. } => self.look_again = Some(until),
+            Plan::Start(_) | Plan::Halt(_) | Plan::Done { .. } | Plan::Watch { .. } => {}
+        }
+        effects
+    }
+
+    /// Stops the tree until the time of a start has come.
+    fn pause(
+        &mut self,
+        keeper: &mut Keeper,
+        now: Instant,
+        start: &Start,
+        executor: &mut Executor,
+    ) -> Vec<Effect> {
+        self.verify(executor, Some("it failed again before it had done any work"));
+        let id = self.tell_decision(executor, Strategy::Backoff, start.not_before, &start.reason);
+        let words = format!("the command is stopped until {}", clock_words(start.not_before));
+        if self.acting.dry_run {
+            return vec![Effect::Say(format!("would do: {words}"))];
+        }
+        let done = "the command went on after a pause";
+        self.underway = Some(Underway { id, done, since: start.not_before });
+        self.paused_until = Some(start.not_before);
+        std::iter::once(Effect::Say(words)).chain(keeper.pause(now, true)).collect()
+    }
+
+    /// Decides what follows an attempt: a start, or how the run ends.
+    fn after(&mut self, over: Over, ending: Ending, executor: &mut Executor) -> Result<Start, Ending> {
+        let now = clock::now();
+        let (exit, stopped) = match over {
+            Over::NotStarted => return Err(ending),
+            Over::ByItself(exit) => (exit, None),
+            Over::TimeLimit(exit) => (exit, Some((now, StopReason::TimeLimit))),
+            Over::User(exit) => (exit, Some((now, StopReason::User))),
+            Over::Plan(exit) => (exit, Some((self.stopped_at.unwrap_or(now), StopReason::Plan))),
+        };
+        let how = match exit {
+            Some(Exit::Status(status)) => How::Exited(i32::from(status)),
+            Some(Exit::Signal(signal)) => How::Signalled(signal),
+            // How it ended is not known: that is no ground to act on.
+            None => return Err(ending),
+        };
+        let ended_well = how == How::Exited(0) && stopped.is_none();
+        let plan = self.decide(|run, moment| run.ended(moment, &Ended { how, stopped }));
+        let otherwise = match stopped {
+            Some((_, StopReason::User)) => Some("the run was ended before the agent had done any work"),
+            _ => (!ended_well).then_some("it ended again before it had done any work"),
+        };
+        self.verify(executor, otherwise);
+        match plan {
+            Plan::Start(start) => {
+                if self.told_ahead.is_none() {
+                    self.tell_plan(&Plan::Start(start.clone()), executor, &start.reason);
+                }
+                if self.acting.dry_run {
+                    return Err(ending);
+                }
+                Ok(start)
+            }
+            Plan::Halt(halt) => {
+                if self.told_ahead.is_none() {
+                    self.tell_plan(&Plan::Halt(halt.clone()), executor, &halt.reason);
+                }
+                self.outcome(executor, OutcomeResult::Done, &format!("the run ended; {}", halt.fix));
+                Err(if self.acting.dry_run { ending } else { Ending::Status(halt.status.code() as u8) })
+            }
+            // A stop of ours that ended in nothing more to do: it had finished.
+            Plan::Done { status, reason } if stopped.is_some_and(|(_, why)| why == StopReason::Plan) => {
+                self.outcome(executor, OutcomeResult::Skipped, &reason);
+                Err(Ending::Status(u8::try_from(status).unwrap_or(1)))
+            }
+            plan => {
+                if let Plan::Done { reason, .. } = &plan {
+                    self.outcome(executor, OutcomeResult::Skipped, reason);
+                }
+                Err(ending)
+            }
+        }
+    }
+
+    /// Waits for the time of a start, and returns what is to be started.
+    fn get_ready(
+        &mut self,
+        start: Start,
+        executor: &mut Executor,
+        mailbox: &Mailbox,
+    ) -> Result<Launch, Ending> {
+        // Two agents at one task would be worse than none.
+        if !executor.clear(CLEAR_LIMIT) {
+            let words = "failed to end what the last attempt left behind; nothing more is started";
+            executor.carry_out(Effect::Say(words.to_owned()));
+            self.outcome(executor, OutcomeResult::Failed, words);
+            return Err(Ending::Status(super::effect::WRAPPER_FAILED));
+        }
+        let is_stored = self.store(executor);
+        let waited = wait(start.not_before, &start, executor, mailbox);
+        if let Err(ending) = waited {
+            if is_stored {
+                let words = "the wait is stored: `session-doctor wrap --act --resume-wait` takes it up";
+                executor.carry_out(Effect::Say(words.to_owned()));
+            }
+            self.outcome(executor, OutcomeResult::Skipped, "the run was ended while it waited");
+            return Err(ending);
+        }
+        if let Some(path) = &self.acting.store {
+            stored::remove(path);
+        }
+        match self.acting.kept.again(start.stdin) {
+            Ok(stdin) => executor.stdin = stdin,
+            Err(error) => {
+                let words = format!("failed to start the command again: {error}");
+                executor.carry_out(Effect::Say(words.clone()));
+                self.outcome(executor, OutcomeResult::Failed, &words);
+                return Err(Ending::Status(super::effect::WRAPPER_FAILED));
+            }
+        }
+        executor.plan.stdin_from_pty = executor.plan.pty
+            && executor.stdin == Stdin::Inherit
+            && matches!(self.acting.kept, Kept::Terminal);
+        self.acting.run.started(&start);
+        self.starts += 1;
+        if let Some(id) = self.told_ahead.take() {
+            self.underway = Some(Underway { id, done: done_words(start.kind), since: clock::now() });
+        }
+        let shown = redact_argv(&start.argv).join(" ");
+        executor.carry_out(Effect::Say(format!("{}: {}", kind_words(start.kind), shorten(&shown))));
+        Ok(Launch { argv: start.argv.iter().map(OsString::from).collect(), env: Vec::new() })
+    }
+
+    /// Stores the wait, where there is a place for it. One that cannot be stored is waited all the same.
+    fn store(&self, executor: &mut Executor) -> bool {
+        let Some(path) = &self.acting.store else { return false };
+        let stored = stored::store(path, &self.acting.run, &self.acting.kept);
+        if let Err(error) = &stored {
+            let words = crate::source::os_words(error);
+            executor.carry_out(Effect::Say(format!("failed to store the wait: {words}")));
+        }
+        stored.is_ok()
+    }
+
+    /// Asks the run.
+    fn decide(&mut self, ask: impl FnOnce(&mut Run, &Moment<'_>) -> Plan) -> Plan {
+        let chance = chance();
+        let seen = self.witness.seen();
+        let moment = Moment {
+            now: clock::now(),
+            agent: &self.acting.agent,
+            options: &self.acting.options,
+            facts: &seen.facts,
+            notes: &seen.notes,
+            chance: &chance,
+            redact: &|text| redact::redact(text).into_owned(),
+        };
+        ask(&mut self.acting.run, &moment)
+    }
+
+    // ------------------------------------------------------------------------------------------- telling
+
+    /// Tells a plan as a decision.
+    fn tell_plan(&mut self, plan: &Plan, executor: &mut Executor, reason: &str) {
+        let dry = self.acting.dry_run;
+        match plan {
+            Plan::Start(start) => {
+                let strategy = self.strategy(start.kind);
+                let id = self.tell_decision(executor, strategy, start.not_before, &start.reason);
+                self.told_ahead = (!dry).then_some(id);
+                if dry {
+                    let shown = redact_argv(&start.argv).join(" ");
+                    let when = clock_words(start.not_before);
+                    let words = format!(
+                        "would do, not before {when}: {}: {}",
+                        kind_words(start.kind),
+                        shorten(&shown)
+                    );
+                    executor.carry_out(Effect::Say(words));
+                }
+            }
+            Plan::Halt(Halt { reason, fix, status, .. }) => {
+                let id = self.tell_decision(executor, Strategy::Halt, clock::now(), reason);
+                let would = if dry { "would stop here" } else { "stops here" };
+                executor.carry_out(Effect::Say(format!("{would}, status {}: {reason} {fix}", status.code())));
+                self.told_ahead = Some(id);
+            }
+            _ => {
+                if dry {
+                    executor.carry_out(Effect::Say(format!("would stop the command: {reason}")));
+                }
+            }
+        }
+    }
+
+    /// Which strategy a start belongs to.
+    fn strategy(&self, kind: Kind) -> Strategy {
+        let class = self.class();
+        let planned = class.and_then(|class| self.acting.options.strategies.get(&class).copied());
+        match (kind, planned) {
+            (_, Some(strategy)) if !matches!(strategy, Strategy::Monitor | Strategy::Halt) => strategy,
+            (Kind::Fresh | Kind::Fork, _) => Strategy::Reset,
+            (Kind::Compact, _) => Strategy::CompactContext,
+            (Kind::Restart | Kind::First, _) => Strategy::Restart,
+            (Kind::Resume, _) => Strategy::Resume,
+        }
+    }
+
+    /// The class of the trouble at hand.
+    fn class(&self) -> Option<Class> {
+        let seen = self.witness.seen();
+        seen.facts.decisive(false, clock::now()).map(|sighting| sighting.class)
+    }
+
+    fn tell_decision(
+        &mut self,
+        executor: &Executor,
+        strategy: Strategy,
+        not_before: Timestamp,
+        reason: &str,
+    ) -> String {
+        let class = self.class().unwrap_or(Class::Crash);
+        let alert = self.witness.seen().alerts.get(&class).cloned().unwrap_or_default();
+        self.decisions += 1;
+        let now = clock::now();
+        let id = IdBuilder::new("decision")
+            .part(alert.as_bytes())
+            .part(strategy.name().as_bytes())
+            .number(self.decisions)
+            .number(u64::try_from(now.as_micros()).unwrap_or(0))
+            .finish("d-");
+        let decision = Decision {
+            alert,
+            class,
+            strategy,
+            attempt: self.starts + 1,
+            max_attempts: self.acting.options.max_restarts,
+            delay_sec: u64::try_from(not_before.seconds_since(now)).unwrap_or(0),
+            not_before,
+            reason: reason.to_owned(),
+            acted: !self.acting.dry_run,
+        };
+        executor.feed.tell(id.clone(), EventBody::Decision(decision));
+        id
+    }
+
+    /// Tells how what is under way went: it is verified by work of the agent.
+    fn verify(&mut self, executor: &Executor, otherwise: Option<&str>) {
+        let Some(underway) = self.underway.take() else { return };
+        let (worked, uncompacted) = {
+            let seen = self.witness.seen();
+            let worked = seen.facts.worked_at.is_some_and(|at| at >= underway.since);
+            (worked, underway.done == done_words(Kind::Compact) && seen.facts.compaction_failed)
+        };
+        let done = underway.done;
+        let (result, detail) = match (worked, otherwise) {
+            _ if uncompacted => (OutcomeResult::Failed, "the session could not be made smaller".to_owned()),
+            (true, _) => (OutcomeResult::Done, format!("{done}, and the agent worked")),
+            (false, None) => (OutcomeResult::Done, done.to_owned()),
+            (false, Some(why)) => (OutcomeResult::Failed, format!("{done}, but {why}")),
+        };
+        self.tell_outcome(executor, &underway.id, result, &detail);
+    }
+
+    fn outcome(&mut self, executor: &Executor, result: OutcomeResult, detail: &str) {
+        // What was only said has no outcome.
+        if let Some(id) = self.told_ahead.take().filter(|_| !self.acting.dry_run) {
+            self.tell_outcome(executor, &id, result, detail);
+        }
+    }
+
+    fn tell_outcome(&mut self, executor: &Executor, decision: &str, result: OutcomeResult, detail: &str) {
+        let id =
+            IdBuilder::new("outcome").part(decision.as_bytes()).part(result.name().as_bytes()).finish("o-");
+        let outcome = Outcome { decision: decision.to_owned(), result, detail: detail.to_owned() };
+        executor.feed.tell(id, EventBody::Outcome(outcome));
+    }
+}
+
+fn step(step: &profile::StopStep) -> Step {
+    let signal = match step.signal {
+        profile::Signal::Int => libc::SIGINT,
+        profile::Signal::Term => libc::SIGTERM,
+        profile::Signal::Hup => libc::SIGHUP,
+        profile::Signal::Quit => libc::SIGQUIT,
+        profile::Signal::Kill => libc::SIGKILL,
+    };
+    let to = match step.target {
+        profile::Target::Process => Target::Child,
+        profile::Target::Group => Target::Group,
+        profile::Target::Tree => Target::Tree,
+    };
+    Step { signal, to, wait: Duration::from_secs(u64::from(step.wait_sec)) }
+}
+
+/// Waits until a time on the wall, and shows how long it takes.
+fn wait(until: Timestamp, start: &Start, executor: &mut Executor, mailbox: &Mailbox) -> Result<(), Ending> {
+    let left = |now: Timestamp| until.as_micros().saturating_sub(now.as_micros());
+    if left(clock::now()) > 0 {
+        let words = kind_words(start.kind);
+        executor.carry_out(Effect::Say(format!(
+            "{} It waits until {}, then {words}.",
+            start.reason,
+            clock_words(until)
+        )));
+    }
+    loop {
+        let micros = left(clock::now());
+        if micros <= 0 {
+            executor.count_down(None);
+            // A signal that came between two attempts is for the run.
+            while let Some(input) = mailbox.take() {
+                while_waiting(input, executor)?;
+            }
+            return Ok(());
+        }
+        executor.count_down(Some((micros as u64).div_ceil(1_000_000)));
+        let round = Duration::from_micros(micros as u64).min(WALL_ROUND);
+        while_waiting(mailbox.next(executor.number, Some(Instant::now() + round)), executor)?;
+    }
+}
+
+/// Takes what happens while no child is there; an error is how the run ends.
+fn while_waiting(input: Input, executor: &mut Executor) -> Result<(), Ending> {
+    match input {
+        Input::Signal(signal)
+            if matches!(signal.number, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT) =>
+        {
+            executor.count_down(None);
+            return Err(Ending::Signal(signal.number));
+        }
+        Input::Signal(signal) if signal.number == libc::SIGTSTP => {
+            executor.count_down(None);
+            executor.carry_out(Effect::StopOurselves { signal: libc::SIGTSTP });
+        }
+        Input::Told(event)
+            if matches!(event.body, EventBody::Alert(_) | EventBody::Decision(_) | EventBody::Outcome(_)) =>
+        {
+            executor.count_down(None);
+            executor.carry_out(Effect::Show(event));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What is done, in words that follow "then" and a time.
+fn kind_words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::First => "starts",
+        Kind::Resume => "resumes the session",
+        Kind::Fork => "goes on with a copy of the session",
+        Kind::Fresh => "begins a new session",
+        Kind::Restart => "starts again",
+        Kind::Compact => "makes the session smaller",
+    }
+}
+
+fn done_words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::First => "it was started",
+        Kind::Resume => "the session was resumed",
+        Kind::Fork => "a copy of the session was resumed",
+        Kind::Fresh => "a new session was begun",
+        Kind::Restart => "it was started again",
+        Kind::Compact => "the session was made smaller",
+    }
+}
+
+/// A time for people: to the second, in UTC.
+fn clock_words(time: Timestamp) -> String {
+    let text = time.to_string();
+    let (date, clock) = text.split_once('T').unwrap_or((&text, ""));
+    format!("{date} {} UTC", clock.get(..8).unwrap_or(clock))
+}
+
+/// A command line that fits a line or two.
+fn shorten(text: &str) -> String {
+    redact::excerpt(text, 300)
+}

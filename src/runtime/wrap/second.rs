@@ -1,0 +1,253 @@
+//! The agent's own transcript, read while the agent writes it: it knows what standard output hides, such as silent
+//! retries and the exact time of a reset.
+//!
+//! The file is looked at every quarter of a second. Only what is written after the attempt began counts; what an earlier
+//! attempt left in a file that goes on is passed over.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use std::{io, thread};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use globset::GlobBuilder;
+
+use super::input::{Input, Post};
+use super::watcher::Feed;
+use super::witness::Witness;
+use crate::child::caught::without_signals;
+use crate::engine::{Doctor, Options};
+use crate::model::{Event, EventBody, Level};
+use crate::profile::transcript::{Search, Transcript};
+use crate::recovery::Source;
+use crate::runtime::clock;
+
+/// How often the file is looked at.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// How many files a search looks at, at most.
+const LOOK_AT: usize = 20_000;
+
+/// How much of a first line is read to tell whose a file is, in bytes.
+const FIRST_LINE: u64 = 64 << 10;
+
+/// What the reading of a transcript is given.
+pub struct Second {
+    /// What the engine is made of.
+    pub engine: Arc<Options>,
+    /// Where to look.
+    pub transcript: Transcript,
+    /// Whether its events are told too, because the output says next to nothing; else they are kept for recovery.
+    pub tells: bool,
+    /// Who must know.
+    pub witness: Witness,
+    /// The way of its events.
+    pub feed: Feed,
+    /// Where alerts are put.
+    pub post: Post,
+}
+
+/// A transcript being read.
+#[derive(Debug)]
+pub struct Reading {
+    stop: Option<Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Reading {
+    /// Begins to read, from a thread of its own.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn start(second: Second) -> io::Result<Self> {
+        let (stop, stopped) = bounded(1);
+        // Times of files are coarse: one that was made in this second is not older than the attempt.
+        let began = SystemTime::now() - Duration::from_secs(1);
+        // What is there already was written by an earlier attempt.
+        let known = known(&second.transcript);
+        let thread = without_signals(|| {
+            thread::Builder::new()
+                .name("transcript".to_owned())
+                .spawn(move || read(&second, began, known, &stopped))
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Reads what is there, and ends.
+    pub fn finish(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// How long each file was before the attempt.
+type Known = BTreeMap<PathBuf, u64>;
+
+fn known(transcript: &Transcript) -> Known {
+    let length = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+    match transcript {
+        Transcript::File(path) => [(path.clone(), length(path))].into(),
+        Transcript::Search(search) => {
+            let found = newest(&search.directory, search.depth, &|path| wants(search, path));
+            found.into_iter().map(|(_, path)| (path.clone(), length(&path))).collect()
+        }
+        Transcript::Pattern(pattern) => {
+            let found = matching(pattern).unwrap_or_default();
+            found.into_iter().map(|(_, path)| (path.clone(), length(&path))).collect()
+        }
+    }
+}
+
+fn wants(search: &Search, path: &Path) -> bool {
+    path.strip_prefix(&search.directory).is_ok_and(|relative| search.wants(relative))
+}
+
+fn matching(pattern: &str) -> Option<Vec<(SystemTime, PathBuf)>> {
+    let glob = GlobBuilder::new(pattern).literal_separator(true).build().ok()?.compile_matcher();
+    let fixed = pattern.split(['*', '?', '[', '{']).next().unwrap_or_default();
+    let root = Path::new(fixed).parent().filter(|_| !fixed.ends_with('/')).unwrap_or(Path::new(fixed));
+    Some(newest(root, 16, &|path| glob.is_match(path)))
+}
+
+fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>) {
+    let mut open: Option<(File, Doctor)> = None;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let last = matches!(stopped.recv_timeout(ROUND), Err(RecvTimeoutError::Disconnected));
+        if open.is_none()
+            && let Some((path, from)) = find(&second.transcript, began, &known)
+            && let Ok(mut file) = File::open(&path)
+            && file.seek(SeekFrom::Start(from)).is_ok()
+        {
+            let name = path.to_string_lossy();
+            let mut doctor = Doctor::new(Arc::clone(&second.engine), &name, &name);
+            doctor.begin_at(0, from);
+            second.witness.hear(&mut doctor, Source::Transcript);
+            open = Some((file, doctor));
+        }
+        if let Some((file, doctor)) = &mut open {
+            // A quarter of a second of a transcript is little; what is more waits for the next round.
+            for _ in 0..1024 {
+                match file.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(count) => {
+                        let now = clock::now();
+                        doctor.feed(now, &buffer[..count], &mut |event| told(second, event));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => break,
+                }
+            }
+            let now = clock::now();
+            if doctor.next_deadline().is_some_and(|deadline| deadline <= now) {
+                doctor.tick(now, &mut |event| told(second, event));
+            }
+        }
+        if last {
+            if let Some((_, doctor)) = &mut open {
+                doctor.finish(clock::now(), &mut |event| told(second, event));
+            }
+            return;
+        }
+    }
+}
+
+fn told(second: &Second, event: Event) {
+    second.witness.event(Source::Transcript, &event);
+    let is_news = matches!(event.body, EventBody::Finding(_) | EventBody::Alert(_));
+    if matches!(&event.body, EventBody::Alert(alert) if alert.level == Level::Act) {
+        second.post.send(Input::Seen);
+    }
+    if second.tells && is_news {
+        second.feed.pass(event);
+    }
+}
+
+/// Returns the file, and where in it the attempt begins.
+fn find(transcript: &Transcript, began: SystemTime, known: &Known) -> Option<(PathBuf, u64)> {
+    let from = |path: PathBuf| {
+        let from = known.get(&path).copied().unwrap_or(0);
+        (path, from)
+    };
+    let latest = |mut found: Vec<(SystemTime, PathBuf)>| {
+        found.retain(|(changed, _)| *changed >= began);
+        found.sort_by(|one, other| other.0.cmp(&one.0));
+        found.into_iter().map(|(_, path)| path)
+    };
+    match transcript {
+        Transcript::File(path) => path.is_file().then(|| from(path.clone())),
+        Transcript::Search(search) => {
+            let found = newest(&search.directory, search.depth, &|path| wants(search, path));
+            latest(found).find(|path| is_ours(search, path)).map(from)
+        }
+        Transcript::Pattern(pattern) => latest(matching(pattern)?).next().map(from),
+    }
+}
+
+/// Returns the files that are wanted, with the times of their last change.
+fn newest(root: &Path, depth: usize, wants: &dyn Fn(&Path) -> bool) -> Vec<(SystemTime, PathBuf)> {
+    let mut found = Vec::new();
+    let mut folders = vec![(root.to_owned(), 0)];
+    let mut looked = 0;
+    while let Some((folder, level)) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        for entry in entries.flatten() {
+            looked += 1;
+            if looked > LOOK_AT {
+                return found;
+            }
+            let Ok(kind) = entry.file_type() else { continue };
+            let path = entry.path();
+            if kind.is_dir() && level < depth {
+                folders.push((path, level + 1));
+            } else if kind.is_file() && wants(&path) {
+                let changed = entry.metadata().and_then(|metadata| metadata.modified());
+                found.extend(changed.ok().map(|changed| (changed, path)));
+            }
+        }
+    }
+    found
+}
+
+fn is_ours(search: &Search, path: &Path) -> bool {
+    if let Some((marker, cwd)) = search.marker(path) {
+        return std::fs::read_to_string(marker).is_ok_and(|text| Path::new(text.trim_end()) == cwd);
+    }
+    let mut first = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FIRST_LINE).read_to_end(&mut first));
+    let line = first.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    read.is_ok() && search.first_line_is_ours(&String::from_utf8_lossy(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_new_attempt_writes_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.jsonl");
+        let long_ago = SystemTime::UNIX_EPOCH;
+        let file = Transcript::File(path.clone());
+        let before = known(&file);
+        assert!(find(&file, long_ago, &before).is_none(), "it is not there yet");
+        std::fs::write(&path, "old\n").unwrap();
+        assert_eq!(find(&file, long_ago, &before), Some((path.clone(), 0)));
+        let pattern = Transcript::Pattern(format!("{}/**/*.jsonl", folder.path().display()));
+        let before = known(&pattern);
+        assert_eq!(find(&pattern, long_ago, &before), Some((path, 4)), "the session goes on");
+        let later = SystemTime::now() + Duration::from_secs(60);
+        assert!(find(&pattern, later, &before).is_none(), "it is of an earlier run");
+    }
+}

@@ -1,0 +1,219 @@
+//! A run that waits, stored so that it can be taken up when we are gone: `wrap --resume-wait`.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::prompt::Kept;
+use crate::child::tree;
+use crate::recovery::Run;
+
+/// A stored run. Command lines may hold secrets: the file is for its owner alone.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Stored {
+    /// The process that waits.
+    pub pid: u32,
+    /// When it was started, as the system counts; tells it from a later one with its number.
+    pub started: u64,
+    /// The run, as it writes itself.
+    run: Box<serde_json::value::RawValue>,
+    /// Where what came on standard input is kept.
+    pub stdin: Option<PathBuf>,
+    /// Whether something came there that could not be kept.
+    pub stdin_is_lost: bool,
+}
+
+/// Returns the folder of our state: `$SESSION_DOCTOR_HOME`, else `session-doctor` in `$XDG_STATE_HOME` or
+/// `~/.local/state`.
+pub fn folder(variable: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let named = |name: &str| variable(name).filter(|path| !path.as_os_str().is_empty());
+    named("SESSION_DOCTOR_HOME")
+        .or_else(|| Some(named("XDG_STATE_HOME").filter(|path| path.is_absolute())?.join("session-doctor")))
+        .or_else(|| Some(named("HOME")?.join(".local/state/session-doctor")))
+}
+
+/// Makes a folder that is for its owner alone.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Stores a run that this process waits for, and what came on standard input beside it.
+///
+/// # Errors
+/// It cannot be written.
+pub fn store(path: &Path, run: &Run, kept: &Kept) -> io::Result<()> {
+    path.parent().map_or(Ok(()), make)?;
+    let input = input_of(path);
+    let is_kept = kept.copy_to(&input)?;
+    let (pid, started) = me();
+    let run = serde_json::value::RawValue::from_string(run.to_json()).map_err(io::Error::other)?;
+    let stdin_is_lost = !is_kept && kept.has_something();
+    write(path, &Stored { pid, started, run, stdin: is_kept.then_some(input), stdin_is_lost })
+}
+
+/// Removes a stored run.
+pub fn remove(path: &Path) {
+    let _ = fs::remove_file(path);
+    let _ = fs::remove_file(input_of(path));
+}
+
+/// Makes a stored run that of this process. Of two processes that ask for it, one gets it.
+///
+/// # Errors
+/// It cannot be read or written, or somebody waits for it.
+pub fn claim(path: &Path) -> io::Result<Stored> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let lock = File::open(folder.unwrap_or(Path::new(".")))?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    let mut stored = Stored::unclaimed(path)?;
+    (stored.pid, stored.started) = me();
+    write(path, &stored)?;
+    Ok(stored)
+}
+
+/// Where what came on standard input is kept beside a stored run.
+fn input_of(path: &Path) -> PathBuf {
+    path.with_extension("stdin")
+}
+
+/// This process, and when it was started.
+fn me() -> (u32, u64) {
+    let pid = std::process::id();
+    (pid, i32::try_from(pid).ok().and_then(tree::read).map_or(0, |process| process.started))
+}
+
+/// Writes a stored run to its file, whole or not at all.
+fn write(path: &Path, stored: &Stored) -> io::Result<()> {
+    let text = serde_json::to_vec(stored).map_err(io::Error::other)?;
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(&text)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+impl Stored {
+    /// Reads a stored run.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        serde_json::from_slice(&fs::read(path)?).map_err(io::Error::other)
+    }
+
+    /// Reads a stored run that nobody waits for.
+    ///
+    /// # Errors
+    /// It cannot be read, or somebody waits for it.
+    pub fn unclaimed(path: &Path) -> io::Result<Self> {
+        let stored = Self::read(path)?;
+        if stored.is_waited_for() {
+            return Err(io::Error::other(format!("process {} waits for it", stored.pid)));
+        }
+        Ok(stored)
+    }
+
+    /// Returns the run.
+    ///
+    /// # Errors
+    /// It is of a version that is not known.
+    pub fn run(&self) -> Result<Run, crate::recovery::StateError> {
+        Run::from_json(self.run.get())
+    }
+
+    /// Whether the process that stored it still waits.
+    pub fn is_waited_for(&self) -> bool {
+        let now = i32::try_from(self.pid).ok().and_then(tree::read);
+        now.is_some_and(|process| process.started == self.started && !process.zombie)
+    }
+}
+
+/// Returns the stored runs of a folder that nobody waits for, the latest last.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn left(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .filter(|path| Stored::read(path).is_ok_and(|stored| !stored.is_waited_for()))
+        .map(|path| (path.metadata().and_then(|metadata| metadata.modified()).ok(), path))
+        .collect();
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::profile::{Agent, Terminals};
+    use crate::recovery::Chance;
+
+    fn run() -> Run {
+        let argv = ["claude", "-p", "task"].map(str::to_owned);
+        let terminals = Terminals { stdin: false, stdout: false };
+        let chance = Chance { draw: 0, uuid: "u".to_owned() };
+        Run::begin(&Agent::recognise(&argv, &[], terminals), "/w", terminals, &chance).0
+    }
+
+    #[test]
+    fn a_stored_run_is_its_owners_alone_and_goes_without_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/wrap/a.json");
+        store(&path, &run(), &Kept::Once).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        let stored = Stored::read(&path).unwrap();
+        assert_eq!(stored.run().unwrap(), run());
+        assert!(stored.stdin_is_lost, "what came once cannot come again");
+        remove(&path);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_run_that_somebody_waits_for_is_not_taken_and_one_that_nobody_does_is_taken_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        store(&path, &run(), &Kept::Nothing).unwrap();
+        assert!(left(folder.path()).unwrap().is_empty(), "this process waits for it");
+        assert!(claim(&path).unwrap_err().to_string().ends_with("waits for it"));
+        // The process that waited is gone: its number belongs to one that began at another time.
+        let mut stored = Stored::read(&path).unwrap();
+        stored.started += 1;
+        write(&path, &stored).unwrap();
+        assert_eq!(left(folder.path()).unwrap(), [path.clone()]);
+        claim(&path).unwrap();
+        assert!(claim(&path).is_err());
+    }
+
+    #[test]
+    fn state_lies_where_the_variables_say() {
+        let at = |variables: &[(&str, &str)]| {
+            folder(&|name| {
+                variables.iter().find(|(other, _)| *other == name).map(|(_, value)| PathBuf::from(value))
+            })
+        };
+        assert_eq!(at(&[]), None);
+        assert_eq!(at(&[("HOME", "/h")]), Some("/h/.local/state/session-doctor".into()));
+        assert_eq!(at(&[("HOME", "/h"), ("XDG_STATE_HOME", "/s")]), Some("/s/session-doctor".into()));
+        assert_eq!(
+            at(&[("HOME", "/h"), ("XDG_STATE_HOME", "s")]),
+            Some("/h/.local/state/session-doctor".into())
+        );
+        assert_eq!(at(&[("HOME", "/h"), ("SESSION_DOCTOR_HOME", "/d")]), Some("/d".into()));
+    }
+}

@@ -1,0 +1,122 @@
+//! What recovery must know of an attempt, collected where its output is looked at.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::input::Stream;
+use crate::engine::{Doctor, Listener, ansi};
+use crate::model::{Class, Event, EventBody, Level, Timestamp};
+use crate::recovery::{Facts, Notes, Source};
+
+/// The longest line of output that is kept for recovery, in bytes; what is longer is no message.
+const LINE: usize = 4096;
+
+/// What was seen so far; shared between those who see and the one who decides.
+#[derive(Clone, Debug)]
+pub struct Witness(Arc<Mutex<Seen>>);
+
+/// What was seen.
+#[derive(Debug)]
+pub struct Seen {
+    /// Of the attempt.
+    pub facts: Facts,
+    /// Of the session.
+    pub notes: Notes,
+    /// The latest alert to act on, by class: its id.
+    pub alerts: BTreeMap<Class, String>,
+    /// The unfinished lines of the streams.
+    rests: [Vec<u8>; 3],
+}
+
+impl Witness {
+    /// Returns a witness that has seen nothing of an attempt that begins now.
+    pub fn new(now: Timestamp, notes: Notes) -> Self {
+        Self(Arc::new(Mutex::new(Seen {
+            facts: Facts::new(now),
+            notes,
+            alerts: BTreeMap::new(),
+            rests: Default::default(),
+        })))
+    }
+
+    /// Returns what was seen.
+    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new attempt begins: what was seen of the one before is over, what is known of the session is not.
+    pub fn begin_attempt(&self, now: Timestamp) {
+        let mut seen = self.seen();
+        seen.facts = Facts::new(now);
+        seen.alerts.clear();
+        seen.rests = Default::default();
+    }
+
+    /// Makes a doctor tell it of every record that comes from here.
+    pub fn hear(&self, doctor: &mut Doctor, from: Source) {
+        doctor.listen(|| {
+            let witness = self.clone();
+            let listener: Listener = Box::new(move |now, record| {
+                let mut seen = witness.seen();
+                if from == Source::Transcript {
+                    seen.facts.record_written(now, record);
+                } else {
+                    seen.facts.record(now, record);
+                }
+                seen.notes.record(record);
+            });
+            listener
+        });
+    }
+
+    /// Takes note of an event.
+    pub fn event(&self, source: Source, event: &Event) {
+        let mut seen = self.seen();
+        seen.facts.event(source, event);
+        if let EventBody::Alert(alert) = &event.body
+            && alert.level == Level::Act
+        {
+            seen.alerts.insert(alert.class, event.id.clone());
+        }
+    }
+
+    /// Takes note of output as it stands there: what rejects a resume is often in no format.
+    pub fn output(&self, stream: Stream, bytes: &[u8]) {
+        let mut seen = self.seen();
+        let seen = &mut *seen;
+        let rest = &mut seen.rests[stream as usize];
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let room = LINE.saturating_sub(rest.len());
+            rest.extend_from_slice(&part[..part.len().min(room)]);
+            if part.ends_with(b"\n") {
+                let line = ansi::strip(rest);
+                if !line.trim().is_empty() {
+                    seen.facts.line(line.trim_end());
+                }
+                rest.clear();
+            }
+        }
+    }
+
+    /// The attempt is over: lines that were not ended are lines all the same.
+    pub fn output_ended(&self) {
+        let mut seen = self.seen();
+        let seen = &mut *seen;
+        for rest in &mut seen.rests {
+            let line = ansi::strip(rest);
+            if !line.trim().is_empty() {
+                seen.facts.line(line.trim_end());
+            }
+            rest.clear();
+        }
+    }
+}
+
+/// Returns what recovery calls a stream.
+pub fn source(stream: Stream) -> Source {
+    match stream {
+        Stream::Stdout => Source::Stdout,
+        Stream::Stderr => Source::Stderr,
+        Stream::Terminal => Source::Terminal,
+    }
+}

@@ -1,0 +1,448 @@
+//! `wrap --act` with agents that follow a script: what is started again and how, what is waited for, what is told of it.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::support::World;
+use crate::wrap::{is_alive, wait_until};
+
+/// How long a run may take on a machine that is busy; then it hangs.
+const GUARD: Duration = Duration::from_secs(60);
+
+/// The task in most stories.
+const TASK: &[&str] = &["-p", "fix the tests", "--output-format", "stream-json", "--verbose"];
+
+/// Waits as short as they can be.
+const QUICK: &str = "reset_margin_sec = 0\nbackoff_base_sec = 0\nbackoff_max_sec = 0\n\
+                     long_backoff_base_sec = 1\nlong_backoff_max_sec = 1\nsettle_sec = 0\n";
+
+/// A world with one agent in it.
+struct Story {
+    world: World,
+    agent: &'static str,
+}
+
+impl Story {
+    /// `script`: what the agent does at each start.
+    fn of(agent: &'static str, script: &Value) -> Self {
+        let world = World::new()
+            .write("home/.config/session-doctor/config.toml", QUICK)
+            .write("script.json", &script.to_string());
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/agents/scripted.py");
+        fs::copy(program, world.path(agent)).unwrap();
+        Self { world, agent }
+    }
+
+    fn command(&self, options: &[&str], task: &[&str]) -> Command {
+        let agent = self.world.path(self.agent);
+        let args: Vec<&str> = ["wrap", "--events", "events"]
+            .iter()
+            .chain(options)
+            .chain(&["--", agent.to_str().unwrap()])
+            .chain(task)
+            .copied()
+            .collect();
+        self.quiet(&args)
+    }
+
+    /// The program, with what it says kept.
+    fn quiet(&self, args: &[&str]) -> Command {
+        let mut command = self.world.command(args);
+        command.env("PATH", std::env::var_os("PATH").unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, options: &[&str]) -> Output {
+        finish(self.command(options, TASK).spawn().unwrap())
+    }
+
+    fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.world.path(name)).unwrap_or_default()
+    }
+
+    /// The arguments of each start.
+    fn starts(&self) -> Vec<Vec<String>> {
+        let words = |line: &str| serde_json::from_value(parse(line)["argv"].clone()).unwrap();
+        self.file("starts.jsonl").lines().map(words).collect()
+    }
+
+    fn events(&self) -> Vec<Value> {
+        self.file("home/project/events").lines().map(parse).collect()
+    }
+
+    fn of_type(&self, kind: &str) -> Vec<Value> {
+        self.events().into_iter().filter(|event| event["type"] == kind).collect()
+    }
+
+    /// The strategies of the decisions that were acted on, each with its outcome.
+    fn acted(&self) -> Vec<(String, String)> {
+        let outcomes = self.of_type("outcome");
+        self.of_type("decision")
+            .iter()
+            .filter(|decision| decision["acted"] == true)
+            .map(|decision| {
+                let result = outcomes.iter().find(|outcome| outcome["decision"] == decision["id"]);
+                let result = result.map_or("none", |outcome| outcome["result"].as_str().unwrap());
+                (decision["strategy"].as_str().unwrap().to_owned(), result.to_owned())
+            })
+            .collect()
+    }
+
+    fn wait_for_line(&self, name: &str) {
+        wait_until(name, || self.file(name).ends_with('\n'));
+    }
+
+    /// The runs that are stored.
+    fn stored(&self) -> Vec<PathBuf> {
+        let folder = self.world.path("home/.local/state/session-doctor/wrap");
+        let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect()
+    }
+
+    fn wait_for_wait(&self) {
+        wait_until("the wait is stored", || !self.stored().is_empty());
+    }
+}
+
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap()
+}
+
+fn finish(child: Child) -> Output {
+    let pid = Pid::from_child(&child);
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || send.send(child.wait_with_output().unwrap()));
+    receive.recv_timeout(GUARD).unwrap_or_else(|_| {
+        let _ = kill_process(pid, Signal::KILL);
+        panic!("the program did not end");
+    })
+}
+
+fn words(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What stands behind an option.
+fn behind<'a>(argv: &'a [String], option: &str) -> Option<&'a str> {
+    argv.iter().position(|word| word == option).map(|at| argv[at + 1].as_str())
+}
+
+fn one(strategy: &str, result: &str) -> Vec<(String, String)> {
+    vec![(strategy.to_owned(), result.to_owned())]
+}
+
+fn well() -> Value {
+    json!([["init", 0], ["done", 0]])
+}
+
+// --------------------------------------------------------------------------------------------- nothing was wrong
+
+#[test]
+fn a_run_that_goes_well_is_started_once_under_a_session_that_is_known() {
+    let story = Story::of("claude", &json!([well()]));
+    let output = story.run(&["--act"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let starts = story.starts();
+    assert_eq!(starts.len(), 1);
+    assert_eq!(starts[0][0], "--session-id");
+    assert_eq!(starts[0][2..], *TASK);
+    assert!(story.of_type("decision").is_empty());
+    assert!(words(&output.stdout).contains("All is done."));
+
+    let story = Story::of("claude", &json!([well()]));
+    story.run(&[]);
+    assert_eq!(story.starts(), [TASK], "without --act the command is as it was written");
+}
+
+// ------------------------------------------------------------------------------------------------ brought back
+
+#[test]
+fn a_limit_is_waited_for_and_the_session_goes_on() {
+    let story =
+        Story::of("claude", &json!([[["init", 0], ["works", "a"], ["limit", 1], ["exits", 1]], well()]));
+    let output = story.run(&["--act"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let starts = story.starts();
+    assert_eq!(starts.len(), 2);
+    assert_eq!(behind(&starts[1], "--resume"), behind(&starts[0], "--session-id"));
+    assert!(starts[1].contains(&"continue".to_owned()) && !starts[1].contains(&"fix the tests".to_owned()));
+    assert_eq!(story.acted(), one("backoff", "done"));
+    assert!(words(&output.stderr).contains("It waits until "), "{output:?}");
+    assert!(story.stored().is_empty(), "what is over is not stored");
+}
+
+#[test]
+fn an_overload_that_outlives_the_agents_own_retries_is_waited_out() {
+    let story =
+        Story::of("claude", &json!([[["init", 0], ["works", "a"], ["overloaded", 0], ["exits", 1]], well()]));
+    let output = story.run(&["--act=backoff"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(behind(&story.starts()[1], "--resume"), behind(&story.starts()[0], "--session-id"));
+    assert_eq!(story.acted(), one("backoff", "done"));
+}
+
+#[test]
+fn a_crash_in_the_middle_is_resumed() {
+    let story = Story::of("claude", &json!([[["init", 0], ["works", "a"], ["crashes", 0]], well()]));
+    let output = story.run(&["--act"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(behind(&story.starts()[1], "--resume"), behind(&story.starts()[0], "--session-id"));
+    assert_eq!(story.acted(), one("resume", "done"));
+}
+
+#[test]
+fn a_full_context_that_cannot_be_compacted_is_left_for_a_new_session_that_is_told_of_the_old_one() {
+    let full = json!([["init", 0], ["works", "half of it is done"], ["too_long", 0], ["exits", 1]]);
+    let still_full = json!([["init", 0], ["too_long", 0], ["exits", 1]]);
+    let story = Story::of("claude", &json!([full, still_full, well()]));
+    let output = story.run(&["--act"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let starts = story.starts();
+    assert_eq!((starts.len(), starts[1][2].as_str()), (3, "/compact"), "{starts:?}");
+    let (old, new) = (behind(&starts[0], "--session-id"), behind(&starts[2], "--session-id"));
+    assert!(new.is_some() && new != old, "{starts:?}");
+    let prompt = starts[2].iter().find(|word| word.contains("fix the tests")).unwrap();
+    assert!(prompt.contains("half of it is done") && prompt.len() <= 2_048, "{prompt}");
+}
+
+#[test]
+fn a_session_that_cannot_be_resumed_gets_its_task_again_but_no_session_gets_it_twice() {
+    let rejected = json!([["complains", "No conversation found with session ID: x"], ["exits", 1]]);
+    let story = Story::of("claude", &json!([[["crashes", 0]], rejected, well()]));
+    let output = story.run(&["--act"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let starts = story.starts();
+    assert_eq!(starts.len(), 3, "{starts:?}");
+    assert!(behind(&starts[1], "--resume").is_some(), "{starts:?}");
+    assert!(starts[2].contains(&"fix the tests".to_owned()));
+    let (first, last) = (behind(&starts[0], "--session-id"), behind(&starts[2], "--session-id"));
+    assert!(last.is_some() && first != last);
+}
+
+// ------------------------------------------------------------------------------------------------- given up
+
+#[test]
+fn restarts_that_do_not_help_end_with_83_and_each_is_told_to_have_failed() {
+    let story =
+        Story::of("claude", &json!([[["init", 0], ["works", "a"], ["crashes", 0]], [["crashes", 0]]]));
+    let output = story.run(&["--act", "--max-restarts", "1"]);
+    assert_eq!(output.status.code(), Some(83), "{output:?}");
+    assert_eq!(story.starts().len(), 2);
+    let acted = story.acted();
+    assert_eq!(acted[0], ("resume".to_owned(), "failed".to_owned()));
+    assert_eq!(acted[1], ("halt".to_owned(), "done".to_owned()));
+    assert!(words(&output.stderr).contains("started again 1 times"), "{output:?}");
+}
+
+#[test]
+fn what_only_a_person_can_mend_ends_with_80_and_what_to_do() {
+    let story = Story::of("claude", &json!([[["init", 0], ["auth", 0], ["exits", 1]]]));
+    let output = story.run(&["--act"]);
+    assert_eq!((output.status.code(), story.starts().len()), (Some(80), 1), "{output:?}");
+    assert!(words(&output.stderr).contains("/login"), "{output:?}");
+    assert_eq!(story.acted(), one("halt", "done"));
+}
+
+#[test]
+fn a_limit_beyond_the_longest_wait_ends_with_84() {
+    let story = Story::of("claude", &json!([[["init", 0], ["limit", 9000], ["exits", 1]]]));
+    let output = story.run(&["--act", "--max-wait", "1h"]);
+    assert_eq!((output.status.code(), story.starts().len()), (Some(84), 1), "{output:?}");
+}
+
+#[test]
+fn what_is_not_allowed_is_not_done() {
+    let story = Story::of("claude", &json!([[["init", 0], ["works", "a"], ["crashes", 0]]]));
+    let output = story.run(&["--act=backoff"]);
+    assert_eq!((output.status.signal(), story.starts().len()), (Some(11), 1), "{output:?}");
+    assert!(story.acted().is_empty());
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_do_and_changes_nothing() {
+    let story = Story::of("claude", &json!([[["init", 0], ["works", "a"], ["limit", 1], ["exits", 1]]]));
+    let output = story.run(&["--act", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(story.starts(), [TASK], "not a word of the command is changed");
+    assert!(words(&output.stderr).contains("would do, not before"), "{output:?}");
+    assert!(story.of_type("decision").iter().all(|decision| decision["acted"] == false));
+    assert!(story.of_type("outcome").is_empty());
+}
+
+// ------------------------------------------------------------------------------------------- what is left behind
+
+#[test]
+fn a_tool_of_a_failed_attempt_is_gone_before_the_next_and_that_of_a_good_run_lives() {
+    let failed = json!([["init", 0], ["works", "a"], ["leaves", 0], ["crashes", 0]]);
+    let good = json!([["looks", 0], ["leaves", 0], ["init", 0], ["done", 0]]);
+    let story = Story::of("claude", &json!([failed, good]));
+    let output = story.run(&["--act"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(story.file("looked"), "gone");
+    let last: i32 = story.file("tools").lines().last().unwrap().parse().unwrap();
+    assert!(is_alive(last));
+    kill_process(Pid::from_raw(last).unwrap(), Signal::KILL).unwrap();
+}
+
+// ------------------------------------------------------------------------------------------------ standard input
+
+/// A start that reads its standard input to the end and cannot be resumed, for its session was never begun.
+fn reads_and_fails() -> Value {
+    json!([["reads", 0], ["crashes", 0]])
+}
+
+const READING: &[&str] = &["-p", "--output-format", "stream-json", "--verbose"];
+
+fn reads_again() -> Story {
+    let rejected = json!([["complains", "No conversation found with session ID: x"], ["exits", 1]]);
+    Story::of("claude", &json!([reads_and_fails(), rejected, [["reads", 0], ["init", 0], ["done", 0]]]))
+}
+
+#[test]
+fn a_prompt_on_a_pipe_is_there_again() {
+    let story = reads_again();
+    let mut child = story.command(&["--act"], READING).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"fix it").unwrap();
+    let output = finish(child);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(story.file("read"), "\"fix it\"\n\"fix it\"\n");
+}
+
+#[test]
+fn a_prompt_in_a_file_is_there_again_from_where_it_began() {
+    let story = reads_again();
+    let path = story.world.path("prompt");
+    fs::write(&path, "skipped\nfix it").unwrap();
+    let mut file = File::open(path).unwrap();
+    std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(8)).unwrap();
+    let output = finish(story.command(&["--act"], READING).stdin(file).spawn().unwrap());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(story.file("read"), "\"fix it\"\n\"fix it\"\n");
+}
+
+#[test]
+fn a_pipe_that_nobody_writes_to_or_closes_keeps_no_agent_waiting() {
+    let story = Story::of("claude", &json!([[["reads", 0], ["init", 0], ["done", 0]]]));
+    let mut child = story.command(&["--act"], TASK).stdin(Stdio::piped()).spawn().unwrap();
+    let idle = child.stdin.take();
+    let output = finish(child);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(story.file("read"), "\"\"\n");
+    assert!(words(&output.stderr).contains("nothing came on standard input"), "{output:?}");
+    drop(idle);
+}
+
+// ---------------------------------------------------------------------------------------------------- waits
+
+fn long_wait() -> Story {
+    Story::of("claude", &json!([[["init", 0], ["works", "a"], ["limit", 3600], ["exits", 1]], well()]))
+}
+
+#[test]
+fn a_signal_ends_a_wait_at_once() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let story = long_wait();
+        let child = story.command(&["--act"], TASK).spawn().unwrap();
+        story.wait_for_wait();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = finish(child);
+        assert_eq!(output.status.signal(), Some(signal.as_raw()), "{output:?}");
+        assert!(words(&output.stderr).contains("--resume-wait"), "{output:?}");
+        assert_eq!(story.acted(), one("backoff", "skipped"));
+        assert_eq!(story.starts().len(), 1);
+    }
+}
+
+#[test]
+fn a_wait_that_was_killed_is_taken_up_once_and_not_while_somebody_waits() {
+    let story =
+        Story::of("claude", &json!([[["init", 0], ["works", "a"], ["limit", 8], ["exits", 1]], well()]));
+    let mut child = story.command(&["--act"], TASK).spawn().unwrap();
+    story.wait_for_wait();
+    let stored = story.stored().remove(0);
+    let refused = finish(
+        story.quiet(&["wrap", "--act", &format!("--resume-wait={}", stored.display())]).spawn().unwrap(),
+    );
+    assert_eq!(refused.status.code(), Some(125), "{refused:?}");
+    assert!(words(&refused.stderr).contains("waits for it"), "{refused:?}");
+
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let looked = story.quiet(&["wrap", "--act", "--dry-run", "--resume-wait"]).spawn().unwrap();
+    let looked = finish(looked);
+    assert_eq!(looked.status.code(), Some(0), "{looked:?}");
+    assert!(words(&looked.stderr).contains("would do"), "{looked:?}");
+    assert_eq!((story.starts().len(), story.stored().len()), (1, 1), "a dry run leaves the wait alone");
+
+    let output =
+        finish(story.quiet(&["wrap", "--events", "events", "--act", "--resume-wait"]).spawn().unwrap());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let starts = story.starts();
+    assert_eq!(starts.len(), 2);
+    assert_eq!(behind(&starts[1], "--resume"), behind(&starts[0], "--session-id"));
+    assert!(story.stored().is_empty());
+    let nothing = finish(story.quiet(&["wrap", "--act", "--resume-wait"]).spawn().unwrap());
+    assert!(words(&nothing.stderr).contains("failed to find a run that waits"), "{nothing:?}");
+}
+
+#[test]
+fn what_came_on_a_pipe_outlives_us_while_it_is_waited_and_no_longer() {
+    let rejected = json!([["complains", "No conversation found with session ID: x"], ["exits", 1]]);
+    let limited = json!([["reads", 0], ["limit", 4], ["exits", 1]]);
+    let story = Story::of("claude", &json!([limited, rejected, [["reads", 0], ["init", 0], ["done", 0]]]));
+    let mut child = story.command(&["--act"], READING).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"fix it").unwrap();
+    story.wait_for_wait();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let stored = story.stored().remove(0).with_extension("stdin");
+    assert_eq!(stored.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let taken_up = story.quiet(&["wrap", "--act", "--resume-wait"]).spawn().unwrap();
+    let output = finish(taken_up);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(story.file("read"), "\"fix it\"\n\"fix it\"\n");
+    assert!(!stored.exists());
+}
+
+#[test]
+fn an_agent_that_sits_at_its_limit_is_stopped_and_goes_on_with_mode_pause() {
+    let stuck = json!([["init", 0], ["works", "a"], ["limit", 1], ["waits_for", "go"], ["done", 0]]);
+    let story = Story::of("claude", &json!([stuck]));
+    let child = story.command(&["--act", "--backoff-mode", "pause"], TASK).spawn().unwrap();
+    story.wait_for_line("starts.jsonl");
+    let pid = parse(story.file("starts.jsonl").lines().next().unwrap())["pid"].as_i64().unwrap();
+    let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    wait_until("it is stopped", || state().contains(") T "));
+    wait_until("it goes on", || state().contains(") S "));
+    fs::write(story.world.path("go"), "").unwrap();
+    let output = finish(child);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(story.starts().len(), 1);
+    assert_eq!(story.acted(), one("backoff", "done"));
+}
+
+// --------------------------------------------------------------------------------------------------- secrets
+
+#[test]
+fn a_key_on_the_command_line_is_shown_nowhere() {
+    let key = "sk-ant-api03-AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHH";
+    let story = Story::of("claude", &json!([[["init", 0], ["works", "a"], ["crashes", 0]], well()]));
+    let settings = format!("--settings={{\"apiKey\":\"{key}\"}}");
+    let task = [TASK, &["--api-key", key, &settings]].concat();
+    let output = finish(story.command(&["--act"], &task).spawn().unwrap());
+    assert_eq!(story.starts().len(), 2, "{output:?}");
+    assert!(story.starts()[1].contains(&key.to_owned()), "the agent needs it");
+    let told = words(&output.stderr) + &story.file("home/project/events");
+    assert!(told.contains("starts again: ") && !told.contains("AAAABBBB"), "{told}");
+}
