@@ -174,7 +174,7 @@ pub enum Command {
     ///
     /// Its output, its input, its terminal, signals and its exit status are as if it had been called directly.
     /// Alerts and decisions are told on standard error, or all events where --events says.
-    Wrap(WrapArgs),
+    Wrap(Box<WrapArgs>),
     /// Tell what one line is taken for, and why.
     ///
     /// Shows which format recognises it, who can have produced it, which rules looked at it, what class of

@@ -182,7 +182,7 @@ fn find(transcript: &Transcript, began: SystemTime, known: &Known) -> Option<(Pa
     };
     let latest = |mut found: Vec<(SystemTime, PathBuf)>| {
         found.retain(|(changed, _)| *changed >= began);
-        found.sort_by(|one, other| other.0.cmp(&one.0));
+        found.sort_by_key(|(changed, _)| std::cmp::Reverse(*changed));
         found.into_iter().map(|(_, path)| path)
     };
     match transcript {

@@ -195,7 +195,7 @@ mod tests {
         let mut stored = Stored::read(&path).unwrap();
         stored.started += 1;
         write(&path, &stored).unwrap();
-        assert_eq!(left(folder.path()).unwrap(), [path.clone()]);
+        assert_eq!(left(folder.path()).unwrap(), std::slice::from_ref(&path));
         claim(&path).unwrap();
         assert!(claim(&path).is_err());
     }
