@@ -162,6 +162,7 @@ impl Core {
         // Asked of the block where it begins with text; of the line where it does not.
         let json = matches!(block.bytes.first(), Some(b'{' | b'['));
         let escapes = json || ansi::is_terminal_text(block.bytes);
+        let plain = scanned && !escapes && self.explanations.is_none();
         let mut next_hit = hits.iter().copied().peekable();
         let (mut start, mut line) = (0, block.line);
         while start < block.bytes.len() {
@@ -175,13 +176,29 @@ impl Core {
             } else {
                 false
             };
-            let frame =
-                Frame { bytes, line, offset: block.offset + start as u64, truncated: block.omitted > 0 };
-            self.line(now, frame, scanned.then_some(hit), escapes, out);
+            if plain && !hit && self.passes_over(bytes) {
+                self.summary.records += 1;
+            } else {
+                let offset = block.offset + start as u64;
+                let frame = Frame { bytes, line, offset, truncated: block.omitted > 0 };
+                self.line(now, frame, scanned.then_some(hit), escapes, out);
+            }
             start = end + 1;
             line += 1;
         }
         self.hits = hits;
+    }
+
+    /// Whether a line without any literal is text that concerns nobody, so that all there is to be done is to count it:
+    /// what [`Self::line`] would find out as well, in more steps.
+    fn passes_over(&self, bytes: &[u8]) -> bool {
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        first.is_some_and(|first| !matches!(first, b'{' | b'['))
+            && !self.tracks.is_empty()
+            && self.wrapped.is_none()
+            && !self.documents.is_open()
+            && !self.active.as_ref().is_some_and(|active| active.reads_text)
+            && !self.scanner.opens(bytes)
     }
 
     /// Takes one line. `hit`: whether the pre-scan of its block found a literal in it, if there was one.

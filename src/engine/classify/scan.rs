@@ -180,6 +180,14 @@ impl Openings {
 
     /// Whether words may begin as one of the openings does.
     fn may_open(&self, words: &[u8]) -> bool {
+        // Most lines end here.
+        if let [one, two, three, ..] = words
+            && (one | two | three).is_ascii()
+            && *two != b' '
+            && !self.heads.contains(&[one, two, three].map(u8::to_ascii_lowercase))
+        {
+            return false;
+        }
         let mut opening = [0; OPENING];
         let (mut length, mut before) = (0, 0);
         for byte in words {
@@ -261,21 +269,10 @@ impl Scanner {
 
     /// Returns whether a line opens as one that may concern a rule.
     pub fn opens(&self, line: &[u8]) -> bool {
-        let start = match line.first() {
-            // Words at the very start, and no level: the common case.
-            Some(
-                b'a'..=b'z'
-                | b'A'
-                | b'B'
-                | b'G'
-                | b'H'
-                | b'J'..=b'M'
-                | b'O'
-                | b'Q'..=b'S'
-                | b'U'
-                | b'V'
-                | b'X'..=b'Z',
-            ) => 0,
+        let indent = line.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let start = match &line[indent..] {
+            // Neither a mark, nor a time stamp, nor a level, which are in capitals: the common case.
+            [b'a'..=b'z', ..] | [b'A'..=b'Z', b'a'..=b'z', ..] => indent,
             _ => plain::prefix(line).end,
         };
         self.openings.may_open(&line[start..])
