@@ -27,10 +27,6 @@ pub(super) enum Slot {
 /// All that the guard and the child need, made before the fork. Pointers and descriptors stay valid in the copy.
 pub(super) struct Errand {
     pub argv: *const *const c_char,
-    /// `None`: as ours.
-    pub envp: Option<*const *const c_char>,
-    /// `None`: as ours.
-    pub cwd: Option<*const c_char>,
     pub slots: [Slot; 3],
     /// The child's end of the pseudo-terminal.
     pub pty: Option<c_int>,
@@ -75,12 +71,10 @@ pub(super) const NEWS: usize = 8;
 
 /// What the child says when it could not be executed: at which step, and the error number.
 pub(super) mod step {
-    /// Changing the directory.
-    pub const DIRECTORY: i32 = 1;
     /// Executing.
-    pub const EXEC: i32 = 2;
+    pub const EXEC: i32 = 1;
     /// Making the process.
-    pub const FORK: i32 = 3;
+    pub const FORK: i32 = 2;
 }
 
 /// Where descriptors that are kept are put, so that all others can be closed.
@@ -179,34 +173,10 @@ unsafe fn become_child(errand: &Errand, guard: libc::pid_t) -> ! {
         }
         libc::signal(libc::SIGPIPE, if errand.ignore_broken_pipes { libc::SIG_IGN } else { libc::SIG_DFL });
         libc::sigprocmask(libc::SIG_SETMASK, &raw const errand.mask, std::ptr::null_mut());
-        if let Some(cwd) = errand.cwd
-            && libc::chdir(cwd) == -1
-        {
-            report(errand.report, step::DIRECTORY);
-            libc::_exit(127);
-        }
-        if let Some(envp) = errand.envp {
-            set_environment(envp);
-        }
         libc::execvp(*errand.argv, errand.argv);
         report(errand.report, step::EXEC);
         libc::_exit(127);
     }
-}
-
-#[cfg(not(target_os = "macos"))]
-unsafe fn set_environment(envp: *const *const c_char) {
-    unsafe extern "C" {
-        static mut environ: *const *const c_char;
-    }
-    // SAFETY: this process has one thread, and nothing but `execvp` reads the environment after this.
-    unsafe { environ = envp };
-}
-
-#[cfg(target_os = "macos")]
-unsafe fn set_environment(envp: *const *const c_char) {
-    // SAFETY: as above; the function returns the place where the environment is kept.
-    unsafe { *libc::_NSGetEnviron() = envp.cast_mut().cast() };
 }
 
 /// Says what failed and why: `errno` as it is now.

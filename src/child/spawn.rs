@@ -6,7 +6,6 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::{fmt, ptr};
 
 use rustix::io::Errno;
@@ -27,8 +26,6 @@ pub enum Input {
     Null,
     /// The pseudo-terminal.
     Pty,
-    /// This descriptor.
-    From(OwnedFd),
 }
 
 /// Where the child writes.
@@ -47,10 +44,6 @@ pub enum Output {
 pub struct Command {
     /// The program and its arguments. The program is looked for as a shell does.
     pub argv: Vec<OsString>,
-    /// Variables that are set, or taken away, in the environment of this process.
-    pub env: Vec<(OsString, Option<OsString>)>,
-    /// The directory to start in; `None`: ours.
-    pub cwd: Option<PathBuf>,
     /// Standard input.
     pub stdin: Input,
     /// Standard output.
@@ -80,8 +73,6 @@ pub enum SpawnErrorKind {
     NotFound,
     /// It is there and cannot be executed.
     NotExecutable,
-    /// The directory to start in.
-    Directory,
     /// Pipes, processes, memory: not the fault of the command.
     System,
 }
@@ -190,7 +181,6 @@ pub fn spawn(command: Command, terminal: Option<&Terminal>) -> Result<Child, Spa
         Input::Inherit => Slot::Ours,
         Input::Null => Slot::Copy(null.as_raw_fd()),
         Input::Pty => slave.map_or(Slot::Ours, Slot::Copy),
-        Input::From(fd) => Slot::Copy(fd.as_raw_fd()),
     };
     let output = |output: Output, number: u8| -> io::Result<(Slot, Option<(OwnedFd, OwnedFd)>)> {
         Ok(match output {
@@ -208,8 +198,6 @@ pub fn spawn(command: Command, terminal: Option<&Terminal>) -> Result<Child, Spa
 
     let mut errand = Errand {
         argv: texts.argv.as_ptr(),
-        envp: texts.envp.as_ref().map(|envp| envp.as_ptr()),
-        cwd: texts.cwd.as_ref().map(|cwd| cwd.as_ptr()),
         slots: [stdin, stdout, stderr],
         pty: slave,
         foreground: command.foreground,
@@ -283,7 +271,6 @@ fn failure(report: OwnedFd) -> Option<SpawnError> {
     let number = |at: usize| i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     let cause = io::Error::from_raw_os_error(number(4));
     let kind = match number(0) {
-        step::DIRECTORY => SpawnErrorKind::Directory,
         step::EXEC if number(4) == libc::ENOENT => SpawnErrorKind::NotFound,
         step::EXEC => SpawnErrorKind::NotExecutable,
         _ => SpawnErrorKind::System,
@@ -309,8 +296,6 @@ fn no_signals() -> libc::sigset_t {
 /// The texts of a command as `exec` wants them.
 struct Texts {
     argv: Vec<*const c_char>,
-    envp: Option<Vec<*const c_char>>,
-    cwd: Option<CString>,
     /// What the pointers are to.
     _held: Vec<CString>,
 }
@@ -333,25 +318,7 @@ impl Texts {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command is given"));
         }
         let argv = list(&mut command.argv.iter().cloned())?;
-        let envp = if command.env.is_empty() {
-            None
-        } else {
-            let kept = std::env::vars_os()
-                .filter(|(name, _)| !command.env.iter().any(|(changed, _)| changed == name));
-            let set = command.env.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
-            let mut lines = kept.chain(set).map(|(name, value)| {
-                let mut line = name;
-                line.push("=");
-                line.push(value);
-                line
-            });
-            Some(list(&mut lines)?)
-        };
-        let cwd = match &command.cwd {
-            Some(cwd) => Some(CString::new(cwd.as_os_str().as_bytes())?),
-            None => None,
-        };
-        Ok(Self { argv, envp, cwd, _held: held })
+        Ok(Self { argv, _held: held })
     }
 }
 

@@ -61,7 +61,7 @@ pub fn run(args: &WrapArgs, globals: &Globals) -> Result<Exit, CliError> {
     let own: Vec<&dyn Profile> = loaded.profiles.iter().map(|profile| profile as &dyn Profile).collect();
     let acting = args.act.as_ref().map(|_| acting(args, &loaded, &engine, &own)).transpose()?;
     let options = Options {
-        launch: Launch { argv: args.command.clone(), env: Vec::new() },
+        launch: Launch { argv: args.command.clone() },
         pty: PtyMode::from_name(&args.pty).unwrap_or_default(),
         stdin: match &acting {
             _ if args.stdin == "null" => Stdin::Null,
@@ -185,7 +185,7 @@ fn begun<'p>(
         .map_err(|error| CliError::new(Kind::Io, "keep standard input").cause(os_words(&error)))?;
     // What is only said must not change the command.
     let first = if args.dry_run { args.command.clone() } else { os_strings(&first.argv) };
-    let first = Launch { argv: first, env: Vec::new() };
+    let first = Launch { argv: first };
     Ok(Parts { agent, run, first: First::Command(first), kept, store })
 }
 

@@ -151,6 +151,12 @@ pub trait Profile: fmt::Debug + Send + Sync {
         STOP_GROUP.to_vec()
     }
 
+    /// Tells whether its exit status says success also after a failure that only its text tells of.
+    fn succeeds_whatever_happens(&self, mode: Mode) -> bool {
+        let _ = mode;
+        false
+    }
+
     /// Tells whether killing a hanging tool alone makes the agent go on with a failed tool call.
     fn survives_tool_kill(&self) -> bool {
         false

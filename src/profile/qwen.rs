@@ -171,6 +171,11 @@ impl Profile for Qwen {
         }
     }
 
+    /// In JSON, an API error is a result that says success, with words that say otherwise.
+    fn succeeds_whatever_happens(&self, mode: Mode) -> bool {
+        matches!(mode, Mode::Json | Mode::StreamJson)
+    }
+
     fn resume(&self, call: &Call<'_>, session: &SessionRef, prompt: &str) -> Result<Rewritten, Unable> {
         refuse_unresumable(call)?;
         Ok(match session {

@@ -320,11 +320,11 @@ impl Run {
         }
         // A failure needs a second witness where the status says that all is well.
         let sighting = match exit {
-            // Of a program that nobody knows, a line that reads like a failure is none against its own word.
-            Exit::Success if agent.profile.name() == "generic" => {
-                facts.decisive(true, moment.now).filter(|sighting| sighting.basis == Basis::Asserted)
-            }
-            Exit::Success => facts.decisive(true, moment.now),
+            // A line that reads like a failure may be the answer. It is none against the agent's own word, unless that
+            // word is known to be worth nothing.
+            Exit::Success => facts.decisive(true, moment.now).filter(|sighting| {
+                sighting.basis == Basis::Asserted || agent.profile.succeeds_whatever_happens(mode)
+            }),
             Exit::Interrupted => None,
             _ => facts.decisive(false, moment.now),
         };

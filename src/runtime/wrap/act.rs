@@ -307,14 +307,19 @@ impl<'p> Actor<'p> {
             Plan::StopTool { reason } => {
                 let would = if self.acting.dry_run { "would kill" } else { "kills" };
                 effects.push(Effect::Say(format!("{would} the tool that hangs: {reason}")));
+                let id = self.tell_decision(executor, Strategy::Restart, wall, &reason);
                 if !self.acting.dry_run {
+                    self.underway = Some(Underway { id, done: "the tool was killed", since: wall });
                     effects.push(Effect::KillTools);
                 }
             }
             Plan::Type { typing, reason } => {
                 let would = if self.acting.dry_run { "would type: " } else { "" };
                 effects.push(Effect::Say(format!("{would}{reason}")));
+                let last = typing.last().map_or(wall, |last| last.not_before);
+                let id = self.tell_decision(executor, Strategy::Backoff, last, &reason);
                 if !self.acting.dry_run {
+                    self.underway = Some(Underway { id, done: "it was told to continue", since: last });
                     self.typing = typing.into();
                 }
             }
@@ -444,7 +449,7 @@ impl<'p> Actor<'p> {
         }
         let shown = redact_argv(&start.argv).join(" ");
         executor.carry_out(Effect::Say(format!("{}: {}", kind_words(start.kind), shorten(&shown))));
-        Ok(Launch { argv: start.argv.iter().map(OsString::from).collect(), env: Vec::new() })
+        Ok(Launch { argv: start.argv.iter().map(OsString::from).collect() })
     }
 
     /// Stores the wait, where there is a place for it. One that cannot be stored is waited all the same.

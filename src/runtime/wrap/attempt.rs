@@ -230,8 +230,6 @@ fn command(launch: &Launch, around: &Surroundings<'_>) -> io::Result<Command> {
     };
     Ok(Command {
         argv: launch.argv.clone(),
-        env: launch.env.clone(),
-        cwd: None,
         stdin: match around.stdin {
             Stdin::Null => spawn::Input::Null,
             Stdin::Inherit if plan.stdin_from_pty => spawn::Input::Pty,
@@ -250,7 +248,7 @@ fn not_made(launch: &Launch, error: &SpawnError) -> NotMade {
     let status = match error.kind {
         SpawnErrorKind::NotFound => NOT_FOUND,
         SpawnErrorKind::NotExecutable => NOT_EXECUTABLE,
-        SpawnErrorKind::Directory | SpawnErrorKind::System => WRAPPER_FAILED,
+        SpawnErrorKind::System => WRAPPER_FAILED,
     };
     NotMade { status, message: format!("run `{program}`: {}", os_words(&error.cause)) }
 }

@@ -53,8 +53,6 @@ pub enum Effect {
 pub struct Launch {
     /// The program and its arguments.
     pub argv: Vec<OsString>,
-    /// Variables to set or to take away.
-    pub env: Vec<(OsString, Option<OsString>)>,
 }
 
 /// A change of how far the run is.

@@ -1,7 +1,7 @@
 //! The agent's own transcript, read while the agent writes it: it knows what standard output hides, such as silent
 //! retries and the exact time of a reset.
 //!
-//! The file is looked at every quarter of a second. Only what is written after the attempt began counts; what an earlier
+//! The file is looked at every quarter of a second, and looked for less and less often. Only what is written after the attempt began counts; what an earlier
 //! attempt left in a file that goes on is passed over.
 
 use std::collections::BTreeMap;
@@ -27,6 +27,9 @@ use crate::runtime::clock;
 
 /// How often the file is looked at.
 const ROUND: Duration = Duration::from_millis(250);
+
+/// How often a file that is not there is looked for, at the least: a search reads folders.
+const MAX_ROUND: Duration = Duration::from_secs(4);
 
 /// How many files a search looks at, at most.
 const LOOK_AT: usize = 20_000;
@@ -123,8 +126,10 @@ fn matching(pattern: &str) -> Option<Vec<(SystemTime, PathBuf)>> {
 fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>) {
     let mut open: Option<(File, Doctor)> = None;
     let mut buffer = vec![0; 64 << 10];
+    let mut round = ROUND;
     loop {
-        let last = matches!(stopped.recv_timeout(ROUND), Err(RecvTimeoutError::Disconnected));
+        let last = matches!(stopped.recv_timeout(round), Err(RecvTimeoutError::Disconnected));
+        round = if open.is_some() { ROUND } else { (round * 2).min(MAX_ROUND) };
         if open.is_none()
             && let Some((path, from)) = find(&second.transcript, began, &known)
             && let Ok(mut file) = File::open(&path)
