@@ -4,6 +4,7 @@
 pub mod counts;
 pub mod facts;
 pub mod fold;
+mod forms;
 pub mod own;
 pub mod reset_time;
 pub mod rules;

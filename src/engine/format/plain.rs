@@ -73,6 +73,35 @@ const LEVELS: [&[u8]; 11] = [
     b"TRACE", b"DEBUG", b"INFO", b"NOTICE", b"WARNING", b"WARN", b"ERROR", b"ERR", b"FATAL", b"CRITICAL", b"PANIC",
 ];
 
+/// Returns where a line's own words begin: [`Prefix::end`] of [`prefix`], in a few steps for lines that have nothing in
+/// front of them but blanks, of which there are so many.
+#[inline]
+pub fn own_words(line: &[u8], indent: usize) -> usize {
+    match line[indent..] {
+        [b'a'..=b'z', ..] | [b'A'..=b'Z', b'a'..=b'z', ..] => indent,
+        // A time stamp stands at the very beginning.
+        [b'0'..=b'9', ..] if indent > 0 || !may_be_dated(line) => indent,
+        [b'[', b'0'..=b'9', ..] if indent > 0 || !may_be_dated(&line[1..]) => indent,
+        [b'0'..=b'9' | b'A'..=b'Z' | b'[' | b'>' | b'|' | 0xe2, ..] => prefix(line).end,
+        _ => indent,
+    }
+}
+
+/// Returns how many blanks a line begins with.
+#[inline]
+pub fn indent(line: &[u8]) -> usize {
+    if line.first().is_some_and(|byte| *byte > b' ') {
+        return 0;
+    }
+    line.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+}
+
+/// Whether a line may begin with a time stamp: two bytes of it are where they have to be.
+#[inline]
+fn may_be_dated(line: &[u8]) -> bool {
+    matches!(line, [_, _, _, _, b'-' | b'/' | b'.', _, _, b'-' | b'/' | b'.', ..])
+}
+
 /// Finds a row mark (`>`, `|`, `⎿`, `└`), a time stamp, a level and a place in a source file in front of a line.
 pub fn prefix(line: &[u8]) -> Prefix {
     let blanks = |from: usize, most: usize| {
@@ -122,7 +151,7 @@ pub fn prefix(line: &[u8]) -> Prefix {
     } else {
         found.end = row;
     }
-    let indent = line[found.end..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let indent = indent(&line[found.end..]);
     found.indented = found.end == 0 && indent > MAX_INDENT;
     found.end += indent;
     found
@@ -358,6 +387,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn own_words_begin_where_the_prefix_ends(
+            line in "[ \t]{0,6}([a-zA-Z\\[>|⎿é]|ERROR|\\[warn\\]|\\[?2026-01-16[ T]00:02:46)?[ \\]:a-zA-Z0-9.-]{0,20}",
+        ) {
+            prop_assert_eq!(own_words(line.as_bytes(), indent(line.as_bytes())), prefix(line.as_bytes()).end);
+        }
+
         #[test]
         fn any_text_is_read_without_panic(text in "\\PC{0,120}") {
             let (_, line) = read_line(Cow::Borrowed(text.as_str()), &TimeZone::UTC);
