@@ -52,13 +52,18 @@ pub(super) struct Wrapped {
 /// Whether a line whose first bracket stands behind so many blanks may be an array, or the beginning of one.
 fn may_be_json(line: &[u8], indent: usize) -> bool {
     let inside = line[indent + 1..].trim_ascii();
-    match inside {
-        [b'{' | b'[' | b'"' | b']' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n', ..] => {
-            inside.ends_with(b"]") || (indent == 0 && Documents::opens(line))
+    let may_begin = match inside {
+        [] | [b'{' | b'[' | b'"' | b']' | b'-', ..] => true,
+        [b'0'..=b'9', ..] => {
+            let digits = inside.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            matches!(inside[digits..], [] | [b',' | b']' | b'.' | b'e' | b'E' | b' ' | b'\t', ..])
         }
-        [] => true,
+        [b't' | b'f' | b'n', ..] => {
+            [&b"true"[..], b"false", b"null"].iter().any(|word| inside.starts_with(word))
+        }
         _ => false,
-    }
+    };
+    may_begin && (inside.ends_with(b"]") || (indent == 0 && Documents::opens(line)))
 }
 
 /// One source as the engine sees it.
@@ -493,7 +498,7 @@ impl Core {
         if let Some(mut wrapped) = self.wrapped.take() {
             // What reads as a failure by itself is one of its own, whatever the line before looked like.
             let joined = (frame.line > wrapped.line && !self.concerns(&text))
-                .then(|| format::plain::join(&wrapped.text, &text, &self.options.zone))
+                .then(|| format::plain::join(&wrapped.text, &text))
                 .flatten();
             if let Some(joined) = joined {
                 let goes_on = format::plain::may_continue(&text);
@@ -535,22 +540,28 @@ impl Core {
         if !lower_hit && self.explanations.is_none() {
             return;
         }
-        if format::plain::may_continue(&text) && self.concerns(&text) {
-            self.wrapped = Some(Wrapped {
-                text: text.into_owned(),
-                line: frame.line,
-                offset: frame.offset,
-                joined: false,
-            });
-            self.wrapped_deadline = Some(now.plus_millis(WRAP_WAIT_MS));
-            return;
+        if format::plain::may_continue(&text) {
+            let read = format::plain::read_words(Cow::Borrowed(&text));
+            if classify::concerns(&self.options.rules, self.agent, &read) {
+                self.wrapped = Some(Wrapped {
+                    text: text.into_owned(),
+                    line: frame.line,
+                    offset: frame.offset,
+                    joined: false,
+                });
+                self.wrapped_deadline = Some(now.plus_millis(WRAP_WAIT_MS));
+                return;
+            }
+            if self.explanations.is_none() && classify::line_retry(&read).is_none() {
+                return;
+            }
         }
         self.plain_line(now, frame.line, frame.offset, text, out);
     }
 
     /// Whether a line says something about a failure already, so that what it goes on with matters.
     pub(super) fn concerns(&self, text: &str) -> bool {
-        let (_, read) = format::plain::read_line(Cow::Borrowed(text), &self.options.zone);
+        let read = format::plain::read_words(Cow::Borrowed(text));
         classify::concerns(&self.options.rules, self.agent, &read)
     }
 

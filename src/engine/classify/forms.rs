@@ -16,7 +16,10 @@ use crate::engine::json;
 pub(super) const HEAD: usize = 3;
 
 /// How many are looked at where the head is one that a rule waits for.
-pub(super) const OPENING: usize = 6;
+pub(super) const OPENING: usize = 8;
+
+/// How many of those, where [`OPENING`] are not certain.
+pub(super) const MIDDLE: usize = 5;
 
 /// How many openings a single pattern may have.
 const OPENINGS_PER_PATTERN: usize = 200;
@@ -297,7 +300,7 @@ mod tests {
             pairs.iter().map(|(end, begin)| ((*end).to_owned(), (*begin).to_owned())).collect::<Vec<_>>()
         };
         for (pattern, forms) in [
-            ("rate limit (?:hit|reached)", Forms { heads: texts(&["rate l"]), ..Forms::default() }),
+            ("rate limit (?:hit|reached)", Forms { heads: texts(&["rate lim"]), ..Forms::default() }),
             (
                 r"[\w.]+error: too many (?:calls|tokens)",
                 Forms { words: pairs(&[("error:", "too many")]), ..Forms::default() },
@@ -305,7 +308,7 @@ mod tests {
             (
                 r"(?:[\w.]*error: )?litellm\.\w+",
                 Forms {
-                    heads: texts(&["litell"]),
+                    heads: texts(&["litellm."]),
                     words: pairs(&[("error:", "litellm.")]),
                     ..Forms::default()
                 },

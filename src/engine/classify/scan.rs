@@ -1,7 +1,7 @@
 //! The pre-scan for plain text: which lines can concern any rule at all.
 //!
 //! Rules for plain lines are anchored where a line's own words begin, so a line is decided by its form ([`forms`]): its
-//! first six bytes, what stands around the blank behind its first word, and its last bytes are looked up in small
+//! first eight bytes, what stands around the blank behind its first word, and its last bytes are looked up in small
 //! tables made from the rules' patterns. Patterns of which nothing of the kind is certain (a user's; the built-in ones
 //! all have a form) name literals instead, and those are searched in the whole block. What passes goes on to the exact
 //! rules; the result is the same as asking every rule about every line, and a property test says so.
@@ -16,7 +16,7 @@ use wide::u8x16;
 
 use super::facts::LOOK_AT;
 use super::fold::{self, INVISIBLE};
-use super::forms::{self, HEAD, OPENING};
+use super::forms::{self, HEAD, MIDDLE, OPENING};
 use super::rules::{Rules, SPOKEN_LEVEL};
 use crate::engine::format::plain;
 
@@ -128,8 +128,10 @@ fn agree<'a>(literal: impl Iterator<Item = &'a u8>, text: impl Iterator<Item = &
 struct Openings {
     /// The first [`HEAD`] bytes of all of them.
     heads: Table,
-    /// Those of which no more is certain.
+    /// Those of which no more, or one byte more, is certain.
     short: Table,
+    /// The first [`MIDDLE`] bytes of those of which not much more is.
+    middle: Table,
     /// The first [`OPENING`] bytes of the others.
     long: Table,
     /// The last byte of the first word, and the first two behind the blank.
@@ -150,17 +152,16 @@ impl Table {
         Self(Box::new([0; 512]))
     }
 
-    /// Returns the key of three bytes, whatever the case of letters.
+    /// Returns the key of the first `N` bytes, whatever the case of letters.
     #[inline(always)]
-    fn key(bytes: [u8; HEAD]) -> u64 {
-        u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]) | 0x0020_2020)
+    fn key<const N: usize>(bytes: [u8; OPENING]) -> u64 {
+        (u64::from_le_bytes(bytes) | 0x2020_2020_2020_2020) << (64 - 8 * N)
     }
 
-    /// Returns the key of six bytes, whatever the case of letters.
+    /// Returns the key of three bytes.
     #[inline(always)]
-    fn long_key(bytes: [u8; OPENING]) -> u64 {
-        let [a, b, c, d, e, f] = bytes;
-        u64::from_le_bytes([a, b, c, d, e, f, 0, 0]) | 0x2020_2020_2020
+    fn head_key([a, b, c]: [u8; HEAD]) -> u64 {
+        Self::key::<HEAD>([a, b, c, 0, 0, 0, 0, 0])
     }
 
     #[inline(always)]
@@ -185,6 +186,7 @@ impl Openings {
         Self {
             heads: Table::new(),
             short: Table::new(),
+            middle: Table::new(),
             long: Table::new(),
             joints: Table::new(),
             word_ends: [false; 256],
@@ -196,18 +198,30 @@ impl Openings {
 
     /// Takes a certain beginning, of at least [`HEAD`] bytes.
     fn insert(&mut self, opening: &[u8]) {
-        let Some(head) = opening.first_chunk() else { return };
-        self.heads.insert(Table::key(*head));
-        match opening.first_chunk() {
-            Some(long) => self.long.insert(Table::long_key(*long)),
-            None => self.short.insert(Table::key(*head)),
+        let mut bytes = [0; OPENING];
+        let length = opening.len().min(OPENING);
+        bytes[..length].copy_from_slice(&opening[..length]);
+        self.heads.insert(Table::key::<HEAD>(bytes));
+        match length {
+            OPENING => self.long.insert(Table::key::<OPENING>(bytes)),
+            MIDDLE.. => self.middle.insert(Table::key::<MIDDLE>(bytes)),
+            _ => self.short.insert(Table::key::<HEAD>(bytes)),
         }
+    }
+
+    /// Whether one of the openings may begin with these bytes, of which so many count.
+    #[inline(always)]
+    fn has_opening(&self, bytes: [u8; OPENING], length: usize) -> bool {
+        length >= HEAD
+            && (self.short.contains(Table::key::<HEAD>(bytes))
+                || (length >= MIDDLE && self.middle.contains(Table::key::<MIDDLE>(bytes)))
+                || (length == OPENING && self.long.contains(Table::key::<OPENING>(bytes))))
     }
 
     /// Takes how a first word ends and what follows it.
     fn insert_word(&mut self, end: &[u8], next: &[u8]) {
         if let ([.., last], [one, two, ..]) = (end, next) {
-            self.joints.insert(Table::key([*last, *one, *two]));
+            self.joints.insert(Table::head_key([*last, *one, *two]));
             self.word_ends[usize::from(*last)] = true;
             self.word_ends[usize::from(last.to_ascii_uppercase())] = true;
             self.words.push((end.to_vec(), next.to_vec()));
@@ -237,9 +251,14 @@ impl Openings {
         if let Some(head) = words.first_chunk::<HEAD>()
             && (head[0] | head[1] | head[2]).is_ascii()
             && head[1] != b' '
-            && !self.heads.contains(Table::key(*head))
+            && !self.heads.contains(Table::head_key(*head))
         {
             return false;
+        }
+        if let Some(opening) = words.first_chunk::<OPENING>()
+            && is_plain(u64::from_le_bytes(*opening))
+        {
+            return self.has_opening(*opening, OPENING);
         }
         self.does_open(words, high)
     }
@@ -269,10 +288,7 @@ impl Openings {
             opening[length] = *byte;
             length += 1;
         }
-        let [one, two, three, ..] = opening;
-        length >= HEAD
-            && (self.short.contains(Table::key([one, two, three]))
-                || (length == OPENING && self.long.contains(Table::long_key(opening))))
+        self.has_opening(opening, length)
     }
 
     /// Whether the first word may end, and the next begin, as one of the pairs does.
@@ -286,7 +302,7 @@ impl Openings {
         let ([.., last], [_, one, two, ..]) = words.split_at(blank) else { return false };
         // Most lines end here.
         self.word_ends[usize::from(*last)]
-            && (*one == b' ' || self.joints.contains(Table::key([*last, *one, *two])))
+            && (*one == b' ' || self.joints.contains(Table::head_key([*last, *one, *two])))
             && self.does_go_on(words)
     }
 
@@ -295,7 +311,7 @@ impl Openings {
         let (word, rest) = words.split_at(first_blank(words));
         let rest = rest.trim_ascii_start();
         let ([.., last], [one, two, ..]) = (word, rest) else { return false };
-        self.joints.contains(Table::key([*last, *one, *two]))
+        self.joints.contains(Table::head_key([*last, *one, *two]))
             && self.words.iter().any(|(end, next)| reads_back(word, end) && reads(rest, next))
     }
 
@@ -318,6 +334,16 @@ impl Openings {
         }
         ends(words)
     }
+}
+
+/// Whether eight bytes are ASCII, no two blanks next to each other: folding changes nothing of them.
+#[inline(always)]
+fn is_plain(bytes: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let blank = bytes ^ (ONES * b' ' as u64);
+    // The highest bit of each blank (and perhaps of what stands behind one).
+    let blanks = blank.wrapping_sub(ONES) & !blank & (ONES << 7);
+    bytes & (ONES << 7) == 0 && blanks & (blanks << 8) == 0
 }
 
 /// How many bytes at the front of a line's own words can matter: more than an opening has, for what is invisible.

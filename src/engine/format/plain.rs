@@ -50,9 +50,17 @@ const MAX_INDENT: usize = 3;
 pub fn read_line<'a>(text: Cow<'a, str>, zone: &TimeZone) -> (Option<Timestamp>, TextLine<'a>) {
     let prefix = prefix(text.as_bytes());
     let time = prefix.time.as_ref().and_then(|range| parse_time(text.get(range.clone())?, zone));
+    (time, words(&prefix, text))
+}
+
+/// As [`read_line`], without the time stamp.
+pub fn read_words(text: Cow<'_, str>) -> TextLine<'_> {
+    words(&prefix(text.as_bytes()), text)
+}
+
+fn words<'a>(prefix: &Prefix, text: Cow<'a, str>) -> TextLine<'a> {
     let level = prefix.level.as_ref().and_then(|range| text.get(range.clone())).map(read_level);
-    let line = TextLine { body: prefix.end, level, content: prefix.indented, text };
-    (time, line)
+    TextLine { body: prefix.end, level, content: prefix.indented, text }
 }
 
 /// What stands in front of a line's own words.
@@ -68,10 +76,21 @@ pub struct Prefix {
     pub indented: bool,
 }
 
-/// The words that programs write in front of a line to say how bad it is.
-const LEVELS: [&[u8]; 11] = [
-    b"TRACE", b"DEBUG", b"INFO", b"NOTICE", b"WARNING", b"WARN", b"ERROR", b"ERR", b"FATAL", b"CRITICAL", b"PANIC",
-];
+/// Returns the words with this first letter that programs write in front of a line to say how bad it is.
+fn levels(first: u8) -> &'static [&'static [u8]] {
+    match first {
+        b'T' => &[b"TRACE"],
+        b'D' => &[b"DEBUG"],
+        b'I' => &[b"INFO"],
+        b'N' => &[b"NOTICE"],
+        b'W' => &[b"WARNING", b"WARN"],
+        b'E' => &[b"ERROR", b"ERR"],
+        b'F' => &[b"FATAL"],
+        b'C' => &[b"CRITICAL"],
+        b'P' => &[b"PANIC"],
+        _ => &[],
+    }
+}
 
 /// Returns where a line's own words begin: [`Prefix::end`] of [`prefix`], in a few steps for lines that have nothing in
 /// front of them but blanks, of which there are so many.
@@ -79,9 +98,11 @@ const LEVELS: [&[u8]; 11] = [
 pub fn own_words(line: &[u8], indent: usize) -> usize {
     match line[indent..] {
         [b'a'..=b'z', ..] | [b'A'..=b'Z', b'a'..=b'z', ..] => indent,
-        // A time stamp stands at the very beginning.
+        // A time stamp stands at the very beginning; a bracket holds one, or a level.
         [b'0'..=b'9', ..] if indent > 0 || !may_be_dated(line) => indent,
         [b'[', b'0'..=b'9', ..] if indent > 0 || !may_be_dated(&line[1..]) => indent,
+        [b'[', next, ..] if !next.is_ascii_alphanumeric() => indent,
+        [b'A'..=b'Z', ..] if level(&line[indent..]).is_none() => indent,
         [b'0'..=b'9' | b'A'..=b'Z' | b'[' | b'>' | b'|' | 0xe2, ..] => prefix(line).end,
         _ => indent,
     }
@@ -172,18 +193,16 @@ fn row_gap(bytes: &[u8]) -> usize {
 
 /// Returns the length of a time stamp such as `2026-11-20T05:00:01,123 +0100`.
 fn time_stamp(bytes: &[u8]) -> Option<usize> {
-    const SHAPE: &[u8; 19] = b"dddd-dd-ddTdd:dd:dd";
-    let fits = bytes.len() >= SHAPE.len()
-        && SHAPE.iter().zip(bytes).all(|(shape, byte)| match shape {
-            b'd' => byte.is_ascii_digit(),
-            b'-' => matches!(byte, b'-' | b'/' | b'.'),
-            b'T' => matches!(byte, b'T' | b' '),
-            _ => byte == shape,
-        });
+    const LENGTH: usize = "2026-11-20T05:00:01".len();
+    let b = bytes.first_chunk::<LENGTH>()?;
+    let fits = [b[4], b[7]].iter().all(|byte| matches!(byte, b'-' | b'/' | b'.'))
+        && matches!(b[10], b'T' | b' ')
+        && [b[13], b[16]] == [b':', b':']
+        && [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18].iter().all(|at| b[*at].is_ascii_digit());
     if !fits {
         return None;
     }
-    let mut at = SHAPE.len();
+    let mut at = LENGTH;
     if matches!(bytes.get(at), Some(b'.' | b',')) {
         let digits = bytes[at + 1..].iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
         at += if digits > 0 { digits + 1 } else { 0 };
@@ -203,13 +222,11 @@ fn time_stamp(bytes: &[u8]) -> Option<usize> {
 fn level(bytes: &[u8]) -> Option<usize> {
     let open = usize::from(bytes.first() == Some(&b'['));
     let words = &bytes[open..];
-    // The first letters of all of them: most lines end here.
-    if !matches!(words.first()? & !0x20, b'T' | b'D' | b'I' | b'N' | b'W' | b'E' | b'F' | b'C' | b'P') {
-        return None;
-    }
-    let word = LEVELS.iter().find(|level| {
-        words.starts_with(level) || (open == 1 && words.len() >= level.len() && words[..level.len()].eq_ignore_ascii_case(level))
-    })?;
+    let is_level = |level: &&[u8]| {
+        words.starts_with(level)
+            || (open == 1 && words.len() >= level.len() && words[..level.len()].eq_ignore_ascii_case(level))
+    };
+    let word = levels(words.first()? & !0x20).iter().find(|level| is_level(level))?;
     let mut at = open + word.len();
     if open == 1 {
         if bytes.get(at) != Some(&b']') {
@@ -262,8 +279,9 @@ fn parse_time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
         std::mem::swap(&mut month, &mut day);
     }
     let rest = text.get(19..)?;
-    let fraction: String = rest.trim_start_matches([',', '.']).chars().take_while(char::is_ascii_digit).collect();
-    let nanos = format!("{fraction:0<9}").parse::<i32>().ok()?;
+    let fraction = rest.trim_start_matches([',', '.']).bytes().take_while(u8::is_ascii_digit);
+    let (digits, nanos) = fraction.take(9).fold((0, 0), |(digits, nanos), digit| (digits + 1, nanos * 10 + i32::from(digit - b'0')));
+    let nanos = nanos * 10i32.pow(9 - digits);
     let civil = jiff::civil::DateTime::new(
         number(0..4)?,
         i8::try_from(month).ok()?,
@@ -301,12 +319,12 @@ pub fn may_continue(line: &str) -> bool {
 }
 
 /// Joins a wrapped line with the next one, if that can be its continuation.
-pub fn join(line: &str, next: &str, zone: &TimeZone) -> Option<String> {
+pub fn join(line: &str, next: &str) -> Option<String> {
     let words = next.trim_start();
     let first = words.chars().next()?;
-    let (time, read) = read_line(Cow::Borrowed(next), zone);
-    let new_start = time.is_some()
-        || read.level.is_some()
+    let prefix = prefix(next.as_bytes());
+    let new_start = prefix.time.is_some()
+        || prefix.level.is_some()
         || matches!(first, '>' | '-' | '*' | '#' | '[' | '●' | '⏺' | '❯' | '⎿' | '|' | '`')
         || (first.is_ascii_uppercase() && !line.ends_with(' '))
         || line.len() + next.len() > JOIN_LIMIT;
@@ -380,10 +398,10 @@ mod tests {
     fn a_wrapped_line_is_joined_in_the_middle_of_a_word() {
         let line = "API Error: 400 {\"type\":\"error\",\"error\":{\"type\":\"invalid_request_err";
         assert!(may_continue(line));
-        let joined = join(line, "     or\",\"message\":\"prompt is too long\"}}", &TimeZone::UTC).unwrap();
+        let joined = join(line, "     or\",\"message\":\"prompt is too long\"}}").unwrap();
         assert!(joined.contains("invalid_request_error\",\"message\":\"prompt is too long"));
-        assert_eq!(join(line, "● I see", &TimeZone::UTC), None);
-        assert_eq!(join(line, "2024-07-27 19:35:22,343 ERROR  x", &TimeZone::UTC), None);
+        assert_eq!(join(line, "● I see"), None);
+        assert_eq!(join(line, "2024-07-27 19:35:22,343 ERROR  x"), None);
     }
 
     proptest! {
