@@ -18,9 +18,6 @@ pub(super) const HEAD: usize = 3;
 /// How many are looked at where the head is one that a rule waits for.
 pub(super) const OPENING: usize = 8;
 
-/// How many of those, where [`OPENING`] are not certain.
-pub(super) const MIDDLE: usize = 5;
-
 /// How many openings a single pattern may have.
 const OPENINGS_PER_PATTERN: usize = 200;
 

@@ -16,7 +16,7 @@ use wide::u8x16;
 
 use super::facts::LOOK_AT;
 use super::fold::{self, INVISIBLE};
-use super::forms::{self, HEAD, MIDDLE, OPENING};
+use super::forms::{self, HEAD, OPENING};
 use super::rules::{Rules, SPOKEN_LEVEL};
 use crate::engine::format::plain;
 
@@ -130,7 +130,7 @@ struct Openings {
     heads: Table,
     /// Those of which no more, or one byte more, is certain.
     short: Table,
-    /// The first [`MIDDLE`] bytes of those of which not much more is.
+    /// Those of which five to seven bytes are, all of them.
     middle: Table,
     /// The first [`OPENING`] bytes of the others.
     long: Table,
@@ -204,7 +204,9 @@ impl Openings {
         self.heads.insert(Table::key::<HEAD>(bytes));
         match length {
             OPENING => self.long.insert(Table::key::<OPENING>(bytes)),
-            MIDDLE.. => self.middle.insert(Table::key::<MIDDLE>(bytes)),
+            7 => self.middle.insert(Table::key::<7>(bytes)),
+            6 => self.middle.insert(Table::key::<6>(bytes)),
+            5 => self.middle.insert(Table::key::<5>(bytes)),
             _ => self.short.insert(Table::key::<HEAD>(bytes)),
         }
     }
@@ -214,7 +216,9 @@ impl Openings {
     fn has_opening(&self, bytes: [u8; OPENING], length: usize) -> bool {
         length >= HEAD
             && (self.short.contains(Table::key::<HEAD>(bytes))
-                || (length >= MIDDLE && self.middle.contains(Table::key::<MIDDLE>(bytes)))
+                || (length >= 7 && self.middle.contains(Table::key::<7>(bytes)))
+                || (length >= 6 && self.middle.contains(Table::key::<6>(bytes)))
+                || (length >= 5 && self.middle.contains(Table::key::<5>(bytes)))
                 || (length == OPENING && self.long.contains(Table::key::<OPENING>(bytes))))
     }
 

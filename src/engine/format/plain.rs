@@ -123,14 +123,54 @@ fn may_be_dated(line: &[u8]) -> bool {
     matches!(line, [_, _, _, _, b'-' | b'/' | b'.', _, _, b'-' | b'/' | b'.', ..])
 }
 
+/// Kinds of bytes, a bit each in [`KINDS`].
+const BLANK: u8 = 1;
+/// What stands between a time stamp, a level and the words.
+const FILLER: u8 = 2;
+const DIGIT: u8 = 4;
+/// What the names of loggers consist of.
+const NAME: u8 = 8;
+/// What the paths of source files consist of.
+const PATH: u8 = 16;
+
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0u8;
+    loop {
+        let mut kind = 0;
+        if matches!(byte, b' ' | b'\t') {
+            kind |= BLANK | FILLER;
+        }
+        if matches!(byte, b':' | b'|' | b'-') {
+            kind |= FILLER;
+        }
+        if byte.is_ascii_digit() {
+            kind |= DIGIT;
+        }
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.') {
+            kind |= NAME | PATH;
+        }
+        if matches!(byte, b'/' | b'-') {
+            kind |= PATH;
+        }
+        kinds[byte as usize] = kind;
+        if byte == u8::MAX {
+            break kinds;
+        }
+        byte += 1;
+    }
+};
+
+/// Returns how many bytes of a kind stand in front, looking at `most`.
+#[inline]
+fn run(bytes: &[u8], most: usize, kind: u8) -> usize {
+    bytes.iter().take(most).take_while(|byte| KINDS[usize::from(**byte)] & kind != 0).count()
+}
+
 /// Finds a row mark (`>`, `|`, `⎿`, `└`), a time stamp, a level and a place in a source file in front of a line.
 pub fn prefix(line: &[u8]) -> Prefix {
-    let blanks = |from: usize, most: usize| {
-        line[from..].iter().take(most).take_while(|byte| matches!(byte, b' ' | b'\t')).count()
-    };
-    let filler = |from: usize| {
-        line[from..].iter().take(8).take_while(|byte| matches!(byte, b' ' | b'\t' | b':' | b'|' | b'-')).count()
-    };
+    let blanks = |from: usize, most: usize| run(&line[from..], most, BLANK);
+    let filler = |from: usize| run(&line[from..], 8, FILLER);
     let mut at = blanks(0, 4);
     let mark = match line.get(at..) {
         Some([b'>' | b'|', ..]) => 1,
@@ -204,7 +244,7 @@ fn time_stamp(bytes: &[u8]) -> Option<usize> {
     }
     let mut at = LENGTH;
     if matches!(bytes.get(at), Some(b'.' | b',')) {
-        let digits = bytes[at + 1..].iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = run(&bytes[at + 1..], 9, DIGIT);
         at += if digits > 0 { digits + 1 } else { 0 };
     }
     let space = usize::from(bytes.get(at) == Some(&b' '));
@@ -240,25 +280,19 @@ fn level(bytes: &[u8]) -> Option<usize> {
 
 /// Returns the length of a logger's name between dashes: `openai - `.
 fn logger(bytes: &[u8]) -> usize {
-    let name = bytes.iter().take(42).take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')).count();
+    let name = run(bytes, 42, NAME);
     if name > 0 && bytes[name..].starts_with(b" - ") { name + 3 } else { 0 }
 }
 
 /// Returns the length of a place in a source file: `main.py:498  `.
 fn source_place(bytes: &[u8]) -> usize {
-    let path = bytes
-        .iter()
-        .take(66)
-        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b'-'))
-        .count();
+    let path = run(bytes, 66, PATH);
     let digits = match bytes.get(path) {
-        Some(b':') if bytes[..path].contains(&b'.') => {
-            bytes[path + 1..].iter().take(6).take_while(|byte| byte.is_ascii_digit()).count()
-        }
+        Some(b':') if bytes[..path].contains(&b'.') => run(&bytes[path + 1..], 6, DIGIT),
         _ => 0,
     };
     let end = path + 1 + digits;
-    let blanks = if digits > 0 { bytes[end..].iter().take(3).take_while(|byte| **byte == b' ').count() } else { 0 };
+    let blanks = if digits > 0 { run(&bytes[end..], 3, BLANK) } else { 0 };
     if blanks > 0 { end + blanks } else { 0 }
 }
 
