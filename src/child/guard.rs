@@ -228,6 +228,10 @@ unsafe fn close_range(from: c_int, to: c_int) {
     }
 }
 
+/// What is asked of `waitpid`. macOS does not tell who goes on, and may refuse the question.
+const WAIT: c_int =
+    libc::WNOHANG | libc::WUNTRACED | if cfg!(target_os = "macos") { 0 } else { libc::WCONTINUED };
+
 extern "C" fn awake(_: c_int) {}
 
 /// The guard at work.
@@ -300,8 +304,7 @@ impl Guard {
         unsafe {
             loop {
                 let mut status = 0;
-                let flags = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
-                let pid = libc::waitpid(-1, &raw mut status, flags);
+                let pid = libc::waitpid(-1, &raw mut status, WAIT);
                 if pid == -1 {
                     if !self.is_alone {
                         self.has_strays = tree::has_strays(libc::getpid());
