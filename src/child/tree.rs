@@ -4,7 +4,7 @@
 //! `fork` and `exec`. Elsewhere nothing is found: there a child and its group is all that is known.
 //!
 //! A process whose parent is gone is still found. On Linux it comes to the guard, as a child of its own. On macOS it
-//! goes to launchd, so what the tree makes is remembered, and by whom it was made ([`strays`]).
+//! goes to launchd, so what the tree makes is remembered, and by whom it was made (`strays`).
 
 #[cfg(any(target_os = "macos", test))]
 mod kin;
