@@ -399,12 +399,13 @@ fn check_outputs(args: &TapArgs) -> Result<(), CliError> {
 
 /// Whether a path is what standard output is.
 fn same_file(path: &Path) -> bool {
+    use std::os::fd::AsFd;
     use std::os::unix::fs::MetadataExt;
     let Ok(metadata) = fs::metadata(path) else { return false };
-    let stdout = rustix::fs::fstat(io::stdout());
+    let stdout =
+        io::stdout().as_fd().try_clone_to_owned().and_then(|stdout| fs::File::from(stdout).metadata());
     metadata.is_file()
-        && stdout
-            .is_ok_and(|stdout| (stdout.st_dev as u64, stdout.st_ino) == (metadata.dev(), metadata.ino()))
+        && stdout.is_ok_and(|stdout| (stdout.dev(), stdout.ino()) == (metadata.dev(), metadata.ino()))
 }
 
 fn open_events(args: &TapArgs) -> Result<Output, CliError> {
