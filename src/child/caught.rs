@@ -12,7 +12,7 @@ use super::inherited::is_ignored;
 pub struct Signal {
     /// Its number.
     pub number: i32,
-    /// Whether the kernel sent it, for a key or a lost terminal: then our whole process group has got it.
+    /// Whether it is for a key or a lost terminal: then our whole process group has got it.
     pub from_terminal: bool,
 }
 
@@ -48,7 +48,20 @@ fn is_from_kernel(info: &libc::siginfo_t) -> bool {
     info.si_code == libc::SI_KERNEL
 }
 
-#[cfg(not(target_os = "linux"))]
+/// Whether there is a terminal whose keys may send signals.
+#[cfg(target_os = "macos")]
+static HAS_TERMINAL: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// Here a key's signal comes from who wrote the key to the other end of the terminal: a program of another session.
+#[cfg(target_os = "macos")]
+fn is_from_kernel(info: &libc::siginfo_t) -> bool {
+    let may_be_a_key = matches!(info.si_signo, libc::SIGINT | libc::SIGQUIT | libc::SIGHUP);
+    // SAFETY: `getsid` only returns a number, and may be called in a handler.
+    let is_of_another_session = || unsafe { libc::getsid(info.si_pid) != libc::getsid(0) };
+    info.si_pid == 0 || may_be_a_key && HAS_TERMINAL.load(Ordering::Relaxed) && is_of_another_session()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 fn is_from_kernel(info: &libc::siginfo_t) -> bool {
     info.si_pid == 0
 }
@@ -82,6 +95,8 @@ impl Signals {
         let (read, write) = UnixStream::pair()?;
         write.set_nonblocking(true)?;
         PIPE.store(write.as_raw_fd(), Ordering::Relaxed);
+        #[cfg(target_os = "macos")]
+        HAS_TERMINAL.store(std::fs::File::open("/dev/tty").is_ok(), Ordering::Relaxed);
         for number in numbers {
             if !is_ignored(*number) {
                 handle(*number)?;

@@ -36,16 +36,17 @@ pub fn signal_process(process: &Process, signal: Signal) -> bool {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
-        // What the descriptor is open on cannot change; so the start time is looked at once it is open.
+        // What the descriptor is open on cannot change; so the birth is looked at once it is open.
         if let Ok(open) = pidfd_open(pid, PidfdFlags::empty()) {
-            let is_same = tree::read(process.pid).is_some_and(|now| now.started == process.started);
-            return is_same && pidfd_send_signal(open, signal).is_ok();
-        }
-        if tree::read(process.pid).is_none_or(|now| now.started != process.started) {
-            return false;
+            return is_same(process) && pidfd_send_signal(open, signal).is_ok();
         }
     }
-    kill_process(pid, signal).is_ok()
+    is_same(process) && kill_process(pid, signal).is_ok()
+}
+
+/// Whether the process of this number is still the one that is meant, as far as the system tells.
+fn is_same(process: &Process) -> bool {
+    !tree::IS_SEEN || tree::read(process.pid).is_some_and(|now| now.birth == process.birth)
 }
 
 /// Sends a signal to every process of a group. Returns whether there was one.

@@ -1,9 +1,9 @@
 //! The guard: a process between this program and the child, made by `fork` alone.
 //!
-//! It is the child's parent and the one that orphans of the child's tree come to, so nothing that the child started
-//! can leave its sight, whatever session it moves to. It tells what becomes of the child, and when this program
-//! vanishes, by SIGKILL too, it ends all of it. On a pseudo-terminal it leads the session, so that the child is a job
-//! in it that can be stopped and continued.
+//! It is the child's parent and, on Linux, the one that orphans of the child's tree come to, so nothing that the child
+//! started can leave its sight, whatever session it moves to; on macOS it listens for what is made ([`tree`]). It tells
+//! what becomes of the child, and when this program vanishes, by SIGKILL too, it ends all of it. On a pseudo-terminal it
+//! leads the session, so that the child is a job in it that can be stopped and continued.
 //!
 //! It runs in a copy of a process that may have had several threads: it makes system calls and nothing else (see
 //! signal-safety(7)); no allocation, no lock, no panic.
@@ -11,7 +11,7 @@
 use std::ffi::{c_char, c_int};
 use std::mem::MaybeUninit;
 
-use super::tree;
+use super::tree::{self, Forks};
 
 /// What one of the child's first three descriptors is to be.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +84,9 @@ const KEPT: c_int = 64;
 const KILL_ROUNDS: usize = 6000;
 const KILL_PAUSE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
+/// How often it is looked whether orphans that are not ours are still there, once the child has ended.
+const STRAYS_PAUSE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
 /// Is the guard, until it is told to leave or this program is gone.
 ///
 /// # Safety
@@ -116,6 +119,7 @@ pub(super) unsafe fn run(errand: &Errand) -> ! {
             report(errand.report, step::FORK);
             libc::_exit(1);
         }
+        let forks = Forks::watch(child);
         // Both do it: who is late finds it done.
         libc::setpgid(child, child);
         if let (Some(pty), true) = (errand.pty, errand.foreground) {
@@ -127,8 +131,10 @@ pub(super) unsafe fn run(errand: &Errand) -> ! {
         for fd in 0..3 {
             libc::dup2(errand.null, fd);
         }
-        close_others(&[link, pty.unwrap_or(-1), terminal.map_or(-1, |(fd, _)| fd)]);
-        Guard { link, pty, terminal, child, has_ended: false, is_alone: false }.watch()
+        let terminal_fd = terminal.map_or(-1, |(fd, _)| fd);
+        close_others(&[link, pty.unwrap_or(-1), terminal_fd, forks.fd().unwrap_or(-1)]);
+        Guard { link, pty, terminal, child, forks, has_ended: false, has_strays: false, is_alone: false }
+            .watch()
     }
 }
 
@@ -190,7 +196,7 @@ unsafe fn report(fd: c_int, step: i32) {
 }
 
 /// Closes every descriptor but the first three and these: a pipe that the guard held open would never end.
-unsafe fn close_others(kept: &[c_int; 3]) {
+unsafe fn close_others(kept: &[c_int; 4]) {
     // SAFETY: closes descriptors of this process, which uses none but those that are kept.
     unsafe {
         let mut kept = *kept;
@@ -222,6 +228,10 @@ unsafe fn close_range(from: c_int, to: c_int) {
     }
 }
 
+/// What is asked of `waitpid`. macOS does not tell who goes on, and may refuse the question.
+const WAIT: c_int =
+    libc::WNOHANG | libc::WUNTRACED | if cfg!(target_os = "macos") { 0 } else { libc::WCONTINUED };
+
 extern "C" fn awake(_: c_int) {}
 
 /// The guard at work.
@@ -230,7 +240,10 @@ struct Guard {
     pty: Option<c_int>,
     terminal: Option<(c_int, libc::termios)>,
     child: libc::pid_t,
+    forks: Forks,
     has_ended: bool,
+    /// Whether no child is left, but something of the tree that is not ours.
+    has_strays: bool,
     is_alone: bool,
 }
 
@@ -252,15 +265,22 @@ impl Guard {
                 let mut readable: libc::fd_set = std::mem::zeroed();
                 libc::FD_ZERO(&raw mut readable);
                 libc::FD_SET(self.link, &raw mut readable);
+                let pause = STRAYS_PAUSE;
+                let made = self.forks.fd().unwrap_or(self.link);
+                libc::FD_SET(made, &raw mut readable);
                 let ready = libc::pselect(
-                    self.link + 1,
+                    self.link.max(made) + 1,
                     &raw mut readable,
                     std::ptr::null_mut(),
                     std::ptr::null_mut(),
-                    std::ptr::null(),
+                    if self.has_strays { &raw const pause } else { std::ptr::null() },
                     &raw const waiting,
                 );
                 if ready <= 0 {
+                    continue;
+                }
+                self.forks.take();
+                if !libc::FD_ISSET(self.link, &raw const readable) {
                     continue;
                 }
                 let mut byte = 0_u8;
@@ -284,12 +304,14 @@ impl Guard {
         unsafe {
             loop {
                 let mut status = 0;
-                let flags = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
-                let pid = libc::waitpid(-1, &raw mut status, flags);
+                let pid = libc::waitpid(-1, &raw mut status, WAIT);
                 if pid == -1 {
                     if !self.is_alone {
-                        self.is_alone = true;
-                        self.tell(news::GONE, 0);
+                        self.has_strays = tree::has_strays(libc::getpid());
+                        self.is_alone = !self.has_strays;
+                        if self.is_alone {
+                            self.tell(news::GONE, 0);
+                        }
                     }
                     return;
                 }
@@ -305,12 +327,16 @@ impl Guard {
                     self.tell(news::CONTINUED, 0);
                 } else {
                     self.has_ended = true;
-                    if let Some(pty) = self.pty.take() {
+                    let pty = self.pty.take();
+                    if let Some(pty) = pty {
                         // The end of the session hangs up on its foreground: what was left behind is not to be in it.
                         libc::tcsetpgrp(pty, libc::getpgrp());
-                        libc::close(pty);
                     }
                     self.tell(news::ENDED, status);
+                    if let Some(pty) = pty {
+                        // On macOS this may wait until all that was written is read.
+                        libc::close(pty);
+                    }
                 }
             }
         }
@@ -335,6 +361,8 @@ impl Guard {
                 if !self.has_ended {
                     libc::kill(-self.child, libc::SIGKILL);
                 }
+                self.forks.take();
+                self.forks.look();
                 tree::for_each_descendant(libc::getpid(), &mut |process| {
                     libc::kill(process.pid, libc::SIGKILL);
                 });

@@ -52,7 +52,10 @@ pub fn resize(master: impl AsFd, size: Winsize) -> io::Result<()> {
 
 /// Sets whether the pseudo-terminal turns line ends into those of a terminal. While our own terminal does, it must not.
 pub fn set_output_processing(pty: impl AsFd, on: bool) {
-    if let Ok(mut modes) = tcgetattr(&pty) {
+    if let Ok(mut modes) = tcgetattr(&pty)
+        // On macOS, setting modes from our end throws away what was written and not read yet.
+        && modes.output_modes.contains(OutputModes::OPOST) != on
+    {
         modes.output_modes.set(OutputModes::OPOST, on);
         let _ = tcsetattr(&pty, OptionalActions::Now, &modes);
     }

@@ -6,7 +6,8 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::{fmt, ptr};
+use std::time::{Duration, Instant};
+use std::{fmt, ptr, thread};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
@@ -100,7 +101,7 @@ pub enum News {
     Stopped(i32),
     /// The child goes on.
     Continued,
-    /// Nothing that descends from the child is left. Elsewhere than on Linux: the child has ended.
+    /// Nothing that descends from the child is left. Where processes cannot be looked at: the child has ended.
     Gone,
 }
 
@@ -108,7 +109,7 @@ pub enum News {
 #[derive(Debug)]
 pub struct Child {
     /// The child itself; its process group has the same number. It may have ended before it could be looked at; then
-    /// its start is 0, and it is not signalled.
+    /// its birth is 0, and it is not signalled.
     pub process: Process,
     /// The guard, from which the child's whole tree descends.
     pub guard: Pid,
@@ -175,6 +176,7 @@ pub fn spawn(command: Command, terminal: Option<&Terminal>) -> Result<Child, Spa
     let null = File::options().read(true).write(true).open("/dev/null").map_err(SpawnError::system)?;
     let (ours, theirs) = UnixStream::pair().map_err(SpawnError::system)?;
     let (report, reported) = pipe().map_err(SpawnError::system)?;
+    tree::begin().map_err(SpawnError::system)?;
     let slave = command.pty.as_ref().map(|pty| pty.slave.as_raw_fd());
     let stdin = match &command.stdin {
         Input::Inherit if inherited::was_closed(0) => Slot::Closed,
@@ -253,9 +255,25 @@ pub fn spawn(command: Command, terminal: Option<&Terminal>) -> Result<Child, Spa
     })
 }
 
+/// How long a guard is waited for that macOS keeps from ending: until somebody has read what is written to its terminal.
+const REAP_LIMIT: Duration = Duration::from_secs(1);
+
 /// Waits for a guard that was told to leave.
 pub fn reap(guard: Pid) {
-    while matches!(waitpid(Some(guard), WaitOptions::empty()), Err(Errno::INTR)) {}
+    let wait = |options| loop {
+        match waitpid(Some(guard), options) {
+            Err(Errno::INTR) => {}
+            told => break told,
+        }
+    };
+    if !cfg!(target_os = "macos") {
+        let _ = wait(WaitOptions::empty());
+        return;
+    }
+    let end = Instant::now() + REAP_LIMIT;
+    while matches!(wait(WaitOptions::NOHANG), Ok(None)) && Instant::now() < end {
+        thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Ends a guard that does not leave, and with it nothing else: its children come to us.

@@ -1,9 +1,34 @@
 //! Who descends from whom: looks at the processes of this machine.
 //!
-//! Works from `/proc`, without allocating, so that the guard may use it between `fork` and `exec`. Elsewhere than on
-//! Linux nothing is found: there a child and its group is all that is known.
+//! Works from `/proc` on Linux and through libproc on macOS, without allocating, so that the guard may use it between
+//! `fork` and `exec`. Elsewhere nothing is found: there a child and its group is all that is known.
+//!
+//! A process whose parent is gone is still found. On Linux it comes to the guard, as a child of its own. On macOS it
+//! goes to launchd, so what the tree makes is remembered, and by whom it was made (`strays`).
 
-/// What is known of a process. A number alone may be somebody else's a moment later; with the start time it may not.
+#[cfg(any(target_os = "macos", test))]
+mod kin;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+mod strays;
+
+#[cfg(target_os = "linux")]
+pub use linux::read;
+#[cfg(target_os = "macos")]
+pub use macos::read;
+
+#[cfg(target_os = "linux")]
+use linux::for_each;
+#[cfg(target_os = "macos")]
+pub(super) use macos::controlling_terminal;
+#[cfg(target_os = "macos")]
+use macos::for_each;
+pub(super) use strays::{Forks, begin, has_strays};
+
+/// What is known of a process. A number alone may be somebody else's a moment later; with the birth it may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Its number.
@@ -12,8 +37,11 @@ pub struct Process {
     pub parent: i32,
     /// Its process group.
     pub group: i32,
-    /// When it began, in clock ticks since the machine did.
-    pub started: u64,
+    /// What no other process of this number has: when it began, in clock ticks since the machine did, on Linux; a
+    /// number that is never given twice on macOS.
+    pub birth: u64,
+    /// The birth of the process that made it, whoever its parent is now; 0 where the system does not tell.
+    maker: u64,
     /// Whether it has ended and only waits to be noticed.
     pub zombie: bool,
     name: [u8; 16],
@@ -22,7 +50,7 @@ pub struct Process {
 impl Process {
     /// Returns a process of which nothing is known but its number.
     pub(super) fn unseen(pid: i32) -> Self {
-        Self { pid, parent: 0, group: pid, started: 0, zombie: true, name: [0; 16] }
+        Self { pid, parent: 0, group: pid, birth: 0, maker: 0, zombie: true, name: [0; 16] }
     }
 
     /// Returns the name of its program, at most 15 bytes of it.
@@ -31,6 +59,9 @@ impl Process {
         String::from_utf8_lossy(&self.name[..length]).into_owned()
     }
 }
+
+/// Whether the processes of this system can be looked at.
+pub(super) const IS_SEEN: bool = cfg!(any(target_os = "linux", target_os = "macos"));
 
 /// How many generations a descent is followed.
 const GENERATIONS: usize = 128;
@@ -49,16 +80,23 @@ pub fn descendants(ancestor: i32) -> Vec<Process> {
 /// Shows the descendants of a process. Those that have ended are among them: the threads of one may still run.
 pub(super) fn for_each_descendant(ancestor: i32, each: &mut dyn FnMut(&Process)) {
     for_each(&mut |process| {
-        if descends(process, ancestor) {
+        if descends(process, ancestor, &strays::is_known, &read) {
             each(process);
         }
     });
 }
 
-fn descends(process: &Process, ancestor: i32) -> bool {
+/// Whether a process descends from another, or from one that is known to be of its tree. `is_known` is asked with
+/// births, `read` with numbers.
+fn descends(
+    process: &Process,
+    ancestor: i32,
+    is_known: &dyn Fn(u64) -> bool,
+    read: &dyn Fn(i32) -> Option<Process>,
+) -> bool {
     let mut one = *process;
     for _ in 0..GENERATIONS {
-        if one.parent == ancestor {
+        if one.parent == ancestor || is_known(one.birth) || is_known(one.maker) {
             return true;
         }
         if one.parent <= 1 {
@@ -76,97 +114,92 @@ fn descends(process: &Process, ancestor: i32) -> bool {
     false
 }
 
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::ffi::CStr;
-    use std::io::Write;
-    use std::mem::MaybeUninit;
-
-    use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
-
-    use super::Process;
-
-    /// Reads about one process; `None` if there is none of this number.
-    pub fn read(pid: i32) -> Option<Process> {
-        let mut path = [0; 32];
-        write!(&mut path[..31], "/proc/{pid}/stat").ok()?;
-        let path = CStr::from_bytes_until_nul(&path).ok()?;
-        let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let mut text = [0; 1024];
-        let length = rustix::io::read(&file, &mut text).ok()?;
-        parse(pid, &text[..length])
-    }
-
-    /// `pid (name) state ppid pgrp session … starttime …`; the name may hold anything, so it ends at the last `)`.
-    pub(super) fn parse(pid: i32, text: &[u8]) -> Option<Process> {
-        let open = text.iter().position(|byte| *byte == b'(')?;
-        let close = text.iter().rposition(|byte| *byte == b')')?;
-        let mut name = [0; 16];
-        let shown = text.get(open + 1..close)?;
-        let length = shown.len().min(15);
-        name[..length].copy_from_slice(&shown[..length]);
-        let mut fields = text.get(close + 2..)?.split(|byte| *byte == b' ');
-        let state = *fields.next()?.first()?;
-        let mut number = |skip: usize| std::str::from_utf8(fields.nth(skip)?).ok()?.parse::<u64>().ok();
-        let parent = i32::try_from(number(0)?).ok()?;
-        let group = i32::try_from(number(0)?).ok()?;
-        // The start is field 22, the group was field 5.
-        let started = number(16)?;
-        Some(Process { pid, parent, group, started, zombie: matches!(state, b'Z' | b'X'), name })
-    }
-
-    pub fn for_each(each: &mut dyn FnMut(&Process)) {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let Ok(folder) = openat(CWD, c"/proc", flags, Mode::empty()) else { return };
-        let mut buffer = [MaybeUninit::uninit(); 8192];
-        let mut entries = RawDir::new(&folder, &mut buffer);
-        while let Some(Ok(entry)) = entries.next() {
-            let name = std::str::from_utf8(entry.file_name().to_bytes()).unwrap_or_default();
-            if let Some(process) = name.parse().ok().and_then(read) {
-                each(&process);
-            }
-        }
-    }
-}
-
-#[cfg(target_os = "linux")]
-pub use linux::read;
-
-#[cfg(target_os = "linux")]
-use linux::for_each;
-
 /// Reads about one process; nothing is known of any here.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 pub fn read(_: i32) -> Option<Process> {
     None
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 fn for_each(_: &mut dyn FnMut(&Process)) {}
 
-#[cfg(all(test, target_os = "linux"))]
+/// Nothing strays where orphans come to the guard, or where nothing can be seen.
+#[cfg(not(target_os = "macos"))]
+mod strays {
+    use std::ffi::c_int;
+    use std::io;
+
+    pub fn begin() -> io::Result<()> {
+        Ok(())
+    }
+
+    pub fn is_known(_: u64) -> bool {
+        false
+    }
+
+    pub fn has_strays(_: i32) -> bool {
+        false
+    }
+
+    pub struct Forks;
+
+    impl Forks {
+        pub fn watch(_: i32) -> Self {
+            Self
+        }
+
+        pub fn fd(&self) -> Option<c_int> {
+            None
+        }
+
+        pub fn take(&self) {}
+
+        pub fn look(&self) {}
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_looks_like_the_rest_of_the_line_is_a_name() {
-        let text = b"7 (a) R 1 (b) S 5 6 7 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 99 1\n";
-        let process = linux::parse(7, text).unwrap();
-        assert_eq!((process.parent, process.group, process.started), (5, 6, 12345));
-        assert_eq!(process.name(), "a) R 1 (b");
-        assert!(!process.zombie);
-    }
-
-    #[test]
-    fn a_line_that_is_cut_is_no_process() {
-        let text = b"7 (sh) S 5 6 7 0 -1 4194304 1 2";
-        assert_eq!(linux::parse(7, text), None);
-    }
-
-    #[test]
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
     fn this_process_is_found_below_its_parent() {
         let me = read(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(descendants(me.parent).iter().any(|process| process.pid == me.pid));
         assert!(!descendants(me.pid).iter().any(|process| process.pid == me.pid));
+    }
+
+    /// A process with the birth `pid * 10`, made by the one with the number `maker`.
+    fn process(pid: i32, parent: i32, maker: i32) -> Process {
+        let birth = |pid: i32| u64::try_from(pid).unwrap() * 10;
+        Process { birth: birth(pid), maker: birth(maker), parent, zombie: false, ..Process::unseen(pid) }
+    }
+
+    /// Who of these descends from 5, if the births are known.
+    fn tree_of_5(processes: &[Process], known: &[u64]) -> Vec<i32> {
+        let read = |pid| processes.iter().find(|process| process.pid == pid).copied();
+        let is_known = |birth| known.contains(&birth);
+        let found = processes.iter().filter(|process| descends(process, 5, &is_known, &read));
+        found.map(|process| process.pid).collect()
+    }
+
+    #[test]
+    fn those_below_a_parent_are_found_and_others_are_not() {
+        let all = [process(5, 1, 1), process(6, 5, 5), process(7, 6, 6), process(8, 1, 1), process(9, 8, 8)];
+        assert_eq!(tree_of_5(&all, &[]), [6, 7]);
+    }
+
+    #[test]
+    fn an_orphan_is_found_by_who_made_it_and_so_are_those_below_it() {
+        // 6 has ended; it made 7, which launchd has now, and that made 8.
+        let all = [process(5, 1, 1), process(7, 1, 6), process(8, 7, 7), process(9, 1, 1)];
+        assert!(tree_of_5(&all, &[]).is_empty());
+        assert_eq!(tree_of_5(&all, &[60]), [7, 8]);
+    }
+
+    #[test]
+    fn an_orphan_that_was_seen_is_found_though_its_maker_is_forgotten() {
+        assert_eq!(tree_of_5(&[process(7, 1, 6), process(9, 1, 6)], &[70]), [7]);
     }
 }

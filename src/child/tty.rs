@@ -46,8 +46,9 @@ impl Terminal {
     /// Opens the controlling terminal; `None` if there is none.
     pub fn controlling() -> Option<Self> {
         let flags = OFlags::NOCTTY.bits() as i32;
-        let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/tty").ok()?;
-        Self::of(file.as_fd())
+        let open = |path: &str| OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).ok();
+        let device = controlling_device().and_then(|path| open(&path));
+        Self::of(device.or_else(|| open("/dev/tty"))?.as_fd())
     }
 
     /// Returns its descriptor.
@@ -126,6 +127,28 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         self.restore();
     }
+}
+
+/// Returns the path of the controlling terminal's own device, where `/dev/tty` does not do for it: on macOS nobody can
+/// wait for keys there (`poll` says that it is not open).
+#[cfg(target_os = "macos")]
+fn controlling_device() -> Option<String> {
+    let device = super::tree::controlling_terminal()?;
+    // SAFETY: the name is copied out of the function's own memory before anyone can call it again: this is called
+    // before other threads are begun.
+    let name = unsafe {
+        let name = libc::devname(device, libc::S_IFCHR);
+        if name.is_null() {
+            return None;
+        }
+        std::ffi::CStr::from_ptr(name).to_str().ok()?
+    };
+    Some(format!("/dev/{name}"))
+}
+
+#[cfg(not(target_os = "macos"))]
+fn controlling_device() -> Option<String> {
+    None
 }
 
 /// Whether our process group is in the foreground of this terminal, or it is not one that has a foreground for us.

@@ -9,6 +9,7 @@ use std::{fs, thread};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::tz::TimeZone;
+use rustix::io::Errno;
 
 use super::args::{EventsTarget, Globals, TapArgs};
 use super::{CliError, Exit, Kind, follow, globs, load_settings, rules};
@@ -398,11 +399,13 @@ fn check_outputs(args: &TapArgs) -> Result<(), CliError> {
 
 /// Whether a path is what standard output is.
 fn same_file(path: &Path) -> bool {
+    use std::os::fd::AsFd;
     use std::os::unix::fs::MetadataExt;
     let Ok(metadata) = fs::metadata(path) else { return false };
-    let stdout = rustix::fs::fstat(io::stdout());
+    let stdout =
+        io::stdout().as_fd().try_clone_to_owned().and_then(|stdout| fs::File::from(stdout).metadata());
     metadata.is_file()
-        && stdout.is_ok_and(|stdout| (stdout.st_dev, stdout.st_ino) == (metadata.dev(), metadata.ino()))
+        && stdout.is_ok_and(|stdout| (stdout.dev(), stdout.ino()) == (metadata.dev(), metadata.ino()))
 }
 
 fn open_events(args: &TapArgs) -> Result<Output, CliError> {
@@ -440,7 +443,9 @@ pub(super) fn open_target(target: &EventsTarget, at_once: bool, command: &str) -
             }
             _ => "name a file that you may write to".to_owned(),
         };
-        let closed = matches!(target, EventsTarget::Fd(_)) && error.kind() == io::ErrorKind::NotFound;
+        // Linux says that there is no such file, others that it is a bad descriptor.
+        let is_absent = error.kind() == io::ErrorKind::NotFound || Errno::from_io_error(&error) == Some(Errno::BADF);
+        let closed = matches!(target, EventsTarget::Fd(_)) && is_absent;
         let cause = if closed { "it is not open".to_owned() } else { os_words(&error).to_string() };
         CliError::new(Kind::CannotCreate, format!("open {name} for events")).cause(cause).hint(hint)
     })

@@ -104,7 +104,11 @@ impl Output {
         // opened anew (a socket, a file of another user) is duplicated.
         let opened = OpenOptions::new().append(true).open(format!("/dev/fd/{number}"));
         match opened {
-            Ok(file) => Ok(Self::file(file)),
+            Ok(file) => {
+                // Where opening it is duplicating it, being asked for at once may go unheard.
+                rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::CLOEXEC)?;
+                Ok(Self::file(file))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
             Err(error) => match duplicate(number) {
                 Ok(descriptor) if is_for_writing(&descriptor) => Ok(Self::file(descriptor.into())),
@@ -200,7 +204,10 @@ mod tests {
     #[test]
     fn a_pipe_that_somebody_made_non_blocking_is_waited_for() {
         use std::io::Read;
-        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        for end in [&reader, &writer] {
+            rustix::io::ioctl_fionbio(end, true).unwrap();
+        }
         let text = vec![b'x'; 1 << 20];
         std::thread::scope(|scope| {
             scope.spawn(|| Patient(writer).write_all(&text).unwrap());
@@ -231,6 +238,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn a_full_device_says_so() {
         let mut output = Output::append(Path::new("/dev/full")).unwrap();
         let error = output.write(b"x\n").unwrap_err();

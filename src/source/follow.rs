@@ -229,6 +229,8 @@ impl Follower {
         });
         let (notices, untold) = match Notices::new() {
             Ok(notices) => (Some(notices), None),
+            // A system that tells nothing is not worth a word each time.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => (None, None),
             Err(error) => (None, Some(error)),
         };
         Self {

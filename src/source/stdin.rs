@@ -4,15 +4,16 @@
 //! and reads when told to. It does not know where signals come from: whoever catches them makes the
 //! descriptor given as `waker` readable.
 
-use std::fs::OpenOptions;
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{Access, FileType, OFlags, access, fstat};
 use rustix::io::Errno;
 
 /// Why [`Stdin::wait`] returned.
@@ -51,11 +52,20 @@ impl Source {
 impl Stdin {
     /// Returns standard input. `waker` is a descriptor that becomes readable when waiting must stop.
     pub fn new(waker: Option<OwnedFd>) -> Self {
-        Self { input: Source::Standard, waker }
+        let carried = if HIDES_THE_END && is_named_pipe(rustix::stdio::stdin()) {
+            let stdin = rustix::stdio::stdin().try_clone_to_owned();
+            stdin.and_then(|stdin| carry(|| Ok(File::from(stdin)))).ok()
+        } else {
+            None
+        };
+        Self { input: carried.map_or(Source::Standard, Source::Opened), waker }
     }
 
     /// Opens a named pipe (or another special file) without waiting for its writer.
     pub fn open(path: &Path, waker: Option<OwnedFd>) -> io::Result<Self> {
+        if HIDES_THE_END && fs::metadata(path)?.file_type().is_fifo() {
+            return Ok(Self { input: Source::Opened(open_named_pipe(path)?), waker });
+        }
         let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
         Ok(Self { input: Source::Opened(file.into()), waker })
     }
@@ -120,9 +130,48 @@ impl Stdin {
     }
 }
 
+/// Whether waiting for a named pipe tells of what comes and never of its end: `poll` and kqueue of macOS do not say
+/// that the last writer has left.
+const HIDES_THE_END: bool = cfg!(target_os = "macos");
+
+/// How often one that somebody has made non-blocking is read from there.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// Whether this is a pipe with a name; those without one lie on no device on macOS.
+fn is_named_pipe(fd: impl AsFd) -> bool {
+    fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo && stat.st_dev != 0)
+}
+
+/// Opens a named pipe whose end can be waited for. Its writer is not waited for.
+fn open_named_pipe(path: &Path) -> io::Result<OwnedFd> {
+    access(path, Access::READ_OK)?;
+    let path = PathBuf::from(path);
+    carry(move || File::open(path))
+}
+
+/// Reads what this gives, on a thread of its own, into a pipe, which can be waited for.
+fn carry(open: impl FnOnce() -> io::Result<File> + Send + 'static) -> io::Result<OwnedFd> {
+    let (reader, mut writer) = io::pipe()?;
+    thread::Builder::new().name("named pipe".to_owned()).spawn(move || {
+        let Ok(mut from) = open() else { return };
+        let mut chunk = [0; 16 * 1024];
+        loop {
+            match from.read(&mut chunk) {
+                Ok(0) => return,
+                // A reader that is gone does not want more.
+                Ok(count) if writer.write_all(&chunk[..count]).is_err() => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY),
+                Err(_) => return,
+            }
+        }
+    })?;
+    Ok(reader.into())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -158,14 +207,31 @@ mod tests {
         assert_eq!(stdin.wait(None).unwrap(), Ready::Data);
     }
 
+    fn named_pipe(dir: &tempfile::TempDir) -> PathBuf {
+        let path = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    }
+
     #[test]
     fn a_named_pipe_without_a_writer_can_be_waited_for() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("pipe");
-        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-        let mut stdin = Stdin::open(&path, None).unwrap();
+        let path = named_pipe(&dir);
+        tells_of_data_and_of_the_end(&path, Stdin::open(&path, None).unwrap());
+    }
+
+    #[test]
+    fn so_it_can_where_the_system_hides_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = named_pipe(&dir);
+        let input = Source::Opened(open_named_pipe(&path).unwrap());
+        tells_of_data_and_of_the_end(&path, Stdin { input, waker: None });
+        assert_eq!(open_named_pipe(&dir.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    fn tells_of_data_and_of_the_end(path: &Path, mut stdin: Stdin) {
         assert_eq!(stdin.wait(Some(Duration::ZERO)).unwrap(), Ready::Timeout);
-        let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
+        let mut writer = OpenOptions::new().write(true).open(path).unwrap();
         writer.write_all(b"abc").unwrap();
         drop(writer);
         let mut buf = [0; 8];

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::World;
-use crate::wrap::{is_alive, wait_until};
+use crate::wrap::{is_alive, state, wait_until};
 
 /// How long a run may take on a machine that is busy; then it hangs.
 const GUARD: Duration = Duration::from_secs(60);
@@ -499,9 +499,9 @@ fn an_agent_that_sits_at_its_limit_is_stopped_and_goes_on_with_mode_pause() {
     let child = story.command(&["--act", "--backoff-mode", "pause"], TASK).spawn().unwrap();
     story.wait_for_line("starts.jsonl");
     let pid = parse(story.file("starts.jsonl").lines().next().unwrap())["pid"].as_i64().unwrap();
-    let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    wait_until("it is stopped", || state().contains(") T "));
-    wait_until("it goes on", || state().contains(") S "));
+    let is_stopped = || state(i32::try_from(pid).unwrap()) == Some('T');
+    wait_until("it is stopped", is_stopped);
+    wait_until("it goes on", || !is_stopped());
     fs::write(story.world.path("go"), "").unwrap();
     let output = finish(child);
     assert_eq!(output.status.code(), Some(0), "{output:?}");

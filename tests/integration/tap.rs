@@ -349,7 +349,7 @@ fn pass_through_needs_another_place_for_events() {
 }
 
 fn fifo(path: &Path) {
-    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 /// Failures enough to fill a pipe that nobody empties.

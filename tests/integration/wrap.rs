@@ -1,6 +1,6 @@
 //! `wrap` without a terminal: what is passed through, how it ends, and that nothing stays.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -53,8 +53,21 @@ fn words(bytes: &[u8]) -> String {
 
 /// Whether a process runs: one that has ended and was not noticed yet does not.
 pub fn is_alive(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat[stat.rfind(')').unwrap()..].starts_with(") Z"))
+    state(pid).is_some_and(|state| state != 'Z')
+}
+
+/// How a process is: `R` and `S` run, `T` is stopped, `Z` has ended and was not noticed yet; `None`: there is none.
+#[cfg(target_os = "linux")]
+pub fn state(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat[stat.rfind(')')?..].chars().nth(2)
+}
+
+/// How a process is: `R`, `S` and `I` run, `T` is stopped, `Z` has ended and was not noticed yet; `None`: there is none.
+#[cfg(not(target_os = "linux"))]
+pub fn state(pid: i32) -> Option<char> {
+    let output = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().ok()?;
+    words(&output.stdout).trim().chars().next()
 }
 
 /// Waits until something holds.
@@ -155,7 +168,7 @@ fn standard_input_is_the_very_descriptor() {
 #[test]
 fn what_was_closed_is_closed_and_what_was_open_is_passed_on() {
     let world = World::new();
-    let list = "for fd in 0 1 2 3; do [ -e /proc/self/fd/$fd ] && echo $fd; done >list";
+    let list = "for fd in 0 1 2 3; do [ -e /dev/fd/$fd ] && echo $fd; done >list";
     let script = format!(r#""$1" wrap -- bash -c '{list}' <&- 3</dev/null; cat list"#);
     let output = Command::new("bash")
         .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_session-doctor")])
@@ -167,6 +180,7 @@ fn what_was_closed_is_closed_and_what_was_open_is_passed_on() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
 fn signals_that_we_ignore_are_ignored_by_the_command_and_no_others() {
     let world = World::new();
     let look = "grep -E 'Sig(Ign|Blk)' /proc/self/status";
@@ -248,11 +262,12 @@ fn an_agent_that_reads_nothing_is_not_waited_for() {
 // ---------------------------------------------------------------------------------- what must not disturb it
 
 #[test]
+#[cfg(target_os = "linux")]
 fn an_output_on_a_full_disk_is_told_and_kills_nothing() {
     let world = World::new();
     let mut command = wrapped(&world, &[], &["sh", "-c", "echo lost; echo 'still here' >&2"]);
     let output =
-        finish(command.stdout(File::options().write(true).open("/dev/full").unwrap()).spawn().unwrap());
+        finish(command.stdout(fs::File::options().write(true).open("/dev/full").unwrap()).spawn().unwrap());
     assert_eq!(output.status.code(), Some(125), "lost output is no success");
     let stderr = words(&output.stderr);
     assert!(
@@ -262,6 +277,7 @@ fn an_output_on_a_full_disk_is_told_and_kills_nothing() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
 fn events_that_cannot_be_written_change_nothing_for_the_command() {
     let output = run(&World::new(), &["--events", "/dev/full"], &["sh", "-c", "echo fine; exit 3"]);
     assert_eq!((output.status.code(), words(&output.stdout).as_str()), (Some(3), "fine\n"));
@@ -327,7 +343,7 @@ fn without_a_place_for_events_alerts_are_told_in_words() {
 fn a_descriptor_for_events_is_not_left_to_the_command() {
     let world = World::new();
     let script =
-        r#""$1" wrap --events fd:3 -- sh -c '[ -e /proc/self/fd/3 ] && echo open || echo closed' 3>events"#;
+        r#""$1" wrap --events fd:3 -- sh -c '[ -e /dev/fd/3 ] && echo open || echo closed' 3>events"#;
     let output = Command::new("bash")
         .args(["-c", script, "sh", env!("CARGO_BIN_EXE_session-doctor")])
         .env("HOME", world.path("home"))

@@ -29,7 +29,8 @@ const ROWS: u16 = 24;
 impl Screen {
     fn new() -> Self {
         let world = World::new();
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
@@ -40,9 +41,17 @@ impl Screen {
         tcsetwinsize(&slave, size).unwrap();
         let found = tcgetattr(&slave).unwrap();
         let copy = || Stdio::from(slave.try_clone().unwrap());
-        // setsid makes the shell the leader of a session that this terminal controls.
-        let shell = Command::new("setsid")
-            .args(["--ctty", "bash", "--norc", "--noprofile", "--noediting", "-i"])
+        // The shell is to be the leader of a session that this terminal controls.
+        let (leader, args) = if cfg!(target_os = "macos") {
+            // The number is TIOCSCTTY.
+            let script = "use POSIX (); POSIX::setsid(); ioctl(STDIN, 0x20007461, 0); exec @ARGV";
+            ("perl", vec!["-e", script])
+        } else {
+            ("setsid", vec!["--ctty"])
+        };
+        let shell = Command::new(leader)
+            .args(args)
+            .args(["bash", "--norc", "--noprofile", "--noediting", "-i"])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", world.path("home"))

@@ -210,8 +210,11 @@ impl Attempt {
 
     /// Lets go of the child. What is left of it is left alone.
     pub fn leave(self) {
-        self.child.link.leave();
-        spawn::reap(self.child.guard);
+        let Self { child, relays, keyboard } = self;
+        child.link.leave();
+        // On macOS the leader of a session ends only when what is written to its terminal was read, or our end is closed.
+        drop((relays, keyboard, child.pty));
+        spawn::reap(child.guard);
     }
 }
 

@@ -86,7 +86,7 @@ fn input_of(path: &Path) -> PathBuf {
 /// This process, and when it was started.
 fn me() -> (u32, u64) {
     let pid = std::process::id();
-    (pid, i32::try_from(pid).ok().and_then(tree::read).map_or(0, |process| process.started))
+    (pid, i32::try_from(pid).ok().and_then(tree::read).map_or(0, |process| process.birth))
 }
 
 /// Writes a stored run to its file, whole or not at all.
@@ -131,7 +131,7 @@ impl Stored {
     /// Whether the process that stored it still waits.
     pub fn is_waited_for(&self) -> bool {
         let now = i32::try_from(self.pid).ok().and_then(tree::read);
-        now.is_some_and(|process| process.started == self.started && !process.zombie)
+        now.is_some_and(|process| process.birth == self.started && !process.zombie)
     }
 }
 
