@@ -111,6 +111,8 @@ fn acting<'p>(
     options.reset_margin_sec = settings.reset_margin_sec;
     options.long_backoff_base_sec = settings.long_backoff_base_sec;
     options.long_backoff_max_sec = settings.long_backoff_max_sec;
+    options.unknown_reset_sec = settings.unknown_reset_sec;
+    options.unknown_reset_max_sec = settings.unknown_reset_max_sec;
     options.settle_sec = settings.settle_sec;
     options.fallback_model.clone_from(&args.fallback_model);
     if let Some(restarts) = args.max_restarts {

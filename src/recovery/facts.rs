@@ -287,6 +287,11 @@ impl Facts {
         self.failures.iter().filter(stands).map(|(_, sighting)| sighting)
     }
 
+    /// Tells whether a failure of this class stands.
+    pub fn stands(&self, class: Class) -> bool {
+        self.standing().any(|sighting| sighting.class == class)
+    }
+
     /// Returns the failure to act on: of those that stand, the one that explains most, and of these the latest.
     /// With `sure`, only one that a detector has confirmed. What was only read from text counts for a minute: where
     /// plain text is all there is, nothing tells that the agent has worked since.

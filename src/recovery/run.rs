@@ -245,9 +245,17 @@ impl Run {
         }
         self.learn(moment);
         if let Some(Plan::Type { typing, .. }) = &self.plan
-            && typing.last().is_some_and(|last| last.not_before >= moment.now)
+            && let Some(last) = typing.last()
         {
-            return watch("what it is to be told is waiting for its time.");
+            if last.not_before >= moment.now {
+                return watch("what it is to be told is waiting for its time.");
+            }
+            // Its terminal shows old words again whenever it is drawn anew; only structure says that it failed again.
+            let failed_again =
+                |failure: &Sighting| failure.basis == Basis::Asserted && failure.at > last.not_before;
+            if !moment.facts.standing().any(failed_again) {
+                return watch("it was told to go on, and has not failed since.");
+            }
         }
         let plan = self.while_running(moment);
         match &plan {

@@ -647,6 +647,14 @@ fn an_agent_at_its_menu_is_answered() {
     assert_eq!(story.show(&plan), r#"type +0 ["\u{1b}"] +645 ["\u{15}", "continue", "\r"]"#);
     let plan = story.after(10).running();
     assert_eq!(story.show(&plan), "watch", "it is not told twice");
+    let plan = story.after(640).saw(Class::UsageLimit, Basis::Inferred, None).running();
+    assert_eq!(story.show(&plan), "watch", "it was told, and its screen is drawn anew");
+    let plan = story.saw(Class::UsageLimit, Basis::Asserted, Some(3_600)).running();
+    assert_eq!(
+        story.show(&plan),
+        r#"type +0 ["\u{1b}"] +3645 ["\u{15}", "continue", "\r"]"#,
+        "another limit is used up too"
+    );
 }
 
 #[test]

@@ -37,6 +37,12 @@ const CLEAR_LIMIT: Duration = Duration::from_secs(10);
 /// How often a wait looks at the clock on the wall: a machine may sleep meanwhile, and timers with it.
 const WALL_ROUND: Duration = Duration::from_secs(1);
 
+/// How long after a key of a person's nothing is typed: whoever sits there may mean to answer.
+const PERSON: i64 = 30;
+
+/// How long after a key the next one comes. A key press that follows an escape at once makes another key of it.
+const NEXT_KEY: i64 = 300;
+
 /// What a backoff does to a child that lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BackoffMode {
@@ -102,6 +108,8 @@ struct Underway {
     done: &'static str,
     /// Work of the agent after this time shows that it helped.
     since: Timestamp,
+    /// Whether the attempt that it was done to goes on, so that work is seen long before the end.
+    alive: bool,
 }
 
 /// The state of a run that is brought back.
@@ -116,7 +124,10 @@ pub struct Actor<'p> {
     starts: u32,
     look_again: Option<Timestamp>,
     paused_until: Option<Timestamp>,
-    typing: VecDeque<Typing>,
+    /// Keys to be typed, and their times.
+    typing: VecDeque<(Timestamp, String)>,
+    /// When a person last pressed a key.
+    person_at: Option<Timestamp>,
     /// When it was stopped by a plan.
     stopped_at: Option<Timestamp>,
 }
@@ -142,6 +153,7 @@ impl<'p> Actor<'p> {
             look_again: None,
             paused_until: None,
             typing: VecDeque::new(),
+            person_at: None,
             stopped_at: None,
         }
     }
@@ -241,6 +253,9 @@ impl<'p> Actor<'p> {
             let is_sign = matches!(&input, Input::Told(event)
                 if matches!(&event.body, EventBody::Alert(alert) if alert.level == Level::Act))
                 || matches!(input, Input::Seen);
+            if matches!(input, Input::Typed) {
+                self.person_at = Some(clock::now());
+            }
             let now = Instant::now();
             effects = keeper.handle_input(now, input);
             if keeper.is_running() {
@@ -251,7 +266,7 @@ impl<'p> Actor<'p> {
 
     /// Returns when something is to be done though nothing happens.
     fn next_deadline(&self) -> Option<Instant> {
-        let typing = self.typing.front().map(|typing| typing.not_before);
+        let typing = self.typing.front().map(|(at, _)| *at);
         let at = [self.look_again, self.paused_until, typing].into_iter().flatten().min()?;
         let left = u64::try_from(at.as_micros() - clock::now().as_micros()).unwrap_or(0);
         // The clock on the wall may jump; it is looked at again.
@@ -267,11 +282,8 @@ impl<'p> Actor<'p> {
     ) -> Vec<Effect> {
         let wall = clock::now();
         let mut effects = Vec::new();
-        while self.typing.front().is_some_and(|typing| typing.not_before <= wall) {
-            if let Some(typing) = self.typing.pop_front() {
-                effects.extend(typing.keys.into_iter().map(Effect::Type));
-            }
-        }
+        self.verify_early(executor);
+        effects.extend(self.next_key(wall, executor));
         if self.paused_until.is_some_and(|until| until <= wall) {
             self.paused_until = None;
             let on = keeper.pause(now, false);
@@ -281,7 +293,7 @@ impl<'p> Actor<'p> {
             }
         }
         let is_due = self.look_again.is_some_and(|at| at <= wall);
-        if !(is_sign || is_due) || self.paused_until.is_some() {
+        if !(is_sign || is_due) || self.paused_until.is_some() || !self.typing.is_empty() {
             return effects;
         }
         self.look_again = None;
@@ -309,24 +321,61 @@ impl<'p> Actor<'p> {
                 effects.push(Effect::Say(format!("{would} the tool that hangs: {reason}")));
                 let id = self.tell_decision(executor, Strategy::Restart, wall, &reason);
                 if !self.acting.dry_run {
-                    self.underway = Some(Underway { id, done: "the tool was killed", since: wall });
+                    let done = "the tool was killed";
+                    self.underway = Some(Underway { id, done, since: wall, alive: true });
                     effects.push(Effect::KillTools);
                 }
             }
             Plan::Type { typing, reason } => {
+                self.verify(executor, Some("it failed again before it had done any work"));
                 let would = if self.acting.dry_run { "would type: " } else { "" };
                 effects.push(Effect::Say(format!("{would}{reason}")));
                 let last = typing.last().map_or(wall, |last| last.not_before);
                 let id = self.tell_decision(executor, Strategy::Backoff, last, &reason);
                 if !self.acting.dry_run {
-                    self.underway = Some(Underway { id, done: "it was told to continue", since: last });
-                    self.typing = typing.into();
+                    let done = "it was told to continue";
+                    self.underway = Some(Underway { id, done, since: last, alive: true });
+                    self.typing = key_presses(typing);
                 }
             }
             Plan::Leave { until, .. } => self.look_again = Some(until),
             Plan::Start(_) | Plan::Halt(_) | Plan::Done { .. } | Plan::Watch { .. } => {}
         }
         effects
+    }
+
+    /// Types the next key, if its time has come and nobody sits at the keyboard. An agent that has gone on meanwhile, for
+    /// a person told it to, is told nothing.
+    fn next_key(&mut self, wall: Timestamp, executor: &Executor) -> Option<Effect> {
+        if self.typing.front().is_none_or(|(at, _)| *at > wall) {
+            return None;
+        }
+        if !self.witness.seen().facts.stands(Class::UsageLimit) {
+            self.typing.clear();
+            if let Some(underway) = self.underway.take() {
+                let detail = "the agent went on before it was told to";
+                self.tell_outcome(executor, &underway.id, OutcomeResult::Skipped, detail);
+            }
+            return None;
+        }
+        if let Some(free) = self.person_at.map(|at| at.plus_seconds(PERSON)).filter(|free| *free > wall) {
+            not_before(&mut self.typing, free);
+            return None;
+        }
+        let (_, key) = self.typing.pop_front()?;
+        not_before(&mut self.typing, wall.plus_millis(NEXT_KEY));
+        if let Some(underway) = self.underway.as_mut().filter(|_| self.typing.is_empty()) {
+            underway.since = wall;
+        }
+        Some(Effect::Type(key))
+    }
+
+    /// Tells at once how it went, where what it was done to lives on.
+    fn verify_early(&mut self, executor: &Executor) {
+        let Some(underway) = self.underway.as_ref().filter(|underway| underway.alive) else { return };
+        if self.typing.is_empty() && self.witness.seen().facts.worked_at.is_some_and(|at| at >= underway.since) {
+            self.verify(executor, None);
+        }
     }
 
     /// Stops the tree until the time of a start has come.
@@ -344,7 +393,7 @@ impl<'p> Actor<'p> {
             return vec![Effect::Say(format!("would do: {words}"))];
         }
         let done = "the command went on after a pause";
-        self.underway = Some(Underway { id, done, since: start.not_before });
+        self.underway = Some(Underway { id, done, since: start.not_before, alive: true });
         self.paused_until = Some(start.not_before);
         std::iter::once(Effect::Say(words)).chain(keeper.pause(now, true)).collect()
     }
@@ -445,7 +494,8 @@ impl<'p> Actor<'p> {
         self.acting.run.started(&start);
         self.starts += 1;
         if let Some(id) = self.told_ahead.take() {
-            self.underway = Some(Underway { id, done: done_words(start.kind), since: clock::now() });
+            let done = done_words(start.kind);
+            self.underway = Some(Underway { id, done, since: clock::now(), alive: false });
         }
         let shown = redact_argv(&start.argv).join(" ");
         executor.carry_out(Effect::Say(format!("{}: {}", kind_words(start.kind), shorten(&shown))));
@@ -595,6 +645,19 @@ impl<'p> Actor<'p> {
             IdBuilder::new("outcome").part(decision.as_bytes()).part(result.name().as_bytes()).finish("o-");
         let outcome = Outcome { decision: decision.to_owned(), result, detail: detail.to_owned() };
         executor.feed.tell(id, EventBody::Outcome(outcome));
+    }
+}
+
+/// Every key by itself, with the time before which it is not to be typed.
+fn key_presses(typing: Vec<Typing>) -> VecDeque<(Timestamp, String)> {
+    let presses = |Typing { not_before, keys }| keys.into_iter().map(move |key| (not_before, key));
+    typing.into_iter().flat_map(presses).collect()
+}
+
+/// Puts off what would be typed before this time.
+fn not_before(typing: &mut VecDeque<(Timestamp, String)>, time: Timestamp) {
+    for (at, _) in typing {
+        *at = (*at).max(time);
     }
 }
 

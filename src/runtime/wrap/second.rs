@@ -20,7 +20,7 @@ use super::watcher::Feed;
 use super::witness::Witness;
 use crate::child::caught::without_signals;
 use crate::engine::{Doctor, Options};
-use crate::model::{Event, EventBody, Level};
+use crate::model::{Basis, Event, EventBody, Level};
 use crate::profile::transcript::{Search, Transcript};
 use crate::recovery::Source;
 use crate::runtime::clock;
@@ -171,7 +171,13 @@ fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>
 fn told(second: &Second, event: Event) {
     second.witness.event(Source::Transcript, &event);
     let is_news = matches!(event.body, EventBody::Finding(_) | EventBody::Alert(_));
-    if matches!(&event.body, EventBody::Alert(alert) if alert.level == Level::Act) {
+    let is_sign = match &event.body {
+        EventBody::Alert(alert) => alert.level == Level::Act,
+        // One that is like the last raises no alert; it counts if the agent was told to go on meanwhile.
+        EventBody::Finding(finding) => finding.basis == Basis::Asserted && !finding.self_healing,
+        _ => false,
+    };
+    if is_sign {
         second.post.send(Input::Seen);
     }
     if second.tells && is_news {
