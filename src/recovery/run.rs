@@ -269,6 +269,19 @@ impl Run {
         plan
     }
 
+    /// Tells whether long silence, in the output and in the transcript, would mean that the agent hangs. It says nothing
+    /// while a tool runs, while it retries by itself, after its last word, and of an agent that is silent as a rule.
+    pub fn silence_means_a_hang(&self, moment: &Moment<'_>) -> bool {
+        let (facts, options) = (moment.facts, moment.options);
+        let mode = moment.agent.invocation.mode;
+        let speaks = mode == Mode::StreamJson || mode.is_headless() && facts.is_written;
+        let strategy = options.strategies.get(&Class::Stalled).copied().unwrap_or(Strategy::Monitor);
+        let acts = strategy != Strategy::Monitor && options.allowed.has(strategy);
+        let retries = || own_retries_end(moment, Class::Stalled).is_some_and(|end| end > moment.now);
+        let is_busy = facts.tool_runs() || facts.finished_at.is_some() || retries();
+        options.stall_sec > 0 && speaks && acts && !is_busy && self.pending.is_none()
+    }
+
     /// Takes note that a stop which was planned was not carried out: the agent lives, and what comes is decided anew.
     pub fn spared(&mut self) {
         self.pending = None;
@@ -853,7 +866,7 @@ impl Run {
 
     /// No sign of life.
     fn stalled(&mut self, moment: &Moment<'_>, sighting: &Sighting) -> Plan {
-        if moment.facts.tool_running && moment.agent.profile.survives_tool_kill() && !self.tool_killed {
+        if moment.facts.tool_runs() && moment.agent.profile.survives_tool_kill() && !self.tool_killed {
             let reason = "a tool hangs; without it the agent goes on.".to_owned();
             return Plan::StopTool { reason };
         }

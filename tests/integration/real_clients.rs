@@ -71,8 +71,23 @@ const HELLO: &str = "Hello from the fake model.";
 const ONE: &str = "Recovered after 1 faults.";
 const TWO: &str = "Recovered after 2 faults.";
 
+/// As often as it may be, and then no more.
+const NINE_IN_VAIN: &[&str] = &[
+    "network backoff: failed",
+    "network backoff: failed",
+    "network backoff: failed",
+    "network backoff: failed",
+    "network backoff: failed",
+    "network backoff: failed",
+    "network backoff: failed",
+    "network backoff: failed",
+    "network halt: done",
+];
+
 /// A subscription, whose limit resets soon.
 const SOON: &[&str] = &["--auth", "oauth", "--set", "reset_in=20"];
+/// Silence soon means a hang.
+const STALL: &[&str] = &["SESSION_DOCTOR_STALL_SEC=15"];
 /// Claude's own retries, which take minutes, are one.
 const ONE_RETRY: &[&str] = &["CLAUDE_CODE_MAX_RETRIES=1"];
 
@@ -117,13 +132,13 @@ const CASES: &[Case] = &[
     Case { scenario: "cutx8", words: "Recovered after 8 faults.", steps: &["network backoff: done"], requests: 9, ..CODEX },
     Case { mode: "text", scenario: "cutx8", words: "Recovered after 8 faults.", steps: &["network backoff: done"], requests: 9, ..CODEX },
     Case { scenario: "o529x6", words: "Recovered after 6 faults.", steps: &["overloaded backoff: done"], requests: 7, ..CODEX },
-    Case { scenario: "e500x30", words: "Recovered after 30 faults.", steps: &["server_error backoff: done"], requests: 31, ..CODEX },
-    Case { mode: "text", scenario: "e500x30", words: "Recovered after 30 faults.", steps: &["server_error backoff: done"], requests: 31, ..CODEX },
+    Case { scenario: "e500x30", words: "Recovered after 30 faults.", steps: &["overloaded backoff: done"], requests: 31, ..CODEX },
+    Case { mode: "text", scenario: "e500x30", words: "Recovered after 30 faults.", steps: &["overloaded backoff: done"], requests: 31, ..CODEX },
     // The session of a first request that failed cannot be resumed.
-    Case { scenario: "cutx1", words: ONE, steps: &["network backoff: failed", "config_error restart: done"], requests: 2, ..GEMINI },
-    Case { mode: "text", scenario: "cutx1", words: ONE, steps: &["network backoff: done"], requests: 2, ..GEMINI },
+    Case { scenario: "cutx1", words: ONE, steps: &["network backoff: failed", "config_error reset: done"], requests: 2, ..GEMINI },
+    Case { mode: "text", scenario: "cutx1", words: ONE, steps: &["network backoff: failed", "config_error restart: done"], requests: 2, ..GEMINI },
     Case { scenario: "quotadayx1", words: ONE, steps: &["usage_limit backoff: failed", "config_error restart: done"], requests: 2, ..GEMINI },
-    Case { mode: "text", scenario: "quotadayx1", words: ONE, steps: &["usage_limit backoff: done"], requests: 2, ..GEMINI },
+    Case { mode: "text", scenario: "quotadayx1", words: ONE, steps: &["usage_limit backoff: failed", "config_error restart: done"], requests: 2, ..GEMINI },
     Case { scenario: "e500x4", words: "Recovered after 4 faults.", requests: 5, ..GEMINI },
     Case { scenario: "cutx1", words: ONE, steps: &["network backoff: done"], requests: 3, ..QWEN },
     Case { mode: "text", scenario: "cutx1", words: ONE, steps: &["network backoff: done"], requests: 3, ..QWEN },
@@ -167,7 +182,7 @@ const CASES: &[Case] = &[
     Case { scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..OPENCODE },
     Case { scenario: "toolong", status: 80, steps: &["token_limit halt: done"], requests: 2, ..OPENCODE },
     // There is no server, and none comes.
-    Case { scenario: "noserver", variables: &["CLAUDE_CODE_MAX_RETRIES=0", "SESSION_DOCTOR_BACKOFF_MAX_SEC=2"], status: 83, requests: 0, ..CASE },
+    Case { scenario: "noserver", variables: &["CLAUDE_CODE_MAX_RETRIES=0", "SESSION_DOCTOR_BACKOFF_MAX_SEC=2"], status: 83, steps: NINE_IN_VAIN, requests: 0, ..CASE },
     // A success that is none.
     Case { scenario: "loop", status: 81, steps: &["tool_repeat break_loop: done", "tool_repeat halt: done"], requests: 12, ..GEMINI },
     Case { scenario: "empty", status: 0, requests: 8, ..GEMINI },
@@ -182,6 +197,17 @@ const CASES: &[Case] = &[
     Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, ..GEMINI },
     Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, ..QWEN },
     Case { scenario: "hang", wrap: &["--idle-timeout", "25s"], status: 124, ..OPENCODE },
+    // It does not answer once, and is started again for its silence.
+    Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CASE },
+    Case { mode: "text", scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CASE },
+    Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CODEX },
+    Case { mode: "text", scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CODEX },
+    Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 3, ..GEMINI },
+    Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 3, ..QWEN },
+    Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 3, ..OPENCODE },
+    // A tool takes its time, and nothing is said meanwhile.
+    Case { scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "40s"], status: 124, ..CASE },
+    Case { scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "40s"], status: 124, ..OPENCODE },
     // They retry without end and say nothing.
     Case { scenario: "noserver", wrap: &["--idle-timeout", "40s"], status: 124, requests: 0, ..CODEX },
     Case { scenario: "r429long", wrap: &["--idle-timeout", "20s"], status: 124, ..CODEX },
@@ -204,7 +230,7 @@ const SHORT_WAITS: &[&str] = &[
 const LIMIT_SEC: &str = "150";
 
 /// What is typed in a terminal, and when the screen is looked at: how long after the step before, and what.
-const ON_SCREEN: &[&str] = &["6:text:say hello", "5:", "30:", "10:"];
+const ON_SCREEN: &[&str] = &["6:text:say hello", "5:", "40:", "20:"];
 
 /// The laboratory: its runner, the one for terminals, and the folder of the agents.
 struct Lab {
@@ -218,8 +244,10 @@ struct Lab {
 impl Lab {
     fn find() -> Result<Self, String> {
         let clients = env::var_os("LAB_CLIENTS").ok_or("LAB_CLIENTS is not set")?;
-        let runner = env::var_os("LAB_RUN")
-            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/lab/run.py"), PathBuf::from);
+        let runner = env::var_os("LAB_RUN").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/lab/run.py"),
+            PathBuf::from,
+        );
         if !runner.is_file() {
             return Err(format!("there is no {}", runner.display()));
         }
@@ -411,7 +439,8 @@ fn real_agents_are_brought_back_or_given_up_for_good_reason() {
             let wrong = match &seen {
                 Ok(seen) => {
                     let status = seen.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
-                    let done = if seen.steps.is_empty() { "nothing".to_owned() } else { seen.steps.join(", ") };
+                    let done =
+                        if seen.steps.is_empty() { "nothing".to_owned() } else { seen.steps.join(", ") };
                     let Case { agent, mode, scenario, note, .. } = case;
                     let scenario = [*scenario, *note].join(" ");
                     let Seen { requests, left, seconds, .. } = seen;

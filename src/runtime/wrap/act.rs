@@ -21,13 +21,13 @@ use crate::child::Exit;
 use crate::child::group::Target;
 use crate::engine;
 use crate::engine::redact::{self, argv::redact_argv};
-use crate::model::event::{Decision, Outcome, OutcomeResult};
+use crate::model::event::{Alert, Decision, Outcome, OutcomeResult};
 use crate::model::id::IdBuilder;
-use crate::model::{Class, EventBody, Level, Strategy, Timestamp};
+use crate::model::{Basis, Class, EventBody, Level, Strategy, Timestamp};
 use crate::profile::transcript::Surroundings;
 use crate::profile::{self, Agent, Mode};
 use crate::recovery::{
-    Chance, Ended, Halt, How, Kind, Moment, Options, Plan, Run, Start, StopReason, Typing,
+    Chance, Ended, Halt, How, Kind, Moment, Options, Plan, Run, Sighting, Source, Start, StopReason, Typing,
 };
 use crate::runtime::clock;
 
@@ -36,6 +36,9 @@ const CLEAR_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often a wait looks at the clock on the wall: a machine may sleep meanwhile, and timers with it.
 const WALL_ROUND: Duration = Duration::from_secs(1);
+
+/// How often a child that says nothing, for a good reason so far, is looked at.
+const SILENCE_ROUND: Duration = Duration::from_secs(15);
 
 /// How long after a key of a person's nothing is typed: whoever sits there may mean to answer.
 const PERSON: i64 = 30;
@@ -85,6 +88,8 @@ pub struct Acting<'p> {
     pub kept: Kept,
     /// Where a wait is stored; `None`: nowhere.
     pub store: Option<PathBuf>,
+    /// Of a run that is taken up: the decision whose outcome nobody has told.
+    pub untold: Option<String>,
     /// What the engine is made of.
     pub engine: Arc<engine::Options>,
     /// The working directory, symbolic links resolved.
@@ -126,6 +131,8 @@ pub struct Actor<'p> {
     paused_until: Option<Timestamp>,
     /// Keys to be typed, and their times.
     typing: VecDeque<(Timestamp, String)>,
+    /// When it was last looked at whether a child that says nothing hangs.
+    silence_seen: Option<Instant>,
     /// When a person last pressed a key.
     person_at: Option<Timestamp>,
     /// When it was stopped by a plan.
@@ -141,18 +148,20 @@ pub fn chance() -> Chance {
 
 impl<'p> Actor<'p> {
     /// Returns what acts, with a witness that watchers tell.
-    pub fn new(acting: Acting<'p>, witness: Witness) -> Self {
+    pub fn new(mut acting: Acting<'p>, witness: Witness) -> Self {
+        let told_ahead = acting.untold.take();
         Self {
             acting,
             witness,
             reading: None,
             underway: None,
-            told_ahead: None,
+            told_ahead,
             decisions: 0,
             starts: 0,
             look_again: None,
             paused_until: None,
             typing: VecDeque::new(),
+            silence_seen: None,
             person_at: None,
             stopped_at: None,
         }
@@ -211,6 +220,7 @@ impl<'p> Actor<'p> {
     fn begin_attempt(&mut self, executor: &Executor) {
         self.witness.begin_attempt(clock::now());
         (self.look_again, self.paused_until, self.stopped_at) = (None, None, None);
+        self.silence_seen = None;
         self.typing.clear();
         let session = self.acting.run.session().map(str::to_owned);
         let surroundings = Surroundings {
@@ -247,7 +257,8 @@ impl<'p> Actor<'p> {
             if let Some(ending) = ended {
                 return ending;
             }
-            let deadline = [keeper.next_deadline(), self.next_deadline()].into_iter().flatten().min();
+            let own = [self.next_deadline(), self.silence_ends(keeper)];
+            let deadline = own.into_iter().chain([keeper.next_deadline()]).flatten().min();
             let input = mailbox.next(executor.number, deadline);
             after_each(executor);
             let is_sign = matches!(&input, Input::Told(event)
@@ -292,12 +303,13 @@ impl<'p> Actor<'p> {
                 effects.extend(on);
             }
         }
-        let is_due = self.look_again.is_some_and(|at| at <= wall);
+        let hangs = self.paused_until.is_none() && self.hangs(keeper, executor, now);
+        let is_due = hangs || self.look_again.is_some_and(|at| at <= wall);
         if !(is_sign || is_due) || self.paused_until.is_some() || !self.typing.is_empty() {
             return effects;
         }
         self.look_again = None;
-        let plan = self.decide(|run, moment| run.during(moment));
+        let plan = self.ask(|run, moment| run.during(moment));
         match plan {
             Plan::Stop { then, steps, reason } => {
                 if self.acting.backoff == BackoffMode::Pause
@@ -344,6 +356,57 @@ impl<'p> Actor<'p> {
         effects
     }
 
+    /// When it is to be looked at whether the child hangs.
+    fn silence_ends(&self, keeper: &Keeper) -> Option<Instant> {
+        let limit = Duration::from_secs(u64::from(self.acting.options.stall_sec));
+        let since = keeper.silent_since().filter(|_| !limit.is_zero())?;
+        Some((since + limit).max(self.silence_seen.map_or(since, |seen| seen + SILENCE_ROUND)))
+    }
+
+    /// Takes note of a child that hangs, and tells it.
+    fn hangs(&mut self, keeper: &Keeper, executor: &Executor, now: Instant) -> bool {
+        let Some(since) =
+            keeper.silent_since().filter(|_| self.silence_ends(keeper).is_some_and(|end| end <= now))
+        else {
+            return false;
+        };
+        self.silence_seen = Some(now);
+        if !self.ask(|run, moment| run.silence_means_a_hang(moment)) {
+            return false;
+        }
+        let silent = now.saturating_duration_since(since).as_secs();
+        let message = format!("it has said nothing for {silent} s, and no tool of its runs");
+        let class = Class::Stalled;
+        let fingerprint = IdBuilder::new("stall").number(u64::from(self.starts)).finish("t-");
+        let id = IdBuilder::new("alert").part(fingerprint.as_bytes()).number(silent).finish("a-");
+        let alert = Alert {
+            detector: "silence".to_owned(),
+            class,
+            level: Level::Act,
+            severity: self.acting.engine.policy.class(class).severity,
+            count: 1,
+            window_sec: silent,
+            evidence: Vec::new(),
+            fingerprint,
+            reason: message.clone(),
+            basis: Basis::Inferred,
+        };
+        executor.feed.tell(id.clone(), EventBody::Alert(alert));
+        let mut seen = self.witness.seen();
+        seen.alerts.insert(class, id);
+        seen.facts.failed(Sighting {
+            at: clock::now(),
+            source: Source::Stdout,
+            class,
+            status: None,
+            basis: Basis::Inferred,
+            retry_at: None,
+            message,
+            act: true,
+        });
+        true
+    }
+
     /// Types the next key, if its time has come and nobody sits at the keyboard. An agent that has gone on meanwhile, for
     /// a person told it to, is told nothing.
     fn next_key(&mut self, wall: Timestamp, executor: &Executor) -> Option<Effect> {
@@ -373,7 +436,9 @@ impl<'p> Actor<'p> {
     /// Tells at once how it went, where what it was done to lives on.
     fn verify_early(&mut self, executor: &Executor) {
         let Some(underway) = self.underway.as_ref().filter(|underway| underway.alive) else { return };
-        if self.typing.is_empty() && self.witness.seen().facts.worked_at.is_some_and(|at| at >= underway.since) {
+        if self.typing.is_empty()
+            && self.witness.seen().facts.worked_at.is_some_and(|at| at >= underway.since)
+        {
             self.verify(executor, None);
         }
     }
@@ -415,7 +480,7 @@ impl<'p> Actor<'p> {
             None => return Err(ending),
         };
         let ended_well = how == How::Exited(0) && stopped.is_none();
-        let plan = self.decide(|run, moment| run.ended(moment, &Ended { how, stopped }));
+        let plan = self.ask(|run, moment| run.ended(moment, &Ended { how, stopped }));
         let otherwise = match stopped {
             Some((_, StopReason::User)) => Some("the run was ended before the agent had done any work"),
             _ => (!ended_well).then_some("it ended again before it had done any work"),
@@ -469,11 +534,12 @@ impl<'p> Actor<'p> {
         let is_stored = self.store(executor);
         let waited = wait(start.not_before, &start, executor, mailbox);
         if let Err(ending) = waited {
-            if is_stored {
+            self.outcome(executor, OutcomeResult::Skipped, "the run was ended while it waited");
+            // Who takes it up has no outcome to tell any more.
+            if is_stored && self.store(executor) {
                 let words = "the wait is stored: `session-doctor wrap --act --resume-wait` takes it up";
                 executor.carry_out(Effect::Say(words.to_owned()));
             }
-            self.outcome(executor, OutcomeResult::Skipped, "the run was ended while it waited");
             return Err(ending);
         }
         if let Some(path) = &self.acting.store {
@@ -505,7 +571,8 @@ impl<'p> Actor<'p> {
     /// Stores the wait, where there is a place for it. One that cannot be stored is waited all the same.
     fn store(&self, executor: &mut Executor) -> bool {
         let Some(path) = &self.acting.store else { return false };
-        let stored = stored::store(path, &self.acting.run, &self.acting.kept);
+        let decision = self.told_ahead.as_deref();
+        let stored = stored::store(path, &self.acting.run, &self.acting.kept, decision);
         if let Err(error) = &stored {
             let words = crate::source::os_words(error);
             executor.carry_out(Effect::Say(format!("failed to store the wait: {words}")));
@@ -514,7 +581,7 @@ impl<'p> Actor<'p> {
     }
 
     /// Asks the run.
-    fn decide(&mut self, ask: impl FnOnce(&mut Run, &Moment<'_>) -> Plan) -> Plan {
+    fn ask<T>(&mut self, ask: impl FnOnce(&mut Run, &Moment<'_>) -> T) -> T {
         let chance = chance();
         let seen = self.witness.seen();
         let moment = Moment {

@@ -147,6 +147,7 @@ fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>
                 match file.read(&mut buffer) {
                     Ok(0) => break,
                     Ok(count) => {
+                        second.post.sign(Input::Written);
                         let now = clock::now();
                         doctor.feed(now, &buffer[..count], &mut |event| told(second, event));
                     }

@@ -25,6 +25,9 @@ pub struct Stored {
     pub stdin: Option<PathBuf>,
     /// Whether something came there that could not be kept.
     pub stdin_is_lost: bool,
+    /// The decision that the wait belongs to, if how it went is not told yet.
+    #[serde(default)]
+    pub decision: Option<String>,
 }
 
 /// Returns the folder of our state: `$SESSION_DOCTOR_HOME`, else `session-doctor` in `$XDG_STATE_HOME` or
@@ -44,18 +47,21 @@ pub fn make(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Stores a run that this process waits for, and what came on standard input beside it.
+/// Stores a run that this process waits for, and what came on standard input beside it. `decision`: the one that it waits
+/// for, if how that went is not told yet.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn store(path: &Path, run: &Run, kept: &Kept) -> io::Result<()> {
+pub fn store(path: &Path, run: &Run, kept: &Kept, decision: Option<&str>) -> io::Result<()> {
     path.parent().map_or(Ok(()), make)?;
     let input = input_of(path);
     let is_kept = kept.copy_to(&input)?;
     let (pid, started) = me();
     let run = serde_json::value::RawValue::from_string(run.to_json()).map_err(io::Error::other)?;
     let stdin_is_lost = !is_kept && kept.has_something();
-    write(path, &Stored { pid, started, run, stdin: is_kept.then_some(input), stdin_is_lost })
+    let stdin = is_kept.then_some(input);
+    let decision = decision.map(str::to_owned);
+    write(path, &Stored { pid, started, run, stdin, stdin_is_lost, decision })
 }
 
 /// Removes a stored run.
@@ -174,7 +180,7 @@ mod tests {
     fn a_stored_run_is_its_owners_alone_and_goes_without_a_trace() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/wrap/a.json");
-        store(&path, &run(), &Kept::Once).unwrap();
+        store(&path, &run(), &Kept::Once, None).unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
         let stored = Stored::read(&path).unwrap();
@@ -188,7 +194,7 @@ mod tests {
     fn a_run_that_somebody_waits_for_is_not_taken_and_one_that_nobody_does_is_taken_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
-        store(&path, &run(), &Kept::Nothing).unwrap();
+        store(&path, &run(), &Kept::Nothing, None).unwrap();
         assert!(left(folder.path()).unwrap().is_empty(), "this process waits for it");
         assert!(claim(&path).unwrap_err().to_string().ends_with("waits for it"));
         // The process that waited is gone: its number belongs to one that began at another time.
