@@ -145,6 +145,28 @@ const CASES: &[Case] = &[
     Case { scenario: "e500x5", words: "Recovered after 5 faults.", requests: 7, ..QWEN },
     Case { scenario: "cutx1", words: ONE, requests: 3, ..OPENCODE },
     Case { scenario: "e500x3", words: "Recovered after 3 faults.", requests: 4, ..OPENCODE },
+    // In the middle of the work, with a session that holds it.
+    Case { scenario: "tools3_then_limit", note: "taken up", lab: &["--auth", "oauth", "--set", "reset_in=25", "--sig", "KILL@18", "--phase", "echo|=--resume-wait"], taken_up: true, words: "History has ", steps: &["usage_limit backoff: done"], requests: 5, ..CASE },
+    Case { scenario: "tools2_then_toolong", status: 83, steps: &[], requests: 15, ..CASE },
+    Case { scenario: "tools2_then_toolong", status: 83, steps: &[], requests: 15, ..CODEX },
+    Case { scenario: "tools2_then_toolong", status: 83, steps: &[], requests: 15, ..GEMINI },
+    Case { scenario: "tools2_then_toolong", status: 83, steps: &[], requests: 15, ..OPENCODE },
+    Case { mode: "text", scenario: "tools2_then_e401", status: 80, steps: &["auth_error halt: done"], requests: 10, ..CASE },
+    Case { mode: "text", scenario: "tools2_then_e401", status: 80, steps: &["auth_error halt: done"], requests: 10, ..QWEN },
+    Case { mode: "text", scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..OPENCODE },
+    Case { mode: "text", words: HELLO, ..OPENCODE },
+    Case { mode: "text", words: HELLO, requests: 2, ..QWEN },
+    Case { mode: "json", words: HELLO, ..GEMINI },
+    Case { mode: "json", scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..GEMINI },
+    Case { mode: "json", scenario: "loop", status: 81, steps: &["tool_repeat break_loop: done", "tool_repeat halt: done"], requests: 12, ..GEMINI },
+    Case { mode: "text", scenario: "loop", status: 81, steps: &["tool_repeat break_loop: done", "tool_repeat halt: done"], requests: 12, ..GEMINI },
+    Case { mode: "json", scenario: "cutx1", words: ONE, steps: &["network backoff: done"], requests: 3, ..QWEN },
+    Case { scenario: "e403", status: 80, steps: &["auth_error halt: done"], requests: 6, ..CODEX },
+    Case { scenario: "refusal", status: 80, steps: &["content_policy halt: done"], requests: 6, ..CODEX },
+    Case { scenario: "badrequest", status: 80, steps: &["http_400 reset: failed", "http_400 halt: done"], requests: 2, ..CODEX },
+    Case { scenario: "e502htmlx30", words: "Recovered after 30 faults.", steps: &["server_error backoff: done"], requests: 31, ..CODEX },
+    Case { scenario: "hangmidx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CASE },
+    Case { scenario: "hangmidx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CODEX },
     // `wrap` is killed: nothing is left, and the wait can be taken up.
     Case { scenario: "sleeptool", note: "wrap killed", lab: &["--sig", "KILL@tool"], status: -9, ..CASE },
     Case { scenario: "sleeptool", note: "wrap killed", lab: &["--sig", "KILL@tool"], status: -9, ..CODEX },
@@ -153,6 +175,9 @@ const CASES: &[Case] = &[
     Case { scenario: "sleeptool", note: "wrap killed", lab: &["--sig", "KILL@tool"], status: -9, ..OPENCODE },
     Case { scenario: "limit", note: "wrap killed while it waits", lab: &["--auth", "oauth", "--set", "reset_in=25", "--sig", "KILL@10", "--phase", "ok|=--resume-wait"], taken_up: true, words: HELLO, steps: &["usage_limit backoff: done"], requests: 2, ..CASE },
     Case { scenario: "usage_limit", note: "wrap killed while it waits", lab: &["--set", "reset_in=25", "--sig", "KILL@10", "--phase", "ok|=--resume-wait"], taken_up: true, words: HELLO, steps: &["usage_limit backoff: done"], requests: 2, ..CODEX },
+    // Qwen asks on and on, and is ended: waits get longer.
+    Case { scenario: "usage_limit", wrap: &["--max-wait", "12s"], status: 84, steps: &["usage_limit backoff: failed", "usage_limit halt: done"], requests: 40, ..QWEN },
+    Case { mode: "text", scenario: "usage_limit", wrap: &["--max-wait", "12s"], status: 84, steps: &["usage_limit backoff: failed", "usage_limit halt: done"], requests: 40, ..QWEN },
     // Only a person can help.
     Case { scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..CASE },
     Case { mode: "text", scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..CASE },
@@ -185,10 +210,10 @@ const CASES: &[Case] = &[
     Case { scenario: "noserver", variables: &["CLAUDE_CODE_MAX_RETRIES=0", "SESSION_DOCTOR_BACKOFF_MAX_SEC=2"], status: 83, steps: NINE_IN_VAIN, requests: 0, ..CASE },
     // A success that is none.
     Case { scenario: "loop", status: 81, steps: &["tool_repeat break_loop: done", "tool_repeat halt: done"], requests: 12, ..GEMINI },
-    Case { scenario: "empty", status: 0, requests: 8, ..GEMINI },
+    Case { scenario: "empty", status: 83, steps: &["json_parse retry_prompt_fix: failed", "config_error restart: done", "json_parse retry_prompt_fix: failed", "config_error restart: done", "json_parse halt: done"], requests: 12, ..GEMINI },
     Case { scenario: "refusal", status: 80, steps: &["content_policy halt: done"], requests: 4, ..GEMINI },
-    Case { scenario: "maxtokens", status: 83, requests: 12, ..CASE },
-    Case { scenario: "maxtokens", status: 83, requests: 12, ..CODEX },
+    Case { scenario: "maxtokens", status: 83, steps: &["output_limit resume: done", "output_limit resume: done", "output_limit halt: done"], requests: 12, ..CASE },
+    Case { scenario: "maxtokens", status: 83, steps: &["output_limit resume: done", "output_limit resume: done", "output_limit halt: done"], requests: 3, ..CODEX },
     // It repeats itself; a limit of turns is outlasted twice, and each time it worked.
     Case { scenario: "loop", note: "--max-turns 3", lab: &["--extra", "--max-turns 3"], status: 83, steps: &["max_turns resume: done", "max_turns resume: done", "max_turns halt: done"], requests: 9, ..CASE },
     // It never answers, and the user has set a limit.
@@ -211,7 +236,8 @@ const CASES: &[Case] = &[
     // They retry without end and say nothing.
     Case { scenario: "noserver", wrap: &["--idle-timeout", "40s"], status: 124, requests: 0, ..CODEX },
     Case { scenario: "r429long", wrap: &["--idle-timeout", "20s"], status: 124, ..CODEX },
-    Case { scenario: "usage_limit", wrap: &["--idle-timeout", "20s"], status: 124, requests: 99, ..QWEN },
+    Case { scenario: "r429long", wrap: &["--timeout", "30s"], status: 124, requests: 20, ..QWEN },
+    Case { scenario: "r429long", wrap: &["--idle-timeout", "20s"], status: 124, requests: 9, ..OPENCODE },
     Case { scenario: "usage_limit", wrap: &["--idle-timeout", "20s"], status: 124, requests: 9, ..OPENCODE },
     Case { scenario: "noserver", wrap: &["--idle-timeout", "20s"], status: 124, requests: 0, ..OPENCODE },
     Case { scenario: "noserver", wrap: &["--timeout", "60s"], status: 124, requests: 0, ..GEMINI },

@@ -658,7 +658,10 @@ impl<'p> Actor<'p> {
         reason: &str,
     ) -> String {
         let class = self.class().unwrap_or(Class::Crash);
-        let alert = self.witness.seen().alerts.get(&class).cloned().unwrap_or_default();
+        let (alert, untold) = self.witness.ground(class);
+        for event in untold {
+            executor.feed.pass(event);
+        }
         self.decisions += 1;
         let now = clock::now();
         let id = IdBuilder::new("decision")

@@ -43,7 +43,8 @@ pub struct Second {
     pub engine: Arc<Options>,
     /// Where to look.
     pub transcript: Transcript,
-    /// Whether its events are told too, because the output says next to nothing; else they are kept for recovery.
+    /// Whether its events are told too, because the output says next to nothing; else they are kept for recovery, and told
+    /// only when a decision rests on them.
     pub tells: bool,
     /// Who must know.
     pub witness: Witness,
@@ -181,8 +182,10 @@ fn told(second: &Second, event: Event) {
     if is_sign {
         second.post.send(Input::Seen);
     }
-    if second.tells && is_news {
-        second.feed.pass(event);
+    match is_news {
+        true if second.tells => second.feed.pass(event),
+        true => second.witness.keep(event),
+        false => {}
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::prompt::Kept;
 use crate::child::tree;
 use crate::recovery::Run;
+
+/// How long a stored run that nobody waits for is kept.
+const KEPT: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// A stored run. Command lines may hold secrets: the file is for its owner alone.
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,7 +57,10 @@ pub fn make(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// It cannot be written.
 pub fn store(path: &Path, run: &Run, kept: &Kept, decision: Option<&str>) -> io::Result<()> {
-    path.parent().map_or(Ok(()), make)?;
+    if let Some(folder) = path.parent() {
+        make(folder)?;
+        prune(folder);
+    }
     let input = input_of(path);
     let is_kept = kept.copy_to(&input)?;
     let (pid, started) = me();
@@ -62,6 +69,16 @@ pub fn store(path: &Path, run: &Run, kept: &Kept, decision: Option<&str>) -> io:
     let stdin = is_kept.then_some(input);
     let decision = decision.map(str::to_owned);
     write(path, &Stored { pid, started, run, stdin, stdin_is_lost, decision })
+}
+
+/// Removes what nobody has taken up in [`KEPT`]: it holds command lines and prompts, which are of no use then.
+fn prune(folder: &Path) {
+    for path in left(folder).unwrap_or_default() {
+        let changed = path.metadata().and_then(|metadata| metadata.modified());
+        if changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > KEPT)) {
+            remove(&path);
+        }
+    }
 }
 
 /// Removes a stored run.
@@ -204,6 +221,31 @@ mod tests {
         assert_eq!(left(folder.path()).unwrap(), std::slice::from_ref(&path));
         claim(&path).unwrap();
         assert!(claim(&path).is_err());
+    }
+
+    #[test]
+    fn what_nobody_takes_up_for_two_months_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let [old, waited_for, new] =
+            ["old", "waits", "new"].map(|name| folder.path().join(name).with_extension("json"));
+        let age = |path: &Path, days: u64| {
+            let time = std::time::SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
+            File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+        };
+        for path in [&old, &waited_for, &new] {
+            store(path, &run(), &Kept::Nothing, None).unwrap();
+            let mut stored = Stored::read(path).unwrap();
+            stored.started += u64::from(path != &waited_for);
+            write(path, &stored).unwrap();
+            fs::write(input_of(path), "prompt").unwrap();
+            age(path, if path == &new { 59 } else { 61 });
+            age(&input_of(path), 90);
+        }
+        prune(folder.path());
+        let is_there = |path: &PathBuf| (path.exists(), input_of(path).exists());
+        assert_eq!(is_there(&old), (false, false));
+        assert_eq!(is_there(&waited_for), (true, true), "somebody waits for it");
+        assert_eq!(is_there(&new), (true, true), "what came on standard input is kept as long as its run");
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub struct Seen {
     pub notes: Notes,
     /// The latest alert to act on, by class: its id.
     pub alerts: BTreeMap<Class, String>,
+    /// What was seen elsewhere than in the output and was not told: the latest finding and the latest alert to act on,
+    /// by class.
+    untold: BTreeMap<Class, [Option<Event>; 2]>,
     /// The unfinished lines of the streams.
     rests: [Vec<u8>; 3],
 }
@@ -35,6 +38,7 @@ impl Witness {
             facts: Facts::new(now),
             notes,
             alerts: BTreeMap::new(),
+            untold: BTreeMap::new(),
             rests: Default::default(),
         })))
     }
@@ -49,6 +53,7 @@ impl Witness {
         let mut seen = self.seen();
         seen.facts = Facts::new(now);
         seen.alerts.clear();
+        seen.untold.clear();
         seen.rests = Default::default();
     }
 
@@ -78,6 +83,26 @@ impl Witness {
         {
             seen.alerts.insert(alert.class, event.id.clone());
         }
+    }
+
+    /// Keeps an event that is not told, for it may be what a decision rests on.
+    pub fn keep(&self, event: Event) {
+        let (class, at) = match &event.body {
+            EventBody::Finding(finding) => (finding.class, 0),
+            EventBody::Alert(alert) if alert.level == Level::Act => (alert.class, 1),
+            _ => return,
+        };
+        self.seen().untold.entry(class).or_default()[at] = Some(event);
+    }
+
+    /// Returns the alert that a decision about this class rests on, and what is to be told before it.
+    pub fn ground(&self, class: Class) -> (String, Vec<Event>) {
+        let mut seen = self.seen();
+        let alert = seen.alerts.get(&class).cloned().unwrap_or_default();
+        let is_it = |event: &Event| event.id == alert;
+        let is_kept = seen.untold.get(&class).is_some_and(|[_, kept]| kept.as_ref().is_some_and(is_it));
+        let untold = if is_kept { seen.untold.remove(&class).unwrap_or_default() } else { [None, None] };
+        (alert, untold.into_iter().flatten().collect())
     }
 
     /// Takes note of output as it stands there: what rejects a resume is often in no format.
