@@ -207,6 +207,25 @@ fn an_agent_that_says_nothing_any_more_is_ended_and_goes_on_and_one_whose_tool_r
 }
 
 #[test]
+fn a_success_that_is_none_is_no_success_of_the_start_either() {
+    if !can_tell() {
+        return;
+    }
+    let recording =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/transcripts/qwen/lying_success/input.jsonl");
+    let words = "Connection error. (cause: fetch failed)";
+    let recording = fs::read_to_string(recording).unwrap();
+    let recording = recording.replace("401 The key that was given is not valid.", words);
+    assert!(recording.contains(words));
+    let said: Vec<Value> = recording.lines().map(|line| json!(["prints", line])).collect();
+    let story = Story::of("qwen", &json!([said, said, [["prints", "Done."]]]));
+    let output = story.run(&["--act"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let backoff = |result: &str| ("backoff".to_owned(), result.to_owned());
+    assert_eq!(story.acted(), [backoff("failed"), backoff("done")]);
+}
+
+#[test]
 fn a_limit_is_waited_for_and_the_session_goes_on() {
     if !can_tell() {
         return;

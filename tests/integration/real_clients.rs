@@ -84,6 +84,10 @@ const NINE_IN_VAIN: &[&str] = &[
     "network halt: done",
 ];
 
+/// New sessions do not help.
+const TOO_LONG: &[&str] =
+    &["token_limit compact_context: failed", "token_limit compact_context: failed", "token_limit halt: done"];
+
 /// A subscription, whose limit resets soon.
 const SOON: &[&str] = &["--auth", "oauth", "--set", "reset_in=20"];
 /// Silence soon means a hang.
@@ -147,10 +151,9 @@ const CASES: &[Case] = &[
     Case { scenario: "e500x3", words: "Recovered after 3 faults.", requests: 4, ..OPENCODE },
     // In the middle of the work, with a session that holds it.
     Case { scenario: "tools3_then_limit", note: "taken up", lab: &["--auth", "oauth", "--set", "reset_in=25", "--sig", "KILL@18", "--phase", "echo|=--resume-wait"], taken_up: true, words: "History has ", steps: &["usage_limit backoff: done"], requests: 5, ..CASE },
-    Case { scenario: "tools2_then_toolong", status: 83, steps: &[], requests: 15, ..CASE },
-    Case { scenario: "tools2_then_toolong", status: 83, steps: &[], requests: 15, ..CODEX },
-    Case { scenario: "tools2_then_toolong", status: 83, steps: &[], requests: 15, ..GEMINI },
-    Case { scenario: "tools2_then_toolong", status: 83, steps: &[], requests: 15, ..OPENCODE },
+    Case { scenario: "tools2_then_toolong", status: 83, steps: TOO_LONG, requests: 6, ..CASE },
+    Case { scenario: "tools2_then_toolong", status: 83, steps: TOO_LONG, requests: 6, ..CODEX },
+    Case { scenario: "tools2_then_toolong", status: 83, steps: TOO_LONG, requests: 6, ..GEMINI },
     Case { mode: "text", scenario: "tools2_then_e401", status: 80, steps: &["auth_error halt: done"], requests: 10, ..CASE },
     Case { mode: "text", scenario: "tools2_then_e401", status: 80, steps: &["auth_error halt: done"], requests: 10, ..QWEN },
     Case { mode: "text", scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..OPENCODE },
@@ -158,8 +161,8 @@ const CASES: &[Case] = &[
     Case { mode: "text", words: HELLO, requests: 2, ..QWEN },
     Case { mode: "json", words: HELLO, ..GEMINI },
     Case { mode: "json", scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..GEMINI },
-    Case { mode: "json", scenario: "loop", status: 81, steps: &["tool_repeat break_loop: done", "tool_repeat halt: done"], requests: 12, ..GEMINI },
-    Case { mode: "text", scenario: "loop", status: 81, steps: &["tool_repeat break_loop: done", "tool_repeat halt: done"], requests: 12, ..GEMINI },
+    Case { mode: "json", scenario: "loop", note: "not told", requests: 6, ..GEMINI },
+    Case { mode: "text", scenario: "loop", note: "not told", requests: 6, ..GEMINI },
     Case { mode: "json", scenario: "cutx1", words: ONE, steps: &["network backoff: done"], requests: 3, ..QWEN },
     Case { scenario: "e403", status: 80, steps: &["auth_error halt: done"], requests: 6, ..CODEX },
     Case { scenario: "refusal", status: 80, steps: &["content_policy halt: done"], requests: 6, ..CODEX },
@@ -231,7 +234,7 @@ const CASES: &[Case] = &[
     Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 3, ..QWEN },
     Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 3, ..OPENCODE },
     // A tool takes its time, and nothing is said meanwhile.
-    Case { scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "40s"], status: 124, ..CASE },
+    Case { scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "40s"], status: 124, requests: 2, ..CASE },
     Case { scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "40s"], status: 124, ..OPENCODE },
     // They retry without end and say nothing.
     Case { scenario: "noserver", wrap: &["--idle-timeout", "40s"], status: 124, requests: 0, ..CODEX },
@@ -241,7 +244,7 @@ const CASES: &[Case] = &[
     Case { scenario: "usage_limit", wrap: &["--idle-timeout", "20s"], status: 124, requests: 9, ..OPENCODE },
     Case { scenario: "noserver", wrap: &["--idle-timeout", "20s"], status: 124, requests: 0, ..OPENCODE },
     Case { scenario: "noserver", wrap: &["--timeout", "60s"], status: 124, requests: 0, ..GEMINI },
-    Case { scenario: "noserver", wrap: &["--timeout", "60s"], status: 124, requests: 0, ..QWEN },
+    Case { scenario: "noserver", variables: &["SESSION_DOCTOR_BACKOFF_MAX_SEC=2"], status: 83, steps: NINE_IN_VAIN, requests: 0, ..QWEN },
 ];
 
 /// Waits that are minutes or hours otherwise.

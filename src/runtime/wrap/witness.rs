@@ -145,3 +145,86 @@ pub fn source(stream: Stream) -> Source {
         Stream::Terminal => Source::Terminal,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::{Alert, Finding};
+    use crate::model::{Basis, Origin, Severity};
+
+    fn event(id: &str, body: EventBody) -> Event {
+        Event {
+            id: id.to_owned(),
+            session: "s".to_owned(),
+            parent_session: None,
+            agent: "qwen".to_owned(),
+            time: None,
+            observed_time: Timestamp::from_seconds(0),
+            source: None,
+            body,
+        }
+    }
+
+    fn finding(id: &str, class: Class) -> Event {
+        let finding = Finding {
+            class,
+            severity: Severity::Low,
+            origin: Origin::Provider,
+            basis: Basis::Asserted,
+            rule: "r".to_owned(),
+            status: Some(429),
+            retryable: true,
+            self_healing: false,
+            retry_at: None,
+            retry_at_basis: None,
+            message: "Quota".to_owned(),
+        };
+        event(id, EventBody::Finding(finding))
+    }
+
+    fn alert(id: &str, class: Class, level: Level) -> Event {
+        let alert = Alert {
+            detector: "d".to_owned(),
+            class,
+            level,
+            severity: Severity::Low,
+            count: 1,
+            window_sec: 0,
+            evidence: Vec::new(),
+            fingerprint: "t".to_owned(),
+            reason: "why".to_owned(),
+            basis: Basis::Asserted,
+        };
+        event(id, EventBody::Alert(alert))
+    }
+
+    #[test]
+    fn what_only_the_transcript_said_is_told_once_before_the_decision_that_rests_on_it() {
+        let witness = Witness::new(Timestamp::from_seconds(0), Notes::default());
+        let told = |class| {
+            let (alert, before) = witness.ground(class);
+            (alert, before.into_iter().map(|event| event.id).collect::<Vec<_>>())
+        };
+        let written = |event: Event| {
+            witness.event(Source::Transcript, &event);
+            witness.keep(event);
+        };
+        assert_eq!(told(Class::UsageLimit), (String::new(), vec![]), "nothing was seen");
+        written(finding("f1", Class::UsageLimit));
+        written(alert("a1", Class::UsageLimit, Level::Warn));
+        written(finding("f2", Class::UsageLimit));
+        written(alert("a2", Class::UsageLimit, Level::Act));
+        written(finding("f3", Class::Network));
+        assert_eq!(told(Class::UsageLimit), ("a2".to_owned(), vec!["f2".to_owned(), "a2".to_owned()]));
+        assert_eq!(told(Class::UsageLimit), ("a2".to_owned(), vec![]), "once");
+        assert_eq!(told(Class::Network), (String::new(), vec![]), "no alert, no ground");
+
+        written(alert("a3", Class::UsageLimit, Level::Act));
+        witness.event(Source::Stdout, &alert("a4", Class::UsageLimit, Level::Act));
+        assert_eq!(told(Class::UsageLimit), ("a4".to_owned(), vec![]), "the output has said it");
+
+        written(alert("a5", Class::UsageLimit, Level::Act));
+        witness.begin_attempt(Timestamp::from_seconds(9));
+        assert_eq!(told(Class::UsageLimit), (String::new(), vec![]), "another attempt");
+    }
+}
