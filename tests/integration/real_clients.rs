@@ -37,6 +37,8 @@ struct Case {
     wrap: &'static [&'static str],
     /// Variables of the agent and of `session-doctor`.
     variables: &'static [&'static str],
+    /// What is done on a terminal: how long after the step before, and what.
+    screen: &'static [&'static str],
     /// `wrap` is killed, and `--resume-wait` comes after it: what is expected is said of that one.
     taken_up: bool,
     status: i64,
@@ -56,6 +58,7 @@ const CASE: Case = Case {
     lab: &[],
     wrap: &[],
     variables: &[],
+    screen: &["6:text:say hello", "5:", "40:", "20:"],
     taken_up: false,
     status: 0,
     words: "",
@@ -123,6 +126,8 @@ const CASES: &[Case] = &[
     Case { mode: "json", scenario: "limitx1", lab: SOON, words: ONE, steps: &["usage_limit backoff: done"], requests: 2, ..CASE },
     Case { mode: "tui", scenario: "limitx1", lab: SOON, words: ONE, steps: &["usage_limit backoff: done"], requests: 2, ..CASE },
     Case { mode: "tui", scenario: "limitx2", lab: &["--auth", "oauth", "--set", "reset_in=8"], words: TWO, steps: &["usage_limit backoff: failed", "usage_limit backoff: done"], requests: 3, ..CASE },
+    Case { mode: "tui", scenario: "limitx1", note: "a person goes on", lab: &["--auth", "oauth", "--set", "reset_in=110"], screen: &["6:text:say hello", "42:text:hi there", "100:"], words: ONE, steps: &["usage_limit backoff: skipped"], requests: 2, ..CASE },
+    Case { mode: "tui", scenario: "slowtools6", note: "the agent killed", screen: &["6:text:say hello", "4:sig:KILL", "25:"], words: "All slow steps done.", steps: &["crash restart: done"], requests: 8, ..CASE },
     Case { scenario: "o529x2", variables: ONE_RETRY, words: TWO, steps: &["overloaded backoff: done"], requests: 3, ..CASE },
     Case { mode: "text", scenario: "o529x2", variables: ONE_RETRY, words: TWO, steps: &["overloaded backoff: done"], requests: 3, ..CASE },
     Case { scenario: "e500x2", variables: ONE_RETRY, words: TWO, steps: &["server_error backoff: done"], requests: 3, ..CASE },
@@ -235,7 +240,15 @@ const CASES: &[Case] = &[
     Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 3, ..OPENCODE },
     // A tool takes its time, and nothing is said meanwhile.
     Case { scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "40s"], status: 124, requests: 2, ..CASE },
-    Case { scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "40s"], status: 124, ..OPENCODE },
+    Case { mode: "text", scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "40s"], status: 124, requests: 2, ..CASE },
+    Case { scenario: "sleeptool", note: "no hang", lab: &["--set", "yield_ms=600000"], variables: STALL, wrap: &["--timeout", "40s"], status: 124, ..CODEX },
+    Case { mode: "text", scenario: "sleeptool", note: "no hang", lab: &["--set", "yield_ms=600000"], variables: STALL, wrap: &["--timeout", "40s"], status: 124, ..CODEX },
+    Case { scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "45s"], status: 124, ..GEMINI },
+    Case { mode: "text", scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "45s"], status: 124, ..GEMINI },
+    Case { scenario: "sleepsh", note: "no hang", variables: STALL, wrap: &["--timeout", "45s"], status: 124, ..QWEN },
+    Case { mode: "text", scenario: "sleepsh", note: "no hang", variables: STALL, wrap: &["--timeout", "45s"], status: 124, ..QWEN },
+    Case { scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "50s"], status: 124, ..OPENCODE },
+    Case { mode: "text", scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "50s"], status: 124, ..OPENCODE },
     // They retry without end and say nothing.
     Case { scenario: "noserver", wrap: &["--idle-timeout", "40s"], status: 124, requests: 0, ..CODEX },
     Case { scenario: "r429long", wrap: &["--idle-timeout", "20s"], status: 124, ..CODEX },
@@ -257,9 +270,6 @@ const SHORT_WAITS: &[&str] = &[
 
 /// How long a case may take, in seconds.
 const LIMIT_SEC: &str = "150";
-
-/// What is typed in a terminal, and when the screen is looked at: how long after the step before, and what.
-const ON_SCREEN: &[&str] = &["6:text:say hello", "5:", "40:", "20:"];
 
 /// The laboratory: its runner, the one for terminals, and the folder of the agents.
 struct Lab {
@@ -333,7 +343,7 @@ impl Case {
         command.env("LAB_CLIENTS", folder).stdin(Stdio::null()).args(self.lab);
         if is_tui {
             command.args([self.scenario, "test"]);
-            command.args(ON_SCREEN.iter().flat_map(|step| ["--step", step]));
+            command.args(self.screen.iter().flat_map(|step| ["--step", step]));
         } else {
             command.args([self.agent, self.mode, self.scenario, "--tag", "test", "--timeout", LIMIT_SEC]);
             command.arg("--shim").arg(&shim);

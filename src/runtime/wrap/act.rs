@@ -40,10 +40,11 @@ const WALL_ROUND: Duration = Duration::from_secs(1);
 /// How often a child that says nothing, for a good reason so far, is looked at.
 const SILENCE_ROUND: Duration = Duration::from_secs(15);
 
-/// How long after a key of a person's nothing is typed: whoever sits there may mean to answer.
+/// How long after a key of a person's nothing is done to an interactive agent, in seconds: whoever sits there may mean to
+/// answer.
 const PERSON: i64 = 30;
 
-/// How long after a key the next one comes. A key press that follows an escape at once makes another key of it.
+/// How long after a key the next one comes, in milliseconds. A key press that follows an escape at once makes another key of it.
 const NEXT_KEY: i64 = 300;
 
 /// What a backoff does to a child that lives.
@@ -113,8 +114,13 @@ struct Underway {
     done: &'static str,
     /// Work of the agent after this time shows that it helped.
     since: Timestamp,
-    /// Whether the attempt that it was done to goes on, so that work is seen long before the end.
-    alive: bool,
+}
+
+impl Underway {
+    /// Whether a session is made smaller.
+    fn compacts(&self) -> bool {
+        self.done == done_words(Kind::Compact)
+    }
 }
 
 /// The state of a run that is brought back.
@@ -308,6 +314,12 @@ impl<'p> Actor<'p> {
         if !(is_sign || is_due) || self.paused_until.is_some() || !self.typing.is_empty() {
             return effects;
         }
+        // Who sits there sees it too.
+        let is_interactive = self.acting.agent.invocation.mode == Mode::Interactive;
+        if let Some(free) = self.free_at(wall).filter(|_| is_interactive) {
+            self.look_again = Some(free);
+            return effects;
+        }
         self.look_again = None;
         let plan = self.ask(|run, moment| run.during(moment));
         match plan {
@@ -334,7 +346,7 @@ impl<'p> Actor<'p> {
                 let id = self.tell_decision(executor, Strategy::Restart, wall, &reason);
                 if !self.acting.dry_run {
                     let done = "the tool was killed";
-                    self.underway = Some(Underway { id, done, since: wall, alive: true });
+                    self.underway = Some(Underway { id, done, since: wall });
                     effects.push(Effect::KillTools);
                 }
             }
@@ -346,7 +358,7 @@ impl<'p> Actor<'p> {
                 let id = self.tell_decision(executor, Strategy::Backoff, last, &reason);
                 if !self.acting.dry_run {
                     let done = "it was told to continue";
-                    self.underway = Some(Underway { id, done, since: last, alive: true });
+                    self.underway = Some(Underway { id, done, since: last });
                     self.typing = key_presses(typing);
                 }
             }
@@ -421,7 +433,7 @@ impl<'p> Actor<'p> {
             }
             return None;
         }
-        if let Some(free) = self.person_at.map(|at| at.plus_seconds(PERSON)).filter(|free| *free > wall) {
+        if let Some(free) = self.free_at(wall) {
             not_before(&mut self.typing, free);
             return None;
         }
@@ -433,9 +445,15 @@ impl<'p> Actor<'p> {
         Some(Effect::Type(key))
     }
 
-    /// Tells at once how it went, where what it was done to lives on.
+    /// When nobody sits at the keyboard any more, if nobody presses another key; `None`: nobody does.
+    fn free_at(&self, wall: Timestamp) -> Option<Timestamp> {
+        self.person_at.map(|at| at.plus_seconds(PERSON)).filter(|free| *free > wall)
+    }
+
+    /// Tells as soon as it is seen that it helped: an attempt may last for days. Of a session that is made smaller only the
+    /// end tells.
     fn verify_early(&mut self, executor: &Executor) {
-        let Some(underway) = self.underway.as_ref().filter(|underway| underway.alive) else { return };
+        let Some(underway) = self.underway.as_ref().filter(|underway| !underway.compacts()) else { return };
         if self.typing.is_empty()
             && self.witness.seen().facts.worked_at.is_some_and(|at| at >= underway.since)
         {
@@ -458,7 +476,7 @@ impl<'p> Actor<'p> {
             return vec![Effect::Say(format!("would do: {words}"))];
         }
         let done = "the command went on after a pause";
-        self.underway = Some(Underway { id, done, since: start.not_before, alive: true });
+        self.underway = Some(Underway { id, done, since: start.not_before });
         self.paused_until = Some(start.not_before);
         std::iter::once(Effect::Say(words)).chain(keeper.pause(now, true)).collect()
     }
@@ -483,8 +501,7 @@ impl<'p> Actor<'p> {
         let plan = self.ask(|run, moment| run.ended(moment, &Ended { how, stopped }));
         // It ended well and is not done all the same: an agent that says success whatever happens. A session that was made
         // smaller goes on, and that is no failure.
-        let is_compacted =
-            self.underway.as_ref().is_some_and(|underway| underway.done == done_words(Kind::Compact));
+        let is_compacted = self.underway.as_ref().is_some_and(Underway::compacts);
         let helped = ended_well && (is_compacted || matches!(plan, Plan::Done { .. }));
         let otherwise = match stopped {
             Some((_, StopReason::User)) => Some("the run was ended before the agent had done any work"),
@@ -566,7 +583,7 @@ impl<'p> Actor<'p> {
         self.starts += 1;
         if let Some(id) = self.told_ahead.take() {
             let done = done_words(start.kind);
-            self.underway = Some(Underway { id, done, since: clock::now(), alive: false });
+            self.underway = Some(Underway { id, done, since: clock::now() });
         }
         let shown = redact_argv(&start.argv).join(" ");
         executor.carry_out(Effect::Say(format!("{}: {}", kind_words(start.kind), shorten(&shown))));
@@ -696,7 +713,7 @@ impl<'p> Actor<'p> {
         let (worked, uncompacted) = {
             let seen = self.witness.seen();
             let worked = seen.facts.worked_at.is_some_and(|at| at >= underway.since);
-            (worked, underway.done == done_words(Kind::Compact) && seen.facts.compaction_failed)
+            (worked, underway.compacts() && seen.facts.compaction_failed)
         };
         let done = underway.done;
         let (result, detail) = match (worked, otherwise) {
