@@ -127,7 +127,7 @@ const CASES: &[Case] = &[
     Case { mode: "tui", scenario: "limitx1", lab: SOON, words: ONE, steps: &["usage_limit backoff: done"], requests: 2, ..CASE },
     Case { mode: "tui", scenario: "limitx2", lab: &["--auth", "oauth", "--set", "reset_in=8"], words: TWO, steps: &["usage_limit backoff: failed", "usage_limit backoff: done"], requests: 3, ..CASE },
     Case { mode: "tui", scenario: "limitx1", note: "a person goes on", lab: &["--auth", "oauth", "--set", "reset_in=110"], screen: &["6:text:say hello", "42:text:hi there", "100:"], words: ONE, steps: &["usage_limit backoff: skipped"], requests: 2, ..CASE },
-    Case { mode: "tui", scenario: "slowtools6", note: "the agent killed", screen: &["6:text:say hello", "4:sig:KILL", "25:"], words: "All slow steps done.", steps: &["crash restart: done"], requests: 8, ..CASE },
+    Case { mode: "tui", scenario: "slowtools6", note: "the agent killed", screen: &["6:text:say hello", "4:sig:KILL", "25:"], words: "All slow steps done.", steps: &["crash resume: done"], requests: 8, ..CASE },
     Case { scenario: "o529x2", variables: ONE_RETRY, words: TWO, steps: &["overloaded backoff: done"], requests: 3, ..CASE },
     Case { mode: "text", scenario: "o529x2", variables: ONE_RETRY, words: TWO, steps: &["overloaded backoff: done"], requests: 3, ..CASE },
     Case { scenario: "e500x2", variables: ONE_RETRY, words: TWO, steps: &["server_error backoff: done"], requests: 3, ..CASE },
