@@ -218,7 +218,7 @@ const CASES: &[Case] = &[
     Case { scenario: "noserver", variables: &["CLAUDE_CODE_MAX_RETRIES=0", "SESSION_DOCTOR_BACKOFF_MAX_SEC=2"], status: 83, steps: NINE_IN_VAIN, requests: 0, ..CASE },
     // A success that is none.
     Case { scenario: "loop", status: 81, steps: &["tool_repeat break_loop: done", "tool_repeat halt: done"], requests: 12, ..GEMINI },
-    Case { scenario: "empty", status: 83, steps: &["json_parse retry_prompt_fix: failed", "config_error restart: done", "json_parse retry_prompt_fix: failed", "config_error restart: done", "json_parse halt: done"], requests: 12, ..GEMINI },
+    Case { scenario: "empty", status: 83, steps: &["json_parse retry_prompt_fix: failed", "config_error restart: failed", "json_parse retry_prompt_fix: failed", "config_error restart: failed", "json_parse halt: done"], requests: 12, ..GEMINI },
     Case { scenario: "refusal", status: 80, steps: &["content_policy halt: done"], requests: 4, ..GEMINI },
     Case { scenario: "maxtokens", status: 83, steps: &["output_limit resume: done", "output_limit resume: done", "output_limit halt: done"], requests: 12, ..CASE },
     Case { scenario: "maxtokens", status: 83, steps: &["output_limit resume: done", "output_limit resume: done", "output_limit halt: done"], requests: 3, ..CODEX },
@@ -229,7 +229,7 @@ const CASES: &[Case] = &[
     Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, ..CODEX },
     Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, ..GEMINI },
     Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, ..QWEN },
-    Case { scenario: "hang", wrap: &["--idle-timeout", "25s"], status: 124, ..OPENCODE },
+    Case { scenario: "hang", wrap: &["--idle-timeout", "40s"], status: 124, ..OPENCODE },
     // It does not answer once, and is started again for its silence.
     Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CASE },
     Case { mode: "text", scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CASE },
@@ -253,9 +253,9 @@ const CASES: &[Case] = &[
     Case { scenario: "noserver", wrap: &["--idle-timeout", "40s"], status: 124, requests: 0, ..CODEX },
     Case { scenario: "r429long", wrap: &["--idle-timeout", "20s"], status: 124, ..CODEX },
     Case { scenario: "r429long", wrap: &["--timeout", "30s"], status: 124, requests: 20, ..QWEN },
-    Case { scenario: "r429long", wrap: &["--idle-timeout", "20s"], status: 124, requests: 9, ..OPENCODE },
-    Case { scenario: "usage_limit", wrap: &["--idle-timeout", "20s"], status: 124, requests: 9, ..OPENCODE },
-    Case { scenario: "noserver", wrap: &["--idle-timeout", "20s"], status: 124, requests: 0, ..OPENCODE },
+    Case { scenario: "r429long", wrap: &["--idle-timeout", "40s"], status: 124, requests: 9, ..OPENCODE },
+    Case { scenario: "usage_limit", wrap: &["--idle-timeout", "40s"], status: 124, requests: 9, ..OPENCODE },
+    Case { scenario: "noserver", wrap: &["--idle-timeout", "40s"], status: 124, requests: 0, ..OPENCODE },
     Case { scenario: "noserver", wrap: &["--timeout", "60s"], status: 124, requests: 0, ..GEMINI },
     Case { scenario: "noserver", variables: &["SESSION_DOCTOR_BACKOFF_MAX_SEC=2"], status: 83, steps: NINE_IN_VAIN, requests: 0, ..QWEN },
 ];
@@ -399,6 +399,9 @@ impl Case {
         }
         if seen.steps != self.steps {
             wrong.push(format!("the decisions are not {:?}", self.steps));
+        }
+        if seen.requests == 0 && self.requests > 0 {
+            wrong.push("it asked the server for nothing".to_owned());
         }
         if seen.requests > self.requests {
             wrong.push(format!("there are more than {} requests", self.requests));
