@@ -198,12 +198,14 @@ fn an_agent_that_says_nothing_any_more_is_ended_and_goes_on_and_one_whose_tool_r
     assert_eq!((&alert["class"], &alert["detector"]), (&json!("stalled"), &json!("silence")));
     assert_eq!(story.of_type("decision")[0]["alert"], alert["id"]);
 
-    let busy = json!([["init", 0], ["calls", "make"], ["waits_for", "never"]]);
-    let story = Story::of("claude", &json!([busy]));
-    fs::write(story.world.path("home/.config/session-doctor/config.toml"), &config).unwrap();
-    let output = story.run(&["--act", "--timeout", "8s"]);
-    assert_eq!(output.status.code(), Some(124), "{output:?}");
-    assert_eq!(story.of_type("decision"), [] as [Value; 0]);
+    // A tool that it has told of, and one that it has not.
+    for busy in [["calls", "make"], ["leaves", ""]] {
+        let story = Story::of("claude", &json!([[["init", 0], busy, ["waits_for", "never"]]]));
+        fs::write(story.world.path("home/.config/session-doctor/config.toml"), &config).unwrap();
+        let output = story.run(&["--act", "--timeout", "8s"]);
+        assert_eq!(output.status.code(), Some(124), "{output:?}");
+        assert_eq!(story.of_type("decision"), [] as [Value; 0], "{busy:?}");
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ const CASE: Case = Case {
     lab: &[],
     wrap: &[],
     variables: &[],
-    screen: &["6:text:say hello", "5:", "40:", "20:"],
+    screen: &["15:text:say hello", "5:", "40:", "20:"],
     taken_up: false,
     status: 0,
     words: "",
@@ -95,6 +95,8 @@ const TOO_LONG: &[&str] =
 const SOON: &[&str] = &["--auth", "oauth", "--set", "reset_in=20"];
 /// Silence soon means a hang.
 const STALL: &[&str] = &["SESSION_DOCTOR_STALL_SEC=15"];
+/// Its own start may take half a minute on a busy machine.
+const STALL_LATER: &[&str] = &["SESSION_DOCTOR_STALL_SEC=30"];
 /// Claude's own retries, which take minutes, are one.
 const ONE_RETRY: &[&str] = &["CLAUDE_CODE_MAX_RETRIES=1"];
 
@@ -126,8 +128,8 @@ const CASES: &[Case] = &[
     Case { mode: "json", scenario: "limitx1", lab: SOON, words: ONE, steps: &["usage_limit backoff: done"], requests: 2, ..CASE },
     Case { mode: "tui", scenario: "limitx1", lab: SOON, words: ONE, steps: &["usage_limit backoff: done"], requests: 2, ..CASE },
     Case { mode: "tui", scenario: "limitx2", lab: &["--auth", "oauth", "--set", "reset_in=8"], words: TWO, steps: &["usage_limit backoff: failed", "usage_limit backoff: done"], requests: 3, ..CASE },
-    Case { mode: "tui", scenario: "limitx1", note: "a person goes on", lab: &["--auth", "oauth", "--set", "reset_in=110"], screen: &["6:text:say hello", "42:text:hi there", "100:"], words: ONE, steps: &["usage_limit backoff: skipped"], requests: 2, ..CASE },
-    Case { mode: "tui", scenario: "slowtools6", note: "the agent killed", screen: &["6:text:say hello", "4:sig:KILL", "25:"], words: "All slow steps done.", steps: &["crash resume: done"], requests: 8, ..CASE },
+    Case { mode: "tui", scenario: "limitx1", note: "a person goes on", lab: &["--auth", "oauth", "--set", "reset_in=110"], screen: &["15:text:say hello", "42:text:hi there", "100:"], words: ONE, steps: &["usage_limit backoff: skipped"], requests: 2, ..CASE },
+    Case { mode: "tui", scenario: "slowtools6", note: "the agent killed", screen: &["15:text:say hello", "4:sig:KILL", "25:"], words: "All slow steps done.", steps: &["crash resume: done"], requests: 8, ..CASE },
     Case { scenario: "o529x2", variables: ONE_RETRY, words: TWO, steps: &["overloaded backoff: done"], requests: 3, ..CASE },
     Case { mode: "text", scenario: "o529x2", variables: ONE_RETRY, words: TWO, steps: &["overloaded backoff: done"], requests: 3, ..CASE },
     Case { scenario: "e500x2", variables: ONE_RETRY, words: TWO, steps: &["server_error backoff: done"], requests: 3, ..CASE },
@@ -235,20 +237,20 @@ const CASES: &[Case] = &[
     Case { mode: "text", scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CASE },
     Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CODEX },
     Case { mode: "text", scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CODEX },
-    Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 3, ..GEMINI },
-    Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 3, ..QWEN },
-    Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 3, ..OPENCODE },
+    Case { scenario: "hangx1", variables: STALL_LATER, words: ONE, steps: &["stalled restart: done"], requests: 3, ..GEMINI },
+    Case { scenario: "hangx1", variables: STALL_LATER, words: ONE, steps: &["stalled restart: done"], requests: 3, ..QWEN },
+    Case { scenario: "hangx1", variables: STALL_LATER, words: ONE, steps: &["stalled restart: done"], requests: 3, ..OPENCODE },
     // A tool takes its time, and nothing is said meanwhile.
     Case { scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "40s"], status: 124, requests: 2, ..CASE },
     Case { mode: "text", scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "40s"], status: 124, requests: 2, ..CASE },
-    Case { scenario: "sleeptool", note: "no hang", lab: &["--set", "yield_ms=600000"], variables: STALL, wrap: &["--timeout", "40s"], status: 124, ..CODEX },
-    Case { mode: "text", scenario: "sleeptool", note: "no hang", lab: &["--set", "yield_ms=600000"], variables: STALL, wrap: &["--timeout", "40s"], status: 124, ..CODEX },
-    Case { scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "45s"], status: 124, ..GEMINI },
-    Case { mode: "text", scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "45s"], status: 124, ..GEMINI },
-    Case { scenario: "sleepsh", note: "no hang", variables: STALL, wrap: &["--timeout", "45s"], status: 124, ..QWEN },
-    Case { mode: "text", scenario: "sleepsh", note: "no hang", variables: STALL, wrap: &["--timeout", "45s"], status: 124, ..QWEN },
-    Case { scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "50s"], status: 124, ..OPENCODE },
-    Case { mode: "text", scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "50s"], status: 124, ..OPENCODE },
+    Case { scenario: "sleeptool", note: "no hang", lab: &["--set", "yield_ms=600000"], variables: STALL, words: "Slept.", requests: 2, ..CODEX },
+    Case { mode: "text", scenario: "sleeptool", note: "no hang", lab: &["--set", "yield_ms=600000"], variables: STALL, words: "Slept.", requests: 2, ..CODEX },
+    Case { scenario: "sleeptool", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..GEMINI },
+    Case { mode: "text", scenario: "sleeptool", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..GEMINI },
+    Case { scenario: "sleepsh", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..QWEN },
+    Case { mode: "text", scenario: "sleepsh", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..QWEN },
+    Case { scenario: "sleeptool", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..OPENCODE },
+    Case { mode: "text", scenario: "sleeptool", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..OPENCODE },
     // They retry without end and say nothing.
     Case { scenario: "noserver", wrap: &["--idle-timeout", "40s"], status: 124, requests: 0, ..CODEX },
     Case { scenario: "r429long", wrap: &["--idle-timeout", "20s"], status: 124, ..CODEX },

@@ -383,7 +383,8 @@ impl<'p> Actor<'p> {
             return false;
         };
         self.silence_seen = Some(now);
-        if !self.ask(|run, moment| run.silence_means_a_hang(moment)) {
+        // Not every agent tells of a tool before it is done.
+        if executor.has_tools() || !self.ask(|run, moment| run.silence_means_a_hang(moment)) {
             return false;
         }
         let silent = now.saturating_duration_since(since).as_secs();

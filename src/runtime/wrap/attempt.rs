@@ -163,6 +163,12 @@ impl Attempt {
         signal_others(self.guard(), self.pid(), Signal::KILL);
     }
 
+    /// Tells whether anything that descends from the child has a process group of its own, as tools have.
+    pub fn has_tools(&self) -> bool {
+        let is_tool = |process: &tree::Process| !process.zombie && process.group != self.pid();
+        tree::descendants(self.guard()).iter().any(is_tool)
+    }
+
     /// Kills what is there of the tree at this moment.
     pub fn kill(&self) {
         self.signal(Signal::KILL.as_raw(), Target::Tree);
