@@ -87,6 +87,9 @@ const NINE_IN_VAIN: &[&str] = &[
     "network halt: done",
 ];
 
+const FOUR_IN_VAIN: &[&str] =
+    &["network backoff: failed", "network backoff: failed", "network backoff: failed", "network halt: done"];
+
 /// New sessions do not help.
 const TOO_LONG: &[&str] =
     &["token_limit compact_context: failed", "token_limit compact_context: failed", "token_limit halt: done"];
@@ -259,7 +262,7 @@ const CASES: &[Case] = &[
     Case { scenario: "usage_limit", wrap: &["--idle-timeout", "40s"], status: 124, requests: 9, ..OPENCODE },
     Case { scenario: "noserver", wrap: &["--idle-timeout", "40s"], status: 124, requests: 0, ..OPENCODE },
     Case { scenario: "noserver", wrap: &["--timeout", "60s"], status: 124, requests: 0, ..GEMINI },
-    Case { scenario: "noserver", variables: &["SESSION_DOCTOR_BACKOFF_MAX_SEC=2"], status: 83, steps: NINE_IN_VAIN, requests: 0, ..QWEN },
+    Case { scenario: "noserver", wrap: &["--max-restarts", "3"], status: 83, steps: FOUR_IN_VAIN, requests: 0, ..QWEN },
 ];
 
 /// Waits that are minutes or hours otherwise.
