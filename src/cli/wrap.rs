@@ -111,6 +111,9 @@ fn acting<'p>(
     options.reset_margin_sec = settings.reset_margin_sec;
     options.long_backoff_base_sec = settings.long_backoff_base_sec;
     options.long_backoff_max_sec = settings.long_backoff_max_sec;
+    options.unknown_reset_sec = settings.unknown_reset_sec;
+    options.unknown_reset_max_sec = settings.unknown_reset_max_sec;
+    options.stall_sec = settings.stall_sec;
     options.settle_sec = settings.settle_sec;
     options.fallback_model.clone_from(&args.fallback_model);
     if let Some(restarts) = args.max_restarts {
@@ -135,6 +138,7 @@ fn acting<'p>(
         first: parts.first,
         kept: parts.kept,
         store: parts.store,
+        untold: parts.untold,
         engine: Arc::clone(engine),
         cwd,
         home: variable("HOME"),
@@ -148,6 +152,7 @@ struct Parts<'p> {
     first: First,
     kept: Kept,
     store: Option<PathBuf>,
+    untold: Option<String>,
 }
 
 /// Begins a run.
@@ -186,7 +191,7 @@ fn begun<'p>(
     // What is only said must not change the command.
     let first = if args.dry_run { args.command.clone() } else { os_strings(&first.argv) };
     let first = Launch { argv: first };
-    Ok(Parts { agent, run, first: First::Command(first), kept, store })
+    Ok(Parts { agent, run, first: First::Command(first), kept, store, untold: None })
 }
 
 fn os_strings(words: &[String]) -> Vec<OsString> {
@@ -236,7 +241,8 @@ fn taken_up<'p>(
         None if io::stdin().is_terminal() => Kept::Terminal,
         None => Kept::Nothing,
     };
-    Ok(Parts { agent, run, first: First::Planned(start), kept, store: Some(path) })
+    let untold = stored.decision.filter(|_| !dry_run);
+    Ok(Parts { agent, run, first: First::Planned(start), kept, store: Some(path), untold })
 }
 
 /// How alerts and decisions are shown on standard error: always for people.

@@ -15,6 +15,9 @@ const MAX_LINES: usize = 40;
 /// How many bytes of a line are remembered.
 const MAX_LINE_BYTES: usize = 400;
 
+/// How many tool calls without a result are remembered; the oldest goes.
+const MAX_CALLS: usize = 64;
+
 /// How long a failure that was only read from text explains an end, in seconds. Agents end within seconds of the last
 /// word on a failure.
 const INFERRED_SEC: i64 = 60;
@@ -66,8 +69,10 @@ pub struct Facts {
     pub finished_at: Option<Timestamp>,
     /// Whether it printed anything.
     pub output: bool,
-    /// Whether a tool call has no result yet.
-    pub tool_running: bool,
+    /// Whether a transcript tells what it does.
+    pub is_written: bool,
+    /// The tool calls that have no result yet.
+    open_calls: VecDeque<String>,
     /// Whether it said that it could not compact its context.
     pub compaction_failed: bool,
     /// Whether our own limit on money is used up.
@@ -102,7 +107,8 @@ impl Facts {
             worked_at: None,
             finished_at: None,
             output: false,
-            tool_running: false,
+            is_written: false,
+            open_calls: VecDeque::new(),
             compaction_failed: false,
             budget_used_up: false,
             last_good_message: None,
@@ -168,11 +174,11 @@ impl Facts {
         }
         match &record.body {
             Body::Message(message) if message.role == Role::Assistant => self.worked(now),
-            Body::ToolCall(_) => {
+            Body::ToolCall(call) => {
                 self.worked(now);
-                self.tool_running = true;
+                self.called(&call.id);
             }
-            Body::ToolResult(_) => self.tool_running = false,
+            Body::ToolResult(result) => self.returned(&result.id),
             Body::Failure(failure) if failure.codes.iter().any(|code| code == "compact_failed") => {
                 self.compaction_failed = true;
             }
@@ -188,6 +194,7 @@ impl Facts {
     /// Takes note of a record of a transcript. It is read a little after it was written: work from before a failure that
     /// was seen elsewhere meanwhile does not refute that failure.
     pub fn record_written(&mut self, now: Timestamp, record: &Record<'_>) {
+        self.is_written = true;
         let is_older = |time| self.failures.back().is_some_and(|(_, failure)| failure.at > time);
         if !record.time.is_some_and(is_older) {
             return self.record(now, record);
@@ -200,6 +207,27 @@ impl Facts {
         if is_work && record.subagent.is_none() {
             self.worked_at = self.worked_at.max(record.time);
         }
+    }
+
+    /// Takes note that a tool was called. Output and transcript tell the same calls.
+    pub fn called(&mut self, id: &str) {
+        if self.open_calls.iter().any(|open| open == id) {
+            return;
+        }
+        if self.open_calls.len() == MAX_CALLS {
+            self.open_calls.pop_front();
+        }
+        self.open_calls.push_back(id.to_owned());
+    }
+
+    /// Takes note that a tool is done. A result without an id may be any call's.
+    fn returned(&mut self, id: &str) {
+        self.open_calls.retain(|open| open != id && !id.is_empty());
+    }
+
+    /// Tells whether a tool call has no result yet.
+    pub fn tool_runs(&self) -> bool {
+        !self.open_calls.is_empty()
     }
 
     /// Takes note of a failure.
@@ -285,6 +313,11 @@ impl Facts {
     pub fn standing(&self) -> impl DoubleEndedIterator<Item = &Sighting> {
         let stands = |entry: &&(u64, Sighting)| entry.0 > self.worked;
         self.failures.iter().filter(stands).map(|(_, sighting)| sighting)
+    }
+
+    /// Tells whether a failure of this class stands.
+    pub fn stands(&self, class: Class) -> bool {
+        self.standing().any(|sighting| sighting.class == class)
     }
 
     /// Returns the failure to act on: of those that stand, the one that explains most, and of these the latest.

@@ -58,6 +58,8 @@ pub struct Options {
     pub unknown_reset_max_sec: u32,
     /// The longest that may be waited for a limit altogether; beyond it, it is given up.
     pub max_wait_sec: u32,
+    /// How long an agent may be silent though no tool of its runs, before it is taken to hang; 0: for ever.
+    pub stall_sec: u32,
     /// How long a failed agent has to end by itself.
     pub settle_sec: u32,
     /// The model to use when the first one cannot be had.
@@ -86,6 +88,8 @@ impl Options {
             unknown_reset_max_sec: 3_600,
             // More than any daily limit, less than a weekly one, for which a person may want to know.
             max_wait_sec: 26 * 3_600,
+            // An answer of 64,000 tokens takes about as long, and is silent in most modes.
+            stall_sec: 1_800,
             // Codex tries an invalid key five times in 7 s before it ends.
             settle_sec: 15,
             fallback_model: None,

@@ -245,9 +245,17 @@ impl Run {
         }
         self.learn(moment);
         if let Some(Plan::Type { typing, .. }) = &self.plan
-            && typing.last().is_some_and(|last| last.not_before >= moment.now)
+            && let Some(last) = typing.last()
         {
-            return watch("what it is to be told is waiting for its time.");
+            if last.not_before >= moment.now {
+                return watch("what it is to be told is waiting for its time.");
+            }
+            // Its terminal shows old words again whenever it is drawn anew; only structure says that it failed again.
+            let failed_again =
+                |failure: &Sighting| failure.basis == Basis::Asserted && failure.at > last.not_before;
+            if !moment.facts.standing().any(failed_again) {
+                return watch("it was told to go on, and has not failed since.");
+            }
         }
         let plan = self.while_running(moment);
         match &plan {
@@ -259,6 +267,19 @@ impl Run {
             self.plan = Some(plan.clone());
         }
         plan
+    }
+
+    /// Tells whether long silence, in the output and in the transcript, would mean that the agent hangs. It says nothing
+    /// while a tool runs, while it retries by itself, after its last word, and of an agent that is silent as a rule.
+    pub fn silence_means_a_hang(&self, moment: &Moment<'_>) -> bool {
+        let (facts, options) = (moment.facts, moment.options);
+        let mode = moment.agent.invocation.mode;
+        let speaks = mode == Mode::StreamJson || mode.is_headless() && facts.is_written;
+        let strategy = options.strategies.get(&Class::Stalled).copied().unwrap_or(Strategy::Monitor);
+        let acts = strategy != Strategy::Monitor && options.allowed.has(strategy);
+        let retries = || own_retries_end(moment, Class::Stalled).is_some_and(|end| end > moment.now);
+        let is_busy = facts.tool_runs() || facts.finished_at.is_some() || retries();
+        options.stall_sec > 0 && speaks && acts && !is_busy && self.pending.is_none()
     }
 
     /// Takes note that a stop which was planned was not carried out: the agent lives, and what comes is decided anew.
@@ -845,7 +866,7 @@ impl Run {
 
     /// No sign of life.
     fn stalled(&mut self, moment: &Moment<'_>, sighting: &Sighting) -> Plan {
-        if moment.facts.tool_running && moment.agent.profile.survives_tool_kill() && !self.tool_killed {
+        if moment.facts.tool_runs() && moment.agent.profile.survives_tool_kill() && !self.tool_killed {
             let reason = "a tool hangs; without it the agent goes on.".to_owned();
             return Plan::StopTool { reason };
         }

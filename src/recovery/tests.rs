@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::event::{Alert, Event, EventBody, Finding, Session, Status};
-use crate::model::record::{Body, Failure, Message, Record, Role};
+use crate::model::record::{Body, Failure, Message, Record, Role, ToolResult};
 use crate::model::{Basis, Class, Health, Level, Origin, Severity, Strategy, Timestamp};
 use crate::profile::{Agent, Signal, Stdin, Terminals};
 
@@ -116,6 +116,10 @@ impl Story {
     }
 
     fn decide(&mut self, what: impl FnOnce(&mut Run, &Moment<'_>) -> Plan) -> Plan {
+        self.decide_about(what)
+    }
+
+    fn decide_about<T>(&mut self, what: impl FnOnce(&mut Run, &Moment<'_>) -> T) -> T {
         let agent = Agent::recognise(&self.argv, &[], self.terminals);
         let chance = Chance { draw: self.draw, uuid: UUID.to_owned() };
         let moment = Moment {
@@ -580,7 +584,7 @@ fn a_hanging_tool_is_killed_before_its_agent_is() {
         ("opencode run --format json fix", false),
     ] {
         let mut story = Story::headless(command);
-        story.session(SID).works().facts.tool_running = true;
+        story.session(SID).works().facts.called("t1");
         let plan = story.after(700).fails(Class::Stalled).running();
         if survives {
             assert_eq!(story.show(&plan), "stop the tool", "{command}");
@@ -601,6 +605,45 @@ fn a_silent_agent_is_stopped_and_resumed() {
     let plan = story.after(30).ends_stopped(0, 750, StopReason::Plan);
     let Plan::Start(start) = &plan else { panic!("{plan:?}") };
     assert!(start.not_before >= story.now, "never in the past");
+}
+
+#[test]
+fn silence_means_a_hang_only_where_the_agent_would_say_something() {
+    let hangs = |story: &mut Story| story.decide_about(|run, moment| run.silence_means_a_hang(moment));
+    let mut story = Story::headless("claude -p fix --output-format stream-json");
+    assert!(hangs(&mut story), "it has not even answered");
+    story.facts.called("t1");
+    story.facts.called("t2");
+    let answer = |id: &str| {
+        Body::ToolResult(ToolResult {
+            id: id.to_owned().into(),
+            failed: false,
+            exit_code: None,
+            text: "".into(),
+        })
+    };
+    story.facts.record(story.now, &Record::new(answer("t1")));
+    assert!(!hangs(&mut story), "of two tools one runs");
+    story.facts.record(story.now, &Record::new(answer("t2")));
+    assert!(hangs(&mut story));
+    story.facts.retrying(story.now, Class::Overloaded, None);
+    assert!(!hangs(story.after(200)), "it retries, which takes minutes");
+    assert!(hangs(story.after(41)), "no retry of its takes so long");
+    story.facts.finished(story.now);
+    assert!(!hangs(&mut story), "it has said its last word");
+
+    let mut story = Story::headless("claude -p fix");
+    assert!(!hangs(&mut story), "it says nothing until its end");
+    story.facts.is_written = true;
+    assert!(hangs(&mut story), "its transcript would tell");
+    let mut story = Story::of("claude fix", TERMINAL);
+    assert!(!hangs(&mut story), "a person sits there");
+    let mut story = Story::headless("codex exec --json fix").with(|options| options.stall_sec = 0);
+    assert!(!hangs(&mut story), "the user does not want it");
+    let watched = |options: &mut Options| {
+        options.strategies.insert(Class::Stalled, Strategy::Monitor);
+    };
+    assert!(!hangs(&mut Story::headless("codex exec --json fix").with(watched)), "nor so");
 }
 
 #[test]
@@ -647,6 +690,14 @@ fn an_agent_at_its_menu_is_answered() {
     assert_eq!(story.show(&plan), r#"type +0 ["\u{1b}"] +645 ["\u{15}", "continue", "\r"]"#);
     let plan = story.after(10).running();
     assert_eq!(story.show(&plan), "watch", "it is not told twice");
+    let plan = story.after(640).saw(Class::UsageLimit, Basis::Inferred, None).running();
+    assert_eq!(story.show(&plan), "watch", "it was told, and its screen is drawn anew");
+    let plan = story.saw(Class::UsageLimit, Basis::Asserted, Some(3_600)).running();
+    assert_eq!(
+        story.show(&plan),
+        r#"type +0 ["\u{1b}"] +3645 ["\u{15}", "continue", "\r"]"#,
+        "another limit is used up too"
+    );
 }
 
 #[test]

@@ -506,9 +506,11 @@ impl Layers<'_> {
         let Settings {
             backoff_base_sec, backoff_max_sec, long_backoff_base_sec, long_backoff_max_sec, ..
         } = self.settings;
+        let Settings { unknown_reset_sec, unknown_reset_max_sec, .. } = self.settings;
         for (first, base, last, max) in [
             ("backoff_base_sec", backoff_base_sec, "backoff_max_sec", backoff_max_sec),
             ("long_backoff_base_sec", long_backoff_base_sec, "long_backoff_max_sec", long_backoff_max_sec),
+            ("unknown_reset_sec", unknown_reset_sec, "unknown_reset_max_sec", unknown_reset_max_sec),
         ] {
             if base <= max {
                 continue;

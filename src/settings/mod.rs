@@ -124,6 +124,12 @@ pub struct Settings {
     pub long_backoff_base_sec: u32,
     /// The longest such wait, in seconds, [`Self::long_backoff_base_sec`] to 86400.
     pub long_backoff_max_sec: u32,
+    /// The first wait of `wrap --act` for a limit whose reset nobody named, in seconds, at most 86400.
+    pub unknown_reset_sec: u32,
+    /// The longest such wait, in seconds, [`Self::unknown_reset_sec`] to 86400.
+    pub unknown_reset_max_sec: u32,
+    /// How long an agent may be silent under `wrap --act` before it is taken to hang, in seconds, at most 86400; 0: for ever.
+    pub stall_sec: u32,
     /// How long a failed agent has to end by itself under `wrap --act`, in seconds, at most 86400.
     pub settle_sec: u32,
     /// What is different for single classes.
@@ -192,6 +198,9 @@ pub const KEYS: &[Key] = &[
     Key { name: "reset_margin_sec", takes: Takes::Whole(0, DAY_SEC) },
     Key { name: "long_backoff_base_sec", takes: Takes::Whole(0, DAY_SEC) },
     Key { name: "long_backoff_max_sec", takes: Takes::Whole(0, DAY_SEC) },
+    Key { name: "unknown_reset_sec", takes: Takes::Whole(0, DAY_SEC) },
+    Key { name: "unknown_reset_max_sec", takes: Takes::Whole(0, DAY_SEC) },
+    Key { name: "stall_sec", takes: Takes::Whole(0, DAY_SEC) },
     Key { name: "settle_sec", takes: Takes::Whole(0, DAY_SEC) },
 ];
 
@@ -249,6 +258,9 @@ impl Settings {
             "reset_margin_sec" => Value::Whole(self.reset_margin_sec),
             "long_backoff_base_sec" => Value::Whole(self.long_backoff_base_sec),
             "long_backoff_max_sec" => Value::Whole(self.long_backoff_max_sec),
+            "unknown_reset_sec" => Value::Whole(self.unknown_reset_sec),
+            "unknown_reset_max_sec" => Value::Whole(self.unknown_reset_max_sec),
+            "stall_sec" => Value::Whole(self.stall_sec),
             "settle_sec" => Value::Whole(self.settle_sec),
             _ => return None,
         })
@@ -275,6 +287,9 @@ impl Settings {
             ("reset_margin_sec", Value::Whole(n)) => self.reset_margin_sec = n,
             ("long_backoff_base_sec", Value::Whole(n)) => self.long_backoff_base_sec = n,
             ("long_backoff_max_sec", Value::Whole(n)) => self.long_backoff_max_sec = n,
+            ("unknown_reset_sec", Value::Whole(n)) => self.unknown_reset_sec = n,
+            ("unknown_reset_max_sec", Value::Whole(n)) => self.unknown_reset_max_sec = n,
+            ("stall_sec", Value::Whole(n)) => self.stall_sec = n,
             ("settle_sec", Value::Whole(n)) => self.settle_sec = n,
             (key, value) => debug_assert!(false, "no field for {key} = {value:?}"),
         }
@@ -301,6 +316,9 @@ impl Settings {
             reset_margin_sec: 0,
             long_backoff_base_sec: 0,
             long_backoff_max_sec: 0,
+            unknown_reset_sec: 0,
+            unknown_reset_max_sec: 0,
+            stall_sec: 0,
             settle_sec: 0,
             class: BTreeMap::new(),
         }

@@ -180,6 +180,54 @@ fn a_run_that_goes_well_is_started_once_under_a_session_that_is_known() {
 // ------------------------------------------------------------------------------------------------ brought back
 
 #[test]
+fn an_agent_that_says_nothing_any_more_is_ended_and_goes_on_and_one_whose_tool_runs_is_not() {
+    if !can_tell() {
+        return;
+    }
+    let hangs = json!([["init", 0], ["works", "a"], ["waits_for", "never"]]);
+    let story = Story::of("claude", &json!([hangs, well()]));
+    let config = format!("{QUICK}stall_sec = 3\n");
+    fs::write(story.world.path("home/.config/session-doctor/config.toml"), &config).unwrap();
+    let output = story.run(&["--act"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let starts = story.starts();
+    assert_eq!(starts.len(), 2);
+    assert_eq!(behind(&starts[1], "--resume"), behind(&starts[0], "--session-id"));
+    assert_eq!(story.acted(), one("restart", "done"));
+    let alert = story.of_type("alert").remove(0);
+    assert_eq!((&alert["class"], &alert["detector"]), (&json!("stalled"), &json!("silence")));
+    assert_eq!(story.of_type("decision")[0]["alert"], alert["id"]);
+
+    // A tool that it has told of, and one that it has not.
+    for busy in [["calls", "make"], ["leaves", ""]] {
+        let story = Story::of("claude", &json!([[["init", 0], busy, ["waits_for", "never"]]]));
+        fs::write(story.world.path("home/.config/session-doctor/config.toml"), &config).unwrap();
+        let output = story.run(&["--act", "--timeout", "8s"]);
+        assert_eq!(output.status.code(), Some(124), "{output:?}");
+        assert_eq!(story.of_type("decision"), [] as [Value; 0], "{busy:?}");
+    }
+}
+
+#[test]
+fn a_success_that_is_none_is_no_success_of_the_start_either() {
+    if !can_tell() {
+        return;
+    }
+    let recording =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/transcripts/qwen/lying_success/input.jsonl");
+    let words = "Connection error. (cause: fetch failed)";
+    let recording = fs::read_to_string(recording).unwrap();
+    let recording = recording.replace("401 The key that was given is not valid.", words);
+    assert!(recording.contains(words));
+    let said: Vec<Value> = recording.lines().map(|line| json!(["prints", line])).collect();
+    let story = Story::of("qwen", &json!([said, said, [["prints", "Done."]]]));
+    let output = story.run(&["--act"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let backoff = |result: &str| ("backoff".to_owned(), result.to_owned());
+    assert_eq!(story.acted(), [backoff("failed"), backoff("done")]);
+}
+
+#[test]
 fn a_limit_is_waited_for_and_the_session_goes_on() {
     if !can_tell() {
         return;
@@ -450,6 +498,7 @@ fn a_wait_that_was_killed_is_taken_up_once_and_not_while_somebody_waits() {
 
     child.kill().unwrap();
     child.wait().unwrap();
+    let decision = story.of_type("decision").remove(0);
     let looked = story.quiet(&["wrap", "--act", "--dry-run", "--resume-wait"]).spawn().unwrap();
     let looked = finish(looked);
     assert_eq!(looked.status.code(), Some(0), "{looked:?}");
@@ -463,6 +512,8 @@ fn a_wait_that_was_killed_is_taken_up_once_and_not_while_somebody_waits() {
     assert_eq!(starts.len(), 2);
     assert_eq!(behind(&starts[1], "--resume"), behind(&starts[0], "--session-id"));
     assert!(story.stored().is_empty());
+    let outcome = story.of_type("outcome").remove(0);
+    assert_eq!((&outcome["decision"], &outcome["result"]), (&decision["id"], &json!("done")));
     let nothing = finish(story.quiet(&["wrap", "--act", "--resume-wait"]).spawn().unwrap());
     assert!(words(&nothing.stderr).contains("failed to find a run that waits"), "{nothing:?}");
 }

@@ -32,6 +32,9 @@ backoff_max_sec = 32 # from default
 reset_margin_sec = 45 # from default
 long_backoff_base_sec = 30 # from default
 long_backoff_max_sec = 900 # from default
+unknown_reset_sec = 900 # from default
+unknown_reset_max_sec = 3600 # from default
+stall_sec = 1800 # from default
 settle_sec = 15 # from default
 
 [class.rate_limit]

@@ -2,37 +2,50 @@
 //!
 //! Nothing of it runs by itself: it needs the agents, installed, and a laboratory that gives each run a network of its
 //! own with nothing but that server in it. `LAB_CLIENTS` is the folder of the agents; `LAB_RUN` the program that runs
-//! one of them (`../shared/lab/run.py` if it is not set), which puts what happened into `recordings/` of that folder.
+//! one of them (`../shared/lab/run.py` if it is not set); beside it lies `tui.py`, which does the same on a terminal.
 //!
-//! By hand, with a part of a case's name in `LAB_ONLY` to run less:
-//! `cargo test --test integration real_clients -- --ignored --nocapture`.
+//! By hand: `cargo test --test integration real_clients -- --ignored --nocapture`. `LAB_ONLY`: words, divided by commas;
+//! a case is run if one of them is in its name. `LAB_JOBS`: how many run at a time (3). `LAB_MINUTES`: after how many
+//! none is begun any more (30). A table of what was seen comes at the end, and the recordings of what went wrong stay.
 
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// What is expected of one agent in one situation.
 struct Case {
     agent: &'static str,
+    /// How it is started, as the laboratory calls it; `tui`: on a terminal.
     mode: &'static str,
     /// What the server does, as the laboratory calls it; `x2`: twice, and then it answers.
     scenario: &'static str,
+    /// What tells it from a case with the same three names.
+    note: &'static str,
     /// What else the laboratory is told.
     lab: &'static [&'static str],
     /// What `wrap --act` is told.
     wrap: &'static [&'static str],
-    /// Variables of the agent.
+    /// Variables of the agent and of `session-doctor`.
     variables: &'static [&'static str],
+    /// What is done on a terminal: how long after the step before, and what.
+    screen: &'static [&'static str],
+    /// `wrap` is killed, and `--resume-wait` comes after it: what is expected is said of that one.
+    taken_up: bool,
     status: i64,
-    /// What standard output has in it at the end; empty: it does not matter.
+    /// What standard output, or the screen, has in it at the end; empty: it does not matter.
     words: &'static str,
-    /// The results of the outcomes that are told.
-    outcomes: &'static [&'static str],
+    /// The decisions, each with its class and what came of it.
+    steps: &'static [&'static str],
     /// How many requests of the main conversation there are at most: a task that is done twice makes more.
     requests: usize,
 }
@@ -41,155 +54,469 @@ const CASE: Case = Case {
     agent: "claude",
     mode: "sjson",
     scenario: "ok",
+    note: "",
     lab: &[],
     wrap: &[],
     variables: &[],
+    screen: &["15:text:say hello", "5:", "40:", "20:"],
+    taken_up: false,
     status: 0,
-    words: "Hello from the fake model.",
-    outcomes: &[],
+    words: "",
+    steps: &[],
     requests: 1,
 };
+const CODEX: Case = Case { agent: "codex", mode: "json", ..CASE };
+const GEMINI: Case = Case { agent: "gemini", ..CASE };
+const QWEN: Case = Case { agent: "qwen", ..CASE };
+const OPENCODE: Case = Case { agent: "opencode", mode: "json", ..CASE };
+
+const HELLO: &str = "Hello from the fake model.";
+const ONE: &str = "Recovered after 1 faults.";
+const TWO: &str = "Recovered after 2 faults.";
+
+/// As often as it may be, and then no more.
+const NINE_IN_VAIN: &[&str] = &[
+    "network backoff: failed",
+    "network backoff: failed",
+    "network backoff: failed",
+    "network backoff: failed",
+    "network backoff: failed",
+    "network backoff: failed",
+    "network backoff: failed",
+    "network backoff: failed",
+    "network halt: done",
+];
+
+const FOUR_IN_VAIN: &[&str] =
+    &["network backoff: failed", "network backoff: failed", "network backoff: failed", "network halt: done"];
+
+/// New sessions do not help.
+const TOO_LONG: &[&str] =
+    &["token_limit compact_context: failed", "token_limit compact_context: failed", "token_limit halt: done"];
+
+/// A subscription, whose limit resets soon.
+const SOON: &[&str] = &["--auth", "oauth", "--set", "reset_in=20"];
+/// Silence soon means a hang.
+const STALL: &[&str] = &["SESSION_DOCTOR_STALL_SEC=15"];
+/// Its own start may take half a minute on a busy machine.
+const STALL_LATER: &[&str] = &["SESSION_DOCTOR_STALL_SEC=30"];
+/// Claude's own retries, which take minutes, are one.
+const ONE_RETRY: &[&str] = &["CLAUDE_CODE_MAX_RETRIES=1"];
 
 #[rustfmt::skip]
 const CASES: &[Case] = &[
     // Nothing is wrong, or the agent mends it: nothing is done.
-    CASE,
-    Case { mode: "text", ..CASE },
+    Case { words: HELLO, ..CASE },
+    Case { mode: "text", words: HELLO, ..CASE },
     Case { scenario: "tool1", words: "The tool ran; all done.", requests: 2, ..CASE },
-    Case { scenario: "r429x2", words: "Recovered after 2 faults.", requests: 3, ..CASE },
-    Case { agent: "codex", mode: "json", ..CASE },
-    Case { agent: "codex", mode: "json", scenario: "r429x2", words: "Recovered after 2 faults.", requests: 3, ..CASE },
-    Case { agent: "gemini", ..CASE },
-    Case { agent: "gemini", scenario: "r429x2", words: "Recovered after 2 faults.", requests: 3, ..CASE },
+    Case { scenario: "toolfail", words: "The tool failed; giving up.", requests: 2, ..CASE },
+    Case { scenario: "r429x2", words: TWO, requests: 3, ..CASE },
+    Case { words: HELLO, ..CODEX },
+    Case { mode: "text", words: HELLO, ..CODEX },
+    Case { scenario: "tool1", words: "The tool ran; all done.", requests: 2, ..CODEX },
+    Case { scenario: "r429x2", words: TWO, requests: 3, ..CODEX },
+    Case { words: HELLO, ..GEMINI },
+    Case { mode: "text", words: HELLO, ..GEMINI },
+    Case { scenario: "tool1", words: "The tool ran; all done.", requests: 2, ..GEMINI },
+    Case { scenario: "r429x2", words: TWO, requests: 3, ..GEMINI },
+    Case { scenario: "o529x3", words: "Recovered after 3 faults.", requests: 4, ..GEMINI },
     // Qwen asks for its memory after each answer.
-    Case { agent: "qwen", requests: 2, ..CASE },
-    Case { agent: "opencode", mode: "json", ..CASE },
-    Case { agent: "opencode", mode: "json", scenario: "r429x2", words: "Recovered after 2 faults.", requests: 3, ..CASE },
+    Case { words: HELLO, requests: 2, ..QWEN },
+    Case { scenario: "r429x2", words: TWO, requests: 4, ..QWEN },
+    Case { words: HELLO, ..OPENCODE },
+    Case { scenario: "r429x2", words: TWO, requests: 3, ..OPENCODE },
     // It is waited for, and the session goes on.
-    Case { scenario: "limitx1", lab: &["--auth", "oauth", "--set", "reset_in=20"], words: "Recovered after 1 faults.", outcomes: &["done"], requests: 2, ..CASE },
-    Case { mode: "text", scenario: "limitx1", lab: &["--auth", "oauth", "--set", "reset_in=20"], words: "Recovered after 1 faults.", outcomes: &["done"], requests: 2, ..CASE },
-    Case { scenario: "o529x2", variables: &["CLAUDE_CODE_MAX_RETRIES=1"], words: "Recovered after 2 faults.", outcomes: &["done"], requests: 3, ..CASE },
-    Case { scenario: "cutx2", words: "Recovered after 2 faults.", outcomes: &["done"], requests: 3, ..CASE },
-    Case { agent: "codex", mode: "json", scenario: "usage_limitx1", lab: &["--set", "reset_in=20"], words: "Recovered after 1 faults.", outcomes: &["done"], requests: 2, ..CASE },
-    Case { agent: "codex", mode: "json", scenario: "cutx8", words: "Recovered after 8 faults.", outcomes: &["done"], requests: 9, ..CASE },
-    Case { agent: "codex", mode: "json", scenario: "o529x6", words: "Recovered after 6 faults.", outcomes: &["done"], requests: 7, ..CASE },
-    // The session of a first request that was cut cannot be resumed.
-    Case { agent: "gemini", scenario: "cutx1", words: "Recovered after 1 faults.", outcomes: &["failed", "done"], requests: 2, ..CASE },
-    Case { agent: "qwen", scenario: "cutx1", words: "Recovered after 1 faults.", outcomes: &["done"], requests: 3, ..CASE },
+    Case { scenario: "limitx1", lab: SOON, words: ONE, steps: &["usage_limit backoff: done"], requests: 2, ..CASE },
+    Case { mode: "text", scenario: "limitx1", lab: SOON, words: ONE, steps: &["usage_limit backoff: done"], requests: 2, ..CASE },
+    Case { mode: "json", scenario: "limitx1", lab: SOON, words: ONE, steps: &["usage_limit backoff: done"], requests: 2, ..CASE },
+    Case { mode: "tui", scenario: "limitx1", lab: SOON, words: ONE, steps: &["usage_limit backoff: done"], requests: 2, ..CASE },
+    Case { mode: "tui", scenario: "limitx2", lab: &["--auth", "oauth", "--set", "reset_in=8"], words: TWO, steps: &["usage_limit backoff: failed", "usage_limit backoff: done"], requests: 3, ..CASE },
+    Case { mode: "tui", scenario: "limitx1", note: "a person goes on", lab: &["--auth", "oauth", "--set", "reset_in=110"], screen: &["15:text:say hello", "42:text:hi there", "100:"], words: ONE, steps: &["usage_limit backoff: skipped"], requests: 2, ..CASE },
+    Case { mode: "tui", scenario: "slowtools6", note: "the agent killed", screen: &["15:text:say hello", "4:sig:KILL", "25:"], words: "All slow steps done.", steps: &["crash resume: done"], requests: 8, ..CASE },
+    Case { scenario: "o529x2", variables: ONE_RETRY, words: TWO, steps: &["overloaded backoff: done"], requests: 3, ..CASE },
+    Case { mode: "text", scenario: "o529x2", variables: ONE_RETRY, words: TWO, steps: &["overloaded backoff: done"], requests: 3, ..CASE },
+    Case { scenario: "e500x2", variables: ONE_RETRY, words: TWO, steps: &["server_error backoff: done"], requests: 3, ..CASE },
+    Case { scenario: "e502htmlx2", variables: ONE_RETRY, words: TWO, steps: &["server_error backoff: done"], requests: 3, ..CASE },
+    Case { scenario: "r429longx1", words: ONE, steps: &["rate_limit backoff: done"], requests: 2, ..CASE },
+    Case { scenario: "cutx2", words: TWO, steps: &["network backoff: done"], requests: 3, ..CASE },
+    Case { mode: "text", scenario: "cutx2", words: TWO, steps: &["network backoff: done"], requests: 3, ..CASE },
+    Case { scenario: "usage_limitx1", lab: SOON, words: ONE, steps: &["usage_limit backoff: done"], requests: 2, ..CODEX },
+    Case { mode: "text", scenario: "usage_limitx1", lab: SOON, words: ONE, steps: &["usage_limit backoff: done"], requests: 2, ..CODEX },
+    Case { scenario: "r429x6", lab: &["--set", "retry_after=1"], words: "Recovered after 6 faults.", steps: &["rate_limit backoff: done"], requests: 7, ..CODEX },
+    Case { scenario: "cutx8", words: "Recovered after 8 faults.", steps: &["network backoff: done"], requests: 9, ..CODEX },
+    Case { mode: "text", scenario: "cutx8", words: "Recovered after 8 faults.", steps: &["network backoff: done"], requests: 9, ..CODEX },
+    Case { scenario: "o529x6", words: "Recovered after 6 faults.", steps: &["overloaded backoff: done"], requests: 7, ..CODEX },
+    Case { scenario: "e500x30", words: "Recovered after 30 faults.", steps: &["overloaded backoff: done"], requests: 31, ..CODEX },
+    Case { mode: "text", scenario: "e500x30", words: "Recovered after 30 faults.", steps: &["overloaded backoff: done"], requests: 31, ..CODEX },
+    // The session of a first request that failed cannot be resumed.
+    Case { scenario: "cutx1", words: ONE, steps: &["network backoff: failed", "config_error reset: done"], requests: 2, ..GEMINI },
+    Case { mode: "text", scenario: "cutx1", words: ONE, steps: &["network backoff: failed", "config_error restart: done"], requests: 2, ..GEMINI },
+    Case { scenario: "quotadayx1", words: ONE, steps: &["usage_limit backoff: failed", "config_error restart: done"], requests: 2, ..GEMINI },
+    Case { mode: "text", scenario: "quotadayx1", words: ONE, steps: &["usage_limit backoff: failed", "config_error restart: done"], requests: 2, ..GEMINI },
+    Case { scenario: "e500x4", words: "Recovered after 4 faults.", requests: 5, ..GEMINI },
+    Case { scenario: "cutx1", words: ONE, steps: &["network backoff: done"], requests: 3, ..QWEN },
+    Case { mode: "text", scenario: "cutx1", words: ONE, steps: &["network backoff: done"], requests: 3, ..QWEN },
+    Case { scenario: "e500x5", words: "Recovered after 5 faults.", requests: 7, ..QWEN },
+    Case { scenario: "cutx1", words: ONE, requests: 3, ..OPENCODE },
+    Case { scenario: "e500x3", words: "Recovered after 3 faults.", requests: 4, ..OPENCODE },
+    // In the middle of the work, with a session that holds it.
+    Case { scenario: "tools3_then_limit", note: "taken up", lab: &["--auth", "oauth", "--set", "reset_in=25", "--sig", "KILL@18", "--phase", "echo|=--resume-wait"], taken_up: true, words: "History has ", steps: &["usage_limit backoff: done"], requests: 5, ..CASE },
+    Case { scenario: "tools2_then_toolong", status: 83, steps: TOO_LONG, requests: 6, ..CASE },
+    Case { scenario: "tools2_then_toolong", status: 83, steps: TOO_LONG, requests: 6, ..CODEX },
+    Case { scenario: "tools2_then_toolong", status: 83, steps: TOO_LONG, requests: 6, ..GEMINI },
+    Case { mode: "text", scenario: "tools2_then_e401", status: 80, steps: &["auth_error halt: done"], requests: 10, ..CASE },
+    Case { mode: "text", scenario: "tools2_then_e401", status: 80, steps: &["auth_error halt: done"], requests: 10, ..QWEN },
+    Case { mode: "text", scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..OPENCODE },
+    Case { mode: "text", words: HELLO, ..OPENCODE },
+    Case { mode: "text", words: HELLO, requests: 2, ..QWEN },
+    Case { mode: "json", words: HELLO, ..GEMINI },
+    Case { mode: "json", scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..GEMINI },
+    Case { mode: "json", scenario: "loop", note: "not told", requests: 6, ..GEMINI },
+    Case { mode: "text", scenario: "loop", note: "not told", requests: 6, ..GEMINI },
+    Case { mode: "json", scenario: "cutx1", words: ONE, steps: &["network backoff: done"], requests: 3, ..QWEN },
+    Case { scenario: "e403", status: 80, steps: &["auth_error halt: done"], requests: 6, ..CODEX },
+    Case { scenario: "refusal", status: 80, steps: &["content_policy halt: done"], requests: 6, ..CODEX },
+    Case { scenario: "badrequest", status: 80, steps: &["http_400 reset: failed", "http_400 halt: done"], requests: 2, ..CODEX },
+    Case { scenario: "e502htmlx30", words: "Recovered after 30 faults.", steps: &["server_error backoff: done"], requests: 31, ..CODEX },
+    Case { scenario: "hangmidx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CASE },
+    Case { scenario: "hangmidx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CODEX },
+    // `wrap` is killed: nothing is left, and the wait can be taken up.
+    Case { scenario: "sleeptool", note: "wrap killed", lab: &["--sig", "KILL@tool"], status: -9, ..CASE },
+    Case { scenario: "sleeptool", note: "wrap killed", lab: &["--sig", "KILL@tool"], status: -9, ..CODEX },
+    Case { scenario: "sleeptool", note: "wrap killed", lab: &["--sig", "KILL@tool"], status: -9, ..GEMINI },
+    Case { scenario: "sleepsh", note: "wrap killed", lab: &["--sig", "KILL@tool"], status: -9, ..QWEN },
+    Case { scenario: "sleeptool", note: "wrap killed", lab: &["--sig", "KILL@tool"], status: -9, ..OPENCODE },
+    Case { scenario: "limit", note: "wrap killed while it waits", lab: &["--auth", "oauth", "--set", "reset_in=25", "--sig", "KILL@10", "--phase", "ok|=--resume-wait"], taken_up: true, words: HELLO, steps: &["usage_limit backoff: done"], requests: 2, ..CASE },
+    Case { scenario: "usage_limit", note: "wrap killed while it waits", lab: &["--set", "reset_in=25", "--sig", "KILL@10", "--phase", "ok|=--resume-wait"], taken_up: true, words: HELLO, steps: &["usage_limit backoff: done"], requests: 2, ..CODEX },
+    // Qwen asks on and on, and is ended: waits get longer.
+    Case { scenario: "usage_limit", wrap: &["--max-wait", "12s"], status: 84, steps: &["usage_limit backoff: failed", "usage_limit halt: done"], requests: 40, ..QWEN },
+    Case { mode: "text", scenario: "usage_limit", wrap: &["--max-wait", "12s"], status: 84, steps: &["usage_limit backoff: failed", "usage_limit halt: done"], requests: 40, ..QWEN },
     // Only a person can help.
-    Case { scenario: "e401", status: 80, words: "", outcomes: &["done"], ..CASE },
-    Case { scenario: "credit", status: 80, words: "", outcomes: &["done"], ..CASE },
-    Case { scenario: "toolong", status: 80, words: "", outcomes: &["done"], ..CASE },
-    Case { agent: "codex", mode: "json", scenario: "e401", status: 80, words: "", outcomes: &["done"], requests: 6, ..CASE },
-    Case { agent: "codex", mode: "json", scenario: "quota", status: 80, words: "", outcomes: &["done"], ..CASE },
-    Case { agent: "codex", mode: "json", scenario: "toolong", status: 80, words: "", outcomes: &["done"], ..CASE },
-    Case { agent: "gemini", scenario: "e401", status: 80, words: "", outcomes: &["done"], ..CASE },
-    Case { agent: "gemini", scenario: "toolong", status: 80, words: "", outcomes: &["done"], ..CASE },
-    Case { agent: "qwen", scenario: "e401", status: 80, words: "", outcomes: &["done"], ..CASE },
-    Case { agent: "opencode", mode: "json", scenario: "e401", status: 80, words: "", outcomes: &["done"], ..CASE },
+    Case { scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..CASE },
+    Case { mode: "text", scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..CASE },
+    Case { scenario: "e401oauth", lab: &["--auth", "oauth"], status: 80, steps: &["auth_error halt: done"], requests: 2, ..CASE },
+    Case { scenario: "e403", status: 80, steps: &["auth_error halt: done"], ..CASE },
+    Case { scenario: "ok", note: "no key", lab: &["--auth", "none"], status: 80, steps: &["auth_error halt: done"], requests: 0, ..CASE },
+    Case { scenario: "credit", status: 80, steps: &["budget_over halt: done"], ..CASE },
+    Case { scenario: "notfound", status: 80, steps: &["model_unavailable halt: done"], requests: 2, ..CASE },
+    Case { scenario: "toolong", status: 80, steps: &["token_limit halt: done"], ..CASE },
+    Case { scenario: "refusal", status: 80, steps: &["content_policy halt: done"], ..CASE },
+    Case { scenario: "badrequest", status: 80, steps: &["http_400 reset: failed", "http_400 halt: done"], requests: 2, ..CASE },
+    Case { scenario: "limit7d", lab: &["--auth", "oauth"], status: 84, steps: &["usage_limit halt: done"], ..CASE },
+    Case { scenario: "e401", status: 80, steps: &["auth_error halt: done"], requests: 6, ..CODEX },
+    Case { mode: "text", scenario: "e401", status: 80, steps: &["auth_error halt: done"], requests: 6, ..CODEX },
+    Case { scenario: "quota", status: 80, steps: &["budget_over halt: done"], ..CODEX },
+    Case { scenario: "notfound", status: 80, steps: &["model_unavailable halt: done"], ..CODEX },
+    Case { scenario: "toolong", status: 80, steps: &["token_limit halt: done"], ..CODEX },
+    Case { mode: "text", scenario: "toolong", status: 80, steps: &["token_limit halt: done"], ..CODEX },
+    Case { scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..GEMINI },
+    Case { mode: "text", scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..GEMINI },
+    Case { scenario: "e403", status: 80, steps: &["auth_error halt: done"], ..GEMINI },
+    Case { scenario: "toolong", status: 80, steps: &["token_limit halt: done"], ..GEMINI },
+    Case { scenario: "r429longx1", wrap: &["--max-wait", "10m"], status: 84, steps: &["rate_limit halt: done"], ..GEMINI },
+    Case { scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..QWEN },
+    Case { mode: "text", scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..QWEN },
+    Case { scenario: "toolong", status: 80, steps: &["token_limit halt: done"], ..QWEN },
+    Case { scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..OPENCODE },
+    Case { scenario: "toolong", status: 80, steps: &["token_limit halt: done"], requests: 2, ..OPENCODE },
+    // There is no server, and none comes.
+    Case { scenario: "noserver", variables: &["CLAUDE_CODE_MAX_RETRIES=0", "SESSION_DOCTOR_BACKOFF_MAX_SEC=2"], status: 83, steps: NINE_IN_VAIN, requests: 0, ..CASE },
+    // A success that is none.
+    Case { scenario: "loop", status: 81, steps: &["tool_repeat break_loop: done", "tool_repeat halt: done"], requests: 12, ..GEMINI },
+    Case { scenario: "empty", status: 83, steps: &["json_parse retry_prompt_fix: failed", "config_error restart: failed", "json_parse retry_prompt_fix: failed", "config_error restart: failed", "json_parse halt: done"], requests: 12, ..GEMINI },
+    Case { scenario: "refusal", status: 80, steps: &["content_policy halt: done"], requests: 4, ..GEMINI },
+    Case { scenario: "maxtokens", status: 83, steps: &["output_limit resume: done", "output_limit resume: done", "output_limit halt: done"], requests: 12, ..CASE },
+    Case { scenario: "maxtokens", status: 83, steps: &["output_limit resume: done", "output_limit resume: done", "output_limit halt: done"], requests: 3, ..CODEX },
     // It repeats itself; a limit of turns is outlasted twice, and each time it worked.
-    Case { agent: "gemini", scenario: "loop", status: 81, words: "", outcomes: &["done", "done"], requests: 12, ..CASE },
-    Case { scenario: "loop", lab: &["--extra", "--max-turns 3"], status: 83, words: "", outcomes: &["done", "done", "done"], requests: 9, ..CASE },
+    Case { scenario: "loop", note: "--max-turns 3", lab: &["--extra", "--max-turns 3"], status: 83, steps: &["max_turns resume: done", "max_turns resume: done", "max_turns halt: done"], requests: 9, ..CASE },
     // It never answers, and the user has set a limit.
-    Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, words: "", ..CASE },
-    Case { agent: "codex", mode: "json", scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, words: "", ..CASE },
-    Case { agent: "gemini", scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, words: "", ..CASE },
+    Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, ..CASE },
+    Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, ..CODEX },
+    Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, ..GEMINI },
+    Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, ..QWEN },
+    Case { scenario: "hang", wrap: &["--idle-timeout", "40s"], status: 124, ..OPENCODE },
+    // It does not answer once, and is started again for its silence.
+    Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CASE },
+    Case { mode: "text", scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CASE },
+    Case { scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CODEX },
+    Case { mode: "text", scenario: "hangx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CODEX },
+    Case { scenario: "hangx1", variables: STALL_LATER, words: ONE, steps: &["stalled restart: done"], requests: 3, ..GEMINI },
+    Case { scenario: "hangx1", variables: STALL_LATER, words: ONE, steps: &["stalled restart: done"], requests: 3, ..QWEN },
+    Case { scenario: "hangx1", variables: STALL_LATER, words: ONE, steps: &["stalled restart: done"], requests: 3, ..OPENCODE },
+    // A tool takes its time, and nothing is said meanwhile.
+    Case { scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "40s"], status: 124, requests: 2, ..CASE },
+    Case { mode: "text", scenario: "sleeptool", note: "no hang", variables: STALL, wrap: &["--timeout", "40s"], status: 124, requests: 2, ..CASE },
+    Case { scenario: "sleeptool", note: "no hang", lab: &["--set", "yield_ms=600000"], variables: STALL, words: "Slept.", requests: 2, ..CODEX },
+    Case { mode: "text", scenario: "sleeptool", note: "no hang", lab: &["--set", "yield_ms=600000"], variables: STALL, words: "Slept.", requests: 2, ..CODEX },
+    Case { scenario: "sleeptool", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..GEMINI },
+    Case { mode: "text", scenario: "sleeptool", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..GEMINI },
+    Case { scenario: "sleepsh", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..QWEN },
+    Case { mode: "text", scenario: "sleepsh", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..QWEN },
+    Case { scenario: "sleeptool", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..OPENCODE },
+    Case { mode: "text", scenario: "sleeptool", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..OPENCODE },
+    // They retry without end and say nothing.
+    Case { scenario: "noserver", wrap: &["--idle-timeout", "40s"], status: 124, requests: 0, ..CODEX },
+    Case { scenario: "r429long", wrap: &["--idle-timeout", "20s"], status: 124, ..CODEX },
+    Case { scenario: "r429long", wrap: &["--timeout", "30s"], status: 124, requests: 20, ..QWEN },
+    Case { scenario: "r429long", wrap: &["--idle-timeout", "40s"], status: 124, requests: 9, ..OPENCODE },
+    Case { scenario: "usage_limit", wrap: &["--idle-timeout", "40s"], status: 124, requests: 9, ..OPENCODE },
+    Case { scenario: "noserver", wrap: &["--idle-timeout", "40s"], status: 124, requests: 0, ..OPENCODE },
+    Case { scenario: "noserver", wrap: &["--timeout", "60s"], status: 124, requests: 0, ..GEMINI },
+    Case { scenario: "noserver", wrap: &["--max-restarts", "3"], status: 83, steps: FOUR_IN_VAIN, requests: 0, ..QWEN },
 ];
 
-/// Where the laboratory is: its runner, and the folder of the agents.
-fn lab() -> Result<(PathBuf, PathBuf), String> {
-    let clients = env::var_os("LAB_CLIENTS").ok_or("LAB_CLIENTS is not set")?;
-    let runner = env::var_os("LAB_RUN")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/lab/run.py"), PathBuf::from);
-    if !runner.is_file() {
-        return Err(format!("there is no {}", runner.display()));
-    }
-    Ok((runner, clients.into()))
+/// Waits that are minutes or hours otherwise.
+const SHORT_WAITS: &[&str] = &[
+    "SESSION_DOCTOR_RESET_MARGIN_SEC=2",
+    "SESSION_DOCTOR_UNKNOWN_RESET_SEC=5",
+    "SESSION_DOCTOR_LONG_BACKOFF_BASE_SEC=5",
+    "SESSION_DOCTOR_LONG_BACKOFF_MAX_SEC=5",
+];
+
+/// How long a case may take, in seconds.
+const LIMIT_SEC: &str = "150";
+
+/// The laboratory: its runner, the one for terminals, and the folder of the agents.
+struct Lab {
+    runner: PathBuf,
+    tui: PathBuf,
+    clients: PathBuf,
+    /// A folder with a copy of the program, so that a build meanwhile changes nothing.
+    program: TempDir,
 }
 
-/// What came of a case; each line is something that is not as it should be.
-fn try_out(case: &Case, runner: &Path, clients: &Path) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
-    let events = folder.path().join("events");
-    let shim = folder.path().join("shim");
+impl Lab {
+    fn find() -> Result<Self, String> {
+        let clients = env::var_os("LAB_CLIENTS").ok_or("LAB_CLIENTS is not set")?;
+        let runner = env::var_os("LAB_RUN").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/lab/run.py"),
+            PathBuf::from,
+        );
+        if !runner.is_file() {
+            return Err(format!("there is no {}", runner.display()));
+        }
+        let clients = fs::canonicalize(clients).map_err(|error| format!("LAB_CLIENTS: {error}"))?;
+        let program = tempfile::tempdir().unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_session-doctor"), program.path().join("session-doctor")).unwrap();
+        Ok(Self { tui: runner.with_file_name("tui.py"), runner, clients, program })
+    }
+
+    fn program(&self) -> PathBuf {
+        self.program.path().join("session-doctor")
+    }
+
+    fn has(&self, agent: &str) -> bool {
+        self.clients.join(agent).join("node_modules/.bin").join(agent).exists()
+    }
+}
+
+/// What was seen of a case.
+struct Seen {
+    status: Option<i64>,
+    /// The decisions, each with its class and what came of it.
+    steps: Vec<String>,
+    requests: usize,
+    /// Processes that are still there.
+    left: usize,
+    /// Standard output, or the last screen.
+    words: String,
+    seconds: u64,
+}
+
+impl Case {
+    fn name(&self) -> String {
+        [self.agent, self.mode, self.scenario, self.note].join(" ").trim_end().to_owned()
+    }
+
+    /// Runs it; its recordings and events are in `folder` then.
+    fn run(&self, lab: &Lab, folder: &Path) -> Result<Seen, String> {
+        let began = Instant::now();
+        let shim = folder.join("shim");
+        let is_tui = self.mode == "tui";
+        // A terminal's driver starts the agent by its name alone.
+        let agent = lab.clients.join(self.agent).join("node_modules/.bin").join(self.agent);
+        let word = if is_tui { format!("'{}'", agent.display()) } else { String::new() };
+        write_shim(&shim, folder, &lab.program(), self, &word);
+        if is_tui {
+            let place = folder.join(self.agent).join("node_modules/.bin");
+            fs::create_dir_all(&place).unwrap();
+            symlink(&shim, place.join(self.agent)).unwrap();
+        } else {
+            symlink(lab.clients.join(self.agent), folder.join(self.agent)).unwrap();
+        }
+        let mut command = Command::new(if is_tui { &lab.tui } else { &lab.runner });
+        command.env("LAB_CLIENTS", folder).stdin(Stdio::null()).args(self.lab);
+        if is_tui {
+            command.args([self.scenario, "test"]);
+            command.args(self.screen.iter().flat_map(|step| ["--step", step]));
+        } else {
+            command.args([self.agent, self.mode, self.scenario, "--tag", "test", "--timeout", LIMIT_SEC]);
+            command.arg("--shim").arg(&shim);
+        }
+        let ran = command.output().map_err(|error| error.to_string())?;
+        let words = || format!("the laboratory failed: {}", String::from_utf8_lossy(&ran.stderr));
+        let recordings = folder.join("recordings");
+        let mut seen = if is_tui {
+            let screens = fs::read_to_string(recordings.join("claude-tui/test.screens.txt"));
+            let log = fs::read_to_string(recordings.join("claude-tui/test.requests.jsonl"));
+            let screens = screens.map_err(|_| words())?;
+            let is_main = |line: &&str| {
+                serde_json::from_str::<Value>(line).is_ok_and(|it| it["ev"] == "req" && it["main"] == true)
+            };
+            Seen {
+                // It goes on, and is closed with its terminal.
+                status: Some(0),
+                steps: Vec::new(),
+                requests: log.unwrap_or_default().lines().filter(is_main).count(),
+                left: 0,
+                words: screens.rsplit("=== ").next().unwrap_or_default().to_owned(),
+                seconds: 0,
+            }
+        } else {
+            let part = if self.taken_up { "test.p2" } else { "test" };
+            let base = recordings.join(self.agent).join(format!("{part}.{}", self.mode));
+            let meta = |part: &str| -> Option<Value> {
+                let path = recordings.join(self.agent).join(format!("{part}.{}.meta.json", self.mode));
+                serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
+            };
+            let (first, last) = (meta("test").ok_or_else(words)?, meta(part).ok_or_else(words)?);
+            let count = |meta: &Value, key: &str| meta[key].as_array().map_or(0, Vec::len);
+            let both = |key| count(&last, key) + if self.taken_up { count(&first, key) } else { 0 };
+            Seen {
+                status: last["rc"].as_i64().filter(|_| last["timed_out"] != true),
+                steps: Vec::new(),
+                requests: both("main_requests"),
+                left: both("left_1s_after"),
+                words: fs::read_to_string(format!("{}.stdout", base.display())).unwrap_or_default(),
+                seconds: 0,
+            }
+        };
+        seen.steps = steps(folder);
+        seen.seconds = began.elapsed().as_secs();
+        Ok(seen)
+    }
+
+    /// What is not as it should be.
+    fn compare(&self, seen: &Seen) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if seen.status != Some(self.status) {
+            wrong.push(format!("the status is not {}", self.status));
+        }
+        if seen.steps != self.steps {
+            wrong.push(format!("the decisions are not {:?}", self.steps));
+        }
+        if seen.requests == 0 && self.requests > 0 {
+            wrong.push("it asked the server for nothing".to_owned());
+        }
+        if seen.requests > self.requests {
+            wrong.push(format!("there are more than {} requests", self.requests));
+        }
+        if seen.left > 0 {
+            wrong.push("processes are left".to_owned());
+        }
+        if !seen.words.contains(self.words) {
+            wrong.push(format!("{:?} is not at the end", self.words));
+        }
+        wrong
+    }
+}
+
+/// Writes the program that puts `wrap --act` in front of the agent, or takes up what one that was killed has left.
+fn write_shim(shim: &Path, folder: &Path, program: &Path, case: &Case, agent: &str) {
     let script = format!(
-        "#!/bin/sh\nexport SESSION_DOCTOR_RESET_MARGIN_SEC=2 {}\nexec {} wrap --act {} --events {} -- \"$@\"\n",
+        "#!/bin/sh\n\
+         export {} {}\n\
+         wrap='{} wrap --act {}'\n\
+         [ \"$2\" = --resume-wait ] && exec $wrap --resume-wait --events '{folder}/events2'\n\
+         exec $wrap --events '{folder}/events' -- {agent} \"$@\"\n",
+        SHORT_WAITS.join(" "),
         case.variables.join(" "),
-        env!("CARGO_BIN_EXE_session-doctor"),
+        program.display(),
         case.wrap.join(" "),
-        events.display(),
+        folder = folder.display(),
     );
-    fs::write(&shim, script).unwrap();
-    fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).unwrap();
-    let tag = format!("test-{}", case.scenario);
-    let ran = Command::new(runner)
-        .args([case.agent, case.mode, case.scenario, "--tag", &tag, "--timeout", "170", "--shim"])
-        .arg(&shim)
-        .args(case.lab)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let base = clients.join("recordings").join(case.agent).join(format!("{tag}.{}", case.mode));
-    let read = |end: &str| fs::read_to_string(format!("{}.{end}", base.display())).unwrap_or_default();
-    let Ok(meta) = serde_json::from_str::<Value>(&read("meta.json")) else {
-        return vec![format!("the laboratory failed: {}", String::from_utf8_lossy(&ran.stderr))];
+    fs::write(shim, script).unwrap();
+    fs::set_permissions(shim, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Returns the decisions that were told, each with its class and the result of its outcome.
+fn steps(folder: &Path) -> Vec<String> {
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
+    let events: Vec<Value> =
+        (read("events") + &read("events2")).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let result = |decision: &Value| {
+        let is_its = |event: &&Value| event["type"] == "outcome" && event["decision"] == decision["id"];
+        let outcome = events.iter().find(is_its);
+        outcome.and_then(|outcome| outcome["result"].as_str()).unwrap_or("untold")
     };
-    let mut wrong = Vec::new();
-    let status = meta["rc"].as_i64();
-    if status != Some(case.status) {
-        wrong.push(format!("it ended with {status:?}, not {}", case.status));
-    }
-    let count = |key: &str| meta[key].as_array().map_or(0, Vec::len);
-    let requests = count("main_requests");
-    if requests > case.requests {
-        wrong.push(format!("{requests} requests, more than {}", case.requests));
-    }
-    if count("left_1s_after") > 0 {
-        wrong.push(format!("processes are left: {}", meta["left_1s_after"]));
-    }
-    if !read("stdout").contains(case.words) {
-        wrong.push(format!("standard output has no {:?}", case.words));
-    }
-    let told: Vec<Value> = fs::read_to_string(&events)
-        .unwrap_or_default()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let outcomes: Vec<&str> = told
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    events
         .iter()
-        .filter(|event| event["type"] == "outcome")
-        .filter_map(|event| event["result"].as_str())
-        .collect();
-    if outcomes != case.outcomes {
-        wrong.push(format!("its outcomes are {outcomes:?}, not {:?}", case.outcomes));
-    }
-    wrong
+        .filter(|event| event["type"] == "decision" && event["acted"] == true)
+        .map(|event| format!("{} {}: {}", word(&event["class"]), word(&event["strategy"]), result(event)))
+        .collect()
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 #[test]
-#[ignore = "it needs real agents and a laboratory, and half an hour"]
+#[ignore = "it needs real agents and a laboratory, and a quarter of an hour"]
 fn real_agents_are_brought_back_or_given_up_for_good_reason() {
-    let (runner, clients) = match lab() {
-        Ok(found) => found,
+    let lab = match Lab::find() {
+        Ok(lab) => lab,
         Err(why) => return println!("skipped: {why}"),
     };
     let only = env::var("LAB_ONLY").unwrap_or_default();
-    let (mut absent, mut failed) = (BTreeSet::new(), Vec::new());
-    for case in CASES {
-        let name = format!("{} {} {}", case.agent, case.mode, case.scenario);
-        if !name.contains(&only) {
-            continue;
+    let is_meant = |case: &&Case| only.split(',').any(|word| case.name().contains(word));
+    let (cases, absent): (Vec<&Case>, Vec<&Case>) =
+        CASES.iter().filter(is_meant).partition(|case| lab.has(case.agent));
+    let absent: BTreeSet<&str> = absent.iter().map(|case| case.agent).collect();
+    let end = Instant::now() + Duration::from_secs(60 * number("LAB_MINUTES", 30));
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    println!("agent | mode | scenario | what was done | status | requests | left | seconds");
+    let work = || {
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let folder = tempfile::tempdir().unwrap();
+            let seen = match Instant::now() < end {
+                true => case.run(&lab, folder.path()),
+                false => Err("not run: the time is over".to_owned()),
+            };
+            let wrong = match &seen {
+                Ok(seen) => {
+                    let status = seen.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+                    let done =
+                        if seen.steps.is_empty() { "nothing".to_owned() } else { seen.steps.join(", ") };
+                    let Case { agent, mode, scenario, note, .. } = case;
+                    let scenario = [*scenario, *note].join(" ");
+                    let Seen { requests, left, seconds, .. } = seen;
+                    println!(
+                        "{agent} | {mode} | {} | {done} | {status} | {requests} | {left} | {seconds}",
+                        scenario.trim_end()
+                    );
+                    case.compare(seen)
+                }
+                Err(why) => vec![why.clone()],
+            };
+            if wrong.is_empty() {
+                continue;
+            }
+            let kept = folder.keep();
+            let words = format!("{}: {} ({})", case.name(), wrong.join("; "), kept.display());
+            println!("  WRONG {words}");
+            failed.lock().unwrap().push(words);
         }
-        if !clients.join(case.agent).join("node_modules/.bin").join(case.agent).exists() {
-            absent.insert(case.agent);
-            continue;
+    };
+    thread::scope(|scope| {
+        for _ in 0..number("LAB_JOBS", 3) {
+            scope.spawn(work);
         }
-        let wrong = try_out(case, &runner, &clients);
-        println!("{name}: {}", if wrong.is_empty() { "as expected".to_owned() } else { wrong.join("; ") });
-        failed.extend(wrong.into_iter().map(|wrong| format!("{name}: {wrong}")));
-    }
+    });
+    let failed = failed.into_inner().unwrap();
     if !absent.is_empty() {
         println!("skipped, for they are not installed: {absent:?}");
     }
+    println!("{} cases, {} of them wrong", cases.len(), failed.len());
     assert!(failed.is_empty(), "{failed:#?}");
 }

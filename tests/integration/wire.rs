@@ -139,6 +139,8 @@ event! { Session {
     previous_session: Option<String>,
     cwd: Option<String>,
     model: Option<String>,
+    pid: Option<i32>,
+    command: Option<Vec<String>>,
 } }
 
 event! { Finding {

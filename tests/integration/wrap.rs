@@ -114,7 +114,7 @@ fn events(path: &Path) -> Vec<Value> {
 fn lives(events: &[Value]) -> Vec<&str> {
     events
         .iter()
-        .filter(|event| event.get("pid").is_some())
+        .filter(|event| event["type"] == "status" && event.get("pid").is_some())
         .map(|event| event["to"].as_str().unwrap())
         .collect()
 }
@@ -298,6 +298,23 @@ fn a_pipe_for_events_that_nobody_reads_stalls_nothing() {
 }
 
 // ------------------------------------------------------------------------------------------------- its events
+
+#[test]
+fn a_session_begins_with_the_command_its_process_and_its_directory() {
+    let world = World::new();
+    let command = ["sh", "-c", "echo hello", "--api-key=sk-ant-api03-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"];
+    run(&world, &["--events", "events"], &command);
+    let events = events(&world.path("home/project/events"));
+    let of_type = |kind: &str| events.iter().find(|event| event["type"] == kind).unwrap();
+    let session = of_type("session_started");
+    assert_eq!(session["pid"], of_type("status")["pid"]);
+    let project = fs::canonicalize(world.path("home/project")).unwrap();
+    assert_eq!(session["cwd"], project.to_str().unwrap());
+    let words: Vec<&str> =
+        session["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    assert_eq!(words[..3], command[..3]);
+    assert!(words.len() == 4 && !words[3].contains("aaaa"), "{words:?}");
+}
 
 #[test]
 fn both_streams_are_one_session_and_its_life_is_told() {

@@ -16,7 +16,7 @@ use crate::wrap::{agent, is_alive, wait_until};
 
 /// A terminal with a shell that has jobs, and what is seen on its screen.
 struct Screen {
-    _world: World,
+    world: World,
     shell: Child,
     master: File,
     slave: OwnedFd,
@@ -72,7 +72,7 @@ impl Screen {
                 store.lock().unwrap().extend_from_slice(&chunk[..length]);
             }
         });
-        let mut screen = Self { _world: world, shell, master: master.into(), slave, seen, found };
+        let mut screen = Self { world, shell, master: master.into(), slave, seen, found };
         screen.wait_for("ready> ");
         screen.keys("stty -echo\n");
         screen.wait_for("ready> ");
@@ -269,4 +269,68 @@ fn a_pseudo_terminal_can_be_had_without_a_terminal() {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "yes\r\n");
+}
+
+/// Starts an agent that acts out a script under `wrap --act`; its outcomes are told in the file `events`.
+fn act_out(script: &serde_json::Value) -> Screen {
+    let mut screen = Screen::new();
+    let agent = screen.world.path("claude");
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/agents/scripted.py"), &agent).unwrap();
+    std::fs::write(screen.world.path("script.json"), script.to_string()).unwrap();
+    screen.keys(&format!(
+        "SESSION_DOCTOR_RESET_MARGIN_SEC=0 $W wrap --act --emit outcome --events events -- {}\n",
+        agent.display()
+    ));
+    screen
+}
+
+fn has_python() -> bool {
+    let runs = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !runs {
+        eprintln!("skipped: the scripted agent needs python3");
+    }
+    runs
+}
+
+#[test]
+fn an_agent_that_sits_at_its_limit_is_told_to_go_on() {
+    if !has_python() {
+        return;
+    }
+    let script = serde_json::json!([[["init", 0], ["keys", ""], ["limit", 2], ["keys", "\r"], ["done", 0]]]);
+    let mut screen = act_out(&script);
+    screen.wait_for("All is done.");
+    screen.wait_for("ready> ");
+    let keys = std::fs::read_to_string(screen.world.path("keys")).unwrap();
+    let keys: String = keys.lines().map(|line| serde_json::from_str::<String>(line).unwrap()).collect();
+    assert_eq!(keys, "\u{1b}\u{15}continue\r");
+    let events = screen.run("cat events");
+    assert!(events.contains("it was told to continue, and the agent worked"), "{events}");
+}
+
+#[test]
+fn an_agent_that_a_person_told_to_go_on_is_told_nothing() {
+    if !has_python() {
+        return;
+    }
+    let script = serde_json::json!([[
+        ["init", 0],
+        ["keys", ""],
+        ["limit", 3],
+        ["keys", "x"],
+        ["works", "Gone on."],
+        ["keys", "q"]
+    ]]);
+    let mut screen = act_out(&script);
+    let keys = screen.world.path("keys");
+    let pressed = || std::fs::read_to_string(&keys).unwrap_or_default().lines().count();
+    wait_until_or(&|| pressed() == 1, || "the menu is not left".to_owned());
+    screen.keys("x");
+    screen.wait_for("Gone on.");
+    let events = screen.world.path("home/project/events");
+    let told = || std::fs::read_to_string(&events).unwrap_or_default();
+    wait_until_or(&|| told().contains("the agent went on before it was told to"), told);
+    assert_eq!(pressed(), 2);
+    screen.keys("q");
+    screen.wait_for("ready> ");
 }

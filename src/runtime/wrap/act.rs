@@ -21,13 +21,13 @@ use crate::child::Exit;
 use crate::child::group::Target;
 use crate::engine;
 use crate::engine::redact::{self, argv::redact_argv};
-use crate::model::event::{Decision, Outcome, OutcomeResult};
+use crate::model::event::{Alert, Decision, Outcome, OutcomeResult};
 use crate::model::id::IdBuilder;
-use crate::model::{Class, EventBody, Level, Strategy, Timestamp};
+use crate::model::{Basis, Class, EventBody, Level, Strategy, Timestamp};
 use crate::profile::transcript::Surroundings;
 use crate::profile::{self, Agent, Mode};
 use crate::recovery::{
-    Chance, Ended, Halt, How, Kind, Moment, Options, Plan, Run, Start, StopReason, Typing,
+    Chance, Ended, Halt, How, Kind, Moment, Options, Plan, Run, Sighting, Source, Start, StopReason, Typing,
 };
 use crate::runtime::clock;
 
@@ -36,6 +36,16 @@ const CLEAR_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often a wait looks at the clock on the wall: a machine may sleep meanwhile, and timers with it.
 const WALL_ROUND: Duration = Duration::from_secs(1);
+
+/// How often a child that says nothing, for a good reason so far, is looked at.
+const SILENCE_ROUND: Duration = Duration::from_secs(15);
+
+/// How long after a key of a person's nothing is done to an interactive agent, in seconds: whoever sits there may mean to
+/// answer.
+const PERSON: i64 = 30;
+
+/// How long after a key the next one comes, in milliseconds. A key press that follows an escape at once makes another key of it.
+const NEXT_KEY: i64 = 300;
 
 /// What a backoff does to a child that lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +89,8 @@ pub struct Acting<'p> {
     pub kept: Kept,
     /// Where a wait is stored; `None`: nowhere.
     pub store: Option<PathBuf>,
+    /// Of a run that is taken up: the decision whose outcome nobody has told.
+    pub untold: Option<String>,
     /// What the engine is made of.
     pub engine: Arc<engine::Options>,
     /// The working directory, symbolic links resolved.
@@ -104,6 +116,13 @@ struct Underway {
     since: Timestamp,
 }
 
+impl Underway {
+    /// Whether a session is made smaller.
+    fn compacts(&self) -> bool {
+        self.done == done_words(Kind::Compact)
+    }
+}
+
 /// The state of a run that is brought back.
 pub struct Actor<'p> {
     acting: Acting<'p>,
@@ -116,7 +135,12 @@ pub struct Actor<'p> {
     starts: u32,
     look_again: Option<Timestamp>,
     paused_until: Option<Timestamp>,
-    typing: VecDeque<Typing>,
+    /// Keys to be typed, and their times.
+    typing: VecDeque<(Timestamp, String)>,
+    /// When it was last looked at whether a child that says nothing hangs.
+    silence_seen: Option<Instant>,
+    /// When a person last pressed a key.
+    person_at: Option<Timestamp>,
     /// When it was stopped by a plan.
     stopped_at: Option<Timestamp>,
 }
@@ -130,18 +154,21 @@ pub fn chance() -> Chance {
 
 impl<'p> Actor<'p> {
     /// Returns what acts, with a witness that watchers tell.
-    pub fn new(acting: Acting<'p>, witness: Witness) -> Self {
+    pub fn new(mut acting: Acting<'p>, witness: Witness) -> Self {
+        let told_ahead = acting.untold.take();
         Self {
             acting,
             witness,
             reading: None,
             underway: None,
-            told_ahead: None,
+            told_ahead,
             decisions: 0,
             starts: 0,
             look_again: None,
             paused_until: None,
             typing: VecDeque::new(),
+            silence_seen: None,
+            person_at: None,
             stopped_at: None,
         }
     }
@@ -199,6 +226,7 @@ impl<'p> Actor<'p> {
     fn begin_attempt(&mut self, executor: &Executor) {
         self.witness.begin_attempt(clock::now());
         (self.look_again, self.paused_until, self.stopped_at) = (None, None, None);
+        self.silence_seen = None;
         self.typing.clear();
         let session = self.acting.run.session().map(str::to_owned);
         let surroundings = Surroundings {
@@ -235,12 +263,16 @@ impl<'p> Actor<'p> {
             if let Some(ending) = ended {
                 return ending;
             }
-            let deadline = [keeper.next_deadline(), self.next_deadline()].into_iter().flatten().min();
+            let own = [self.next_deadline(), self.silence_ends(keeper)];
+            let deadline = own.into_iter().chain([keeper.next_deadline()]).flatten().min();
             let input = mailbox.next(executor.number, deadline);
             after_each(executor);
             let is_sign = matches!(&input, Input::Told(event)
                 if matches!(&event.body, EventBody::Alert(alert) if alert.level == Level::Act))
                 || matches!(input, Input::Seen);
+            if matches!(input, Input::Typed) {
+                self.person_at = Some(clock::now());
+            }
             let now = Instant::now();
             effects = keeper.handle_input(now, input);
             if keeper.is_running() {
@@ -251,7 +283,7 @@ impl<'p> Actor<'p> {
 
     /// Returns when something is to be done though nothing happens.
     fn next_deadline(&self) -> Option<Instant> {
-        let typing = self.typing.front().map(|typing| typing.not_before);
+        let typing = self.typing.front().map(|(at, _)| *at);
         let at = [self.look_again, self.paused_until, typing].into_iter().flatten().min()?;
         let left = u64::try_from(at.as_micros() - clock::now().as_micros()).unwrap_or(0);
         // The clock on the wall may jump; it is looked at again.
@@ -267,11 +299,8 @@ impl<'p> Actor<'p> {
     ) -> Vec<Effect> {
         let wall = clock::now();
         let mut effects = Vec::new();
-        while self.typing.front().is_some_and(|typing| typing.not_before <= wall) {
-            if let Some(typing) = self.typing.pop_front() {
-                effects.extend(typing.keys.into_iter().map(Effect::Type));
-            }
-        }
+        self.verify_early(executor);
+        effects.extend(self.next_key(wall, executor));
         if self.paused_until.is_some_and(|until| until <= wall) {
             self.paused_until = None;
             let on = keeper.pause(now, false);
@@ -280,12 +309,19 @@ impl<'p> Actor<'p> {
                 effects.extend(on);
             }
         }
-        let is_due = self.look_again.is_some_and(|at| at <= wall);
-        if !(is_sign || is_due) || self.paused_until.is_some() {
+        let hangs = self.paused_until.is_none() && self.hangs(keeper, executor, now);
+        let is_due = hangs || self.look_again.is_some_and(|at| at <= wall);
+        if !(is_sign || is_due) || self.paused_until.is_some() || !self.typing.is_empty() {
+            return effects;
+        }
+        // Who sits there sees it too.
+        let is_interactive = self.acting.agent.invocation.mode == Mode::Interactive;
+        if let Some(free) = self.free_at(wall).filter(|_| is_interactive) {
+            self.look_again = Some(free);
             return effects;
         }
         self.look_again = None;
-        let plan = self.decide(|run, moment| run.during(moment));
+        let plan = self.ask(|run, moment| run.during(moment));
         match plan {
             Plan::Stop { then, steps, reason } => {
                 if self.acting.backoff == BackoffMode::Pause
@@ -309,24 +345,121 @@ impl<'p> Actor<'p> {
                 effects.push(Effect::Say(format!("{would} the tool that hangs: {reason}")));
                 let id = self.tell_decision(executor, Strategy::Restart, wall, &reason);
                 if !self.acting.dry_run {
-                    self.underway = Some(Underway { id, done: "the tool was killed", since: wall });
+                    let done = "the tool was killed";
+                    self.underway = Some(Underway { id, done, since: wall });
                     effects.push(Effect::KillTools);
                 }
             }
             Plan::Type { typing, reason } => {
+                self.verify(executor, Some("it failed again before it had done any work"));
                 let would = if self.acting.dry_run { "would type: " } else { "" };
                 effects.push(Effect::Say(format!("{would}{reason}")));
                 let last = typing.last().map_or(wall, |last| last.not_before);
                 let id = self.tell_decision(executor, Strategy::Backoff, last, &reason);
                 if !self.acting.dry_run {
-                    self.underway = Some(Underway { id, done: "it was told to continue", since: last });
-                    self.typing = typing.into();
+                    let done = "it was told to continue";
+                    self.underway = Some(Underway { id, done, since: last });
+                    self.typing = key_presses(typing);
                 }
             }
             Plan::Leave { until, .. } => self.look_again = Some(until),
             Plan::Start(_) | Plan::Halt(_) | Plan::Done { .. } | Plan::Watch { .. } => {}
         }
         effects
+    }
+
+    /// When it is to be looked at whether the child hangs.
+    fn silence_ends(&self, keeper: &Keeper) -> Option<Instant> {
+        let limit = Duration::from_secs(u64::from(self.acting.options.stall_sec));
+        let since = keeper.silent_since().filter(|_| !limit.is_zero())?;
+        Some((since + limit).max(self.silence_seen.map_or(since, |seen| seen + SILENCE_ROUND)))
+    }
+
+    /// Takes note of a child that hangs, and tells it.
+    fn hangs(&mut self, keeper: &Keeper, executor: &Executor, now: Instant) -> bool {
+        let Some(since) =
+            keeper.silent_since().filter(|_| self.silence_ends(keeper).is_some_and(|end| end <= now))
+        else {
+            return false;
+        };
+        self.silence_seen = Some(now);
+        // Not every agent tells of a tool before it is done.
+        if executor.has_tools() || !self.ask(|run, moment| run.silence_means_a_hang(moment)) {
+            return false;
+        }
+        let silent = now.saturating_duration_since(since).as_secs();
+        let message = format!("it has said nothing for {silent} s, and no tool of its runs");
+        let class = Class::Stalled;
+        let fingerprint = IdBuilder::new("stall").number(u64::from(self.starts)).finish("t-");
+        let id = IdBuilder::new("alert").part(fingerprint.as_bytes()).number(silent).finish("a-");
+        let alert = Alert {
+            detector: "silence".to_owned(),
+            class,
+            level: Level::Act,
+            severity: self.acting.engine.policy.class(class).severity,
+            count: 1,
+            window_sec: silent,
+            evidence: Vec::new(),
+            fingerprint,
+            reason: message.clone(),
+            basis: Basis::Inferred,
+        };
+        executor.feed.tell(id.clone(), EventBody::Alert(alert));
+        let mut seen = self.witness.seen();
+        seen.alerts.insert(class, id);
+        seen.facts.failed(Sighting {
+            at: clock::now(),
+            source: Source::Stdout,
+            class,
+            status: None,
+            basis: Basis::Inferred,
+            retry_at: None,
+            message,
+            act: true,
+        });
+        true
+    }
+
+    /// Types the next key, if its time has come and nobody sits at the keyboard. An agent that has gone on meanwhile, for
+    /// a person told it to, is told nothing.
+    fn next_key(&mut self, wall: Timestamp, executor: &Executor) -> Option<Effect> {
+        if self.typing.front().is_none_or(|(at, _)| *at > wall) {
+            return None;
+        }
+        if !self.witness.seen().facts.stands(Class::UsageLimit) {
+            self.typing.clear();
+            if let Some(underway) = self.underway.take() {
+                let detail = "the agent went on before it was told to";
+                self.tell_outcome(executor, &underway.id, OutcomeResult::Skipped, detail);
+            }
+            return None;
+        }
+        if let Some(free) = self.free_at(wall) {
+            not_before(&mut self.typing, free);
+            return None;
+        }
+        let (_, key) = self.typing.pop_front()?;
+        not_before(&mut self.typing, wall.plus_millis(NEXT_KEY));
+        if let Some(underway) = self.underway.as_mut().filter(|_| self.typing.is_empty()) {
+            underway.since = wall;
+        }
+        Some(Effect::Type(key))
+    }
+
+    /// When nobody sits at the keyboard any more, if nobody presses another key; `None`: nobody does.
+    fn free_at(&self, wall: Timestamp) -> Option<Timestamp> {
+        self.person_at.map(|at| at.plus_seconds(PERSON)).filter(|free| *free > wall)
+    }
+
+    /// Tells as soon as it is seen that it helped: an attempt may last for days. Of a session that is made smaller only the
+    /// end tells.
+    fn verify_early(&mut self, executor: &Executor) {
+        let Some(underway) = self.underway.as_ref().filter(|underway| !underway.compacts()) else { return };
+        if self.typing.is_empty()
+            && self.witness.seen().facts.worked_at.is_some_and(|at| at >= underway.since)
+        {
+            self.verify(executor, None);
+        }
     }
 
     /// Stops the tree until the time of a start has come.
@@ -366,10 +499,14 @@ impl<'p> Actor<'p> {
             None => return Err(ending),
         };
         let ended_well = how == How::Exited(0) && stopped.is_none();
-        let plan = self.decide(|run, moment| run.ended(moment, &Ended { how, stopped }));
+        let plan = self.ask(|run, moment| run.ended(moment, &Ended { how, stopped }));
+        // It ended well and is not done all the same: an agent that says success whatever happens. A session that was made
+        // smaller goes on, and that is no failure.
+        let is_compacted = self.underway.as_ref().is_some_and(Underway::compacts);
+        let helped = ended_well && (is_compacted || matches!(plan, Plan::Done { .. }));
         let otherwise = match stopped {
             Some((_, StopReason::User)) => Some("the run was ended before the agent had done any work"),
-            _ => (!ended_well).then_some("it ended again before it had done any work"),
+            _ => (!helped).then_some("it ended again before it had done any work"),
         };
         self.verify(executor, otherwise);
         match plan {
@@ -420,11 +557,12 @@ impl<'p> Actor<'p> {
         let is_stored = self.store(executor);
         let waited = wait(start.not_before, &start, executor, mailbox);
         if let Err(ending) = waited {
-            if is_stored {
+            self.outcome(executor, OutcomeResult::Skipped, "the run was ended while it waited");
+            // Who takes it up has no outcome to tell any more.
+            if is_stored && self.store(executor) {
                 let words = "the wait is stored: `session-doctor wrap --act --resume-wait` takes it up";
                 executor.carry_out(Effect::Say(words.to_owned()));
             }
-            self.outcome(executor, OutcomeResult::Skipped, "the run was ended while it waited");
             return Err(ending);
         }
         if let Some(path) = &self.acting.store {
@@ -445,7 +583,8 @@ impl<'p> Actor<'p> {
         self.acting.run.started(&start);
         self.starts += 1;
         if let Some(id) = self.told_ahead.take() {
-            self.underway = Some(Underway { id, done: done_words(start.kind), since: clock::now() });
+            let done = done_words(start.kind);
+            self.underway = Some(Underway { id, done, since: clock::now() });
         }
         let shown = redact_argv(&start.argv).join(" ");
         executor.carry_out(Effect::Say(format!("{}: {}", kind_words(start.kind), shorten(&shown))));
@@ -455,7 +594,8 @@ impl<'p> Actor<'p> {
     /// Stores the wait, where there is a place for it. One that cannot be stored is waited all the same.
     fn store(&self, executor: &mut Executor) -> bool {
         let Some(path) = &self.acting.store else { return false };
-        let stored = stored::store(path, &self.acting.run, &self.acting.kept);
+        let decision = self.told_ahead.as_deref();
+        let stored = stored::store(path, &self.acting.run, &self.acting.kept, decision);
         if let Err(error) = &stored {
             let words = crate::source::os_words(error);
             executor.carry_out(Effect::Say(format!("failed to store the wait: {words}")));
@@ -464,7 +604,7 @@ impl<'p> Actor<'p> {
     }
 
     /// Asks the run.
-    fn decide(&mut self, ask: impl FnOnce(&mut Run, &Moment<'_>) -> Plan) -> Plan {
+    fn ask<T>(&mut self, ask: impl FnOnce(&mut Run, &Moment<'_>) -> T) -> T {
         let chance = chance();
         let seen = self.witness.seen();
         let moment = Moment {
@@ -541,7 +681,10 @@ impl<'p> Actor<'p> {
         reason: &str,
     ) -> String {
         let class = self.class().unwrap_or(Class::Crash);
-        let alert = self.witness.seen().alerts.get(&class).cloned().unwrap_or_default();
+        let (alert, untold) = self.witness.ground(class);
+        for event in untold {
+            executor.feed.pass(event);
+        }
         self.decisions += 1;
         let now = clock::now();
         let id = IdBuilder::new("decision")
@@ -571,7 +714,7 @@ impl<'p> Actor<'p> {
         let (worked, uncompacted) = {
             let seen = self.witness.seen();
             let worked = seen.facts.worked_at.is_some_and(|at| at >= underway.since);
-            (worked, underway.done == done_words(Kind::Compact) && seen.facts.compaction_failed)
+            (worked, underway.compacts() && seen.facts.compaction_failed)
         };
         let done = underway.done;
         let (result, detail) = match (worked, otherwise) {
@@ -595,6 +738,19 @@ impl<'p> Actor<'p> {
             IdBuilder::new("outcome").part(decision.as_bytes()).part(result.name().as_bytes()).finish("o-");
         let outcome = Outcome { decision: decision.to_owned(), result, detail: detail.to_owned() };
         executor.feed.tell(id, EventBody::Outcome(outcome));
+    }
+}
+
+/// Every key by itself, with the time before which it is not to be typed.
+fn key_presses(typing: Vec<Typing>) -> VecDeque<(Timestamp, String)> {
+    let presses = |Typing { not_before, keys }| keys.into_iter().map(move |key| (not_before, key));
+    typing.into_iter().flat_map(presses).collect()
+}
+
+/// Puts off what would be typed before this time.
+fn not_before(typing: &mut VecDeque<(Timestamp, String)>, time: Timestamp) {
+    for (at, _) in typing {
+        *at = (*at).max(time);
     }
 }
 

@@ -72,14 +72,20 @@ impl Attempt {
         let mut child =
             spawn::spawn(command, surroundings.terminal).map_err(|error| not_made(launch, &error))?;
         // If this fails, the link is closed with the child, and the guard ends it.
-        let (relays, keyboard) = Self::around(&mut child, surroundings).map_err(|error| no_room(&error))?;
+        let (relays, keyboard) =
+            Self::around(&mut child, launch, surroundings).map_err(|error| no_room(&error))?;
         Ok(Self { child, relays, keyboard })
     }
 
     /// Begins to pass on, and to listen to the guard.
-    fn around(child: &mut Child, around: &Surroundings<'_>) -> io::Result<(Vec<Relay>, Option<Keyboard>)> {
+    fn around(
+        child: &mut Child,
+        launch: &Launch,
+        around: &Surroundings<'_>,
+    ) -> io::Result<(Vec<Relay>, Option<Keyboard>)> {
         // Before anything else can be told of it: it may have ended already.
         around.post.send(Input::Started { pid: child.process.pid });
+        around.feed.started(child.process.pid, launch);
         let keyboard = match (&child.pty, around.terminal) {
             (Some(pty), Some(terminal)) => {
                 let (keys, pty) = (terminal.fd().try_clone_to_owned()?, pty.try_clone()?);
@@ -155,6 +161,12 @@ impl Attempt {
     /// Kills what descends from the child and is in a process group of its own: agents give one to every tool.
     pub fn kill_tools(&self) {
         signal_others(self.guard(), self.pid(), Signal::KILL);
+    }
+
+    /// Tells whether anything that descends from the child has a process group of its own, as tools have.
+    pub fn has_tools(&self) -> bool {
+        let is_tool = |process: &tree::Process| !process.zombie && process.group != self.pid();
+        tree::descendants(self.guard()).iter().any(is_tool)
     }
 
     /// Kills what is there of the tree at this moment.

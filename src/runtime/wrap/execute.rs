@@ -219,6 +219,11 @@ impl Executor {
         }
     }
 
+    /// Tells whether tools of the child run, so far as the system shows them.
+    pub fn has_tools(&self) -> bool {
+        self.attempt.as_ref().is_some_and(Attempt::has_tools)
+    }
+
     /// Kills what is left of the last attempt, and lets go of it; returns whether all of it is gone.
     pub fn clear(&mut self, limit: Duration) -> bool {
         self.take_terminal();

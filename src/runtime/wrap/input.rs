@@ -48,6 +48,8 @@ pub enum Input {
     },
     /// The child said something; it has been passed on already.
     Output(Stream),
+    /// The child wrote to its transcript.
+    Written,
     /// A key went to the child.
     Typed,
     /// Nothing more comes from this stream.

@@ -123,6 +123,8 @@ pub struct Keeper {
     streams: usize,
     began: Option<Instant>,
     last_sign: Option<Instant>,
+    /// When the child last said something, in its transcript too.
+    last_word: Option<Instant>,
     /// Since when we are stopped, the child with us.
     stopped_since: Option<Instant>,
     /// Whether the child has our terminal, whenever we are in its foreground.
@@ -161,6 +163,7 @@ impl Keeper {
             streams,
             began: None,
             last_sign: None,
+            last_word: None,
             stopped_since: None,
             has_given_terminal: false,
             wants_terminal: false,
@@ -193,6 +196,12 @@ impl Keeper {
     /// Whether the child runs, and is not being ended.
     pub fn is_running(&self) -> bool {
         self.phase == Phase::Running
+    }
+
+    /// Returns since when the child has said nothing, in its transcript neither, without the time that it was stopped;
+    /// `None` while it is.
+    pub fn silent_since(&self) -> Option<Instant> {
+        self.last_word.filter(|_| self.phase == Phase::Running && self.stopped_since.is_none())
     }
 
     /// Returns how much of the time limit is left at `now`, for the next child of the run.
@@ -272,7 +281,7 @@ impl Keeper {
             Input::Started { pid } if self.phase == Phase::Pending => {
                 self.pid = Some(pid);
                 self.phase = Phase::Running;
-                (self.began, self.last_sign) = (Some(now), Some(now));
+                (self.began, self.last_sign, self.last_word) = (Some(now), Some(now), Some(now));
                 self.change(Life::Booting, format!("process {pid} was started"), &mut effects);
                 if let Some(signal) = self.early.take() {
                     self.asked_to_end(now, signal, &mut effects);
@@ -285,7 +294,7 @@ impl Keeper {
                 self.end(Ending::Status(status), &mut effects);
             }
             Input::Output(stream) => {
-                self.last_sign = Some(now);
+                (self.last_sign, self.last_word) = (Some(now), Some(now));
                 if self.life == Life::Booting {
                     self.change(
                         Life::Running,
@@ -294,6 +303,7 @@ impl Keeper {
                     );
                 }
             }
+            Input::Written => self.last_word = Some(now),
             Input::Typed => self.last_sign = Some(now),
             Input::OutputEnded(_) => {
                 self.streams = self.streams.saturating_sub(1);
@@ -606,7 +616,7 @@ impl Keeper {
     fn skip_the_time_stopped(&mut self, now: Instant) {
         if let Some(since) = self.stopped_since.take() {
             let pause = now.saturating_duration_since(since);
-            for time in [&mut self.began, &mut self.last_sign] {
+            for time in [&mut self.began, &mut self.last_sign, &mut self.last_word] {
                 *time = time.and_then(|time| time.checked_add(pause));
             }
         }

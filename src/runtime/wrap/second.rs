@@ -20,7 +20,7 @@ use super::watcher::Feed;
 use super::witness::Witness;
 use crate::child::caught::without_signals;
 use crate::engine::{Doctor, Options};
-use crate::model::{Event, EventBody, Level};
+use crate::model::{Basis, Event, EventBody, Level};
 use crate::profile::transcript::{Search, Transcript};
 use crate::recovery::Source;
 use crate::runtime::clock;
@@ -43,7 +43,8 @@ pub struct Second {
     pub engine: Arc<Options>,
     /// Where to look.
     pub transcript: Transcript,
-    /// Whether its events are told too, because the output says next to nothing; else they are kept for recovery.
+    /// Whether its events are told too, because the output says next to nothing; else they are kept for recovery, and told
+    /// only when a decision rests on them.
     pub tells: bool,
     /// Who must know.
     pub witness: Witness,
@@ -147,6 +148,7 @@ fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>
                 match file.read(&mut buffer) {
                     Ok(0) => break,
                     Ok(count) => {
+                        second.post.sign(Input::Written);
                         let now = clock::now();
                         doctor.feed(now, &buffer[..count], &mut |event| told(second, event));
                     }
@@ -171,11 +173,19 @@ fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>
 fn told(second: &Second, event: Event) {
     second.witness.event(Source::Transcript, &event);
     let is_news = matches!(event.body, EventBody::Finding(_) | EventBody::Alert(_));
-    if matches!(&event.body, EventBody::Alert(alert) if alert.level == Level::Act) {
+    let is_sign = match &event.body {
+        EventBody::Alert(alert) => alert.level == Level::Act,
+        // One that is like the last raises no alert; it counts if the agent was told to go on meanwhile.
+        EventBody::Finding(finding) => finding.basis == Basis::Asserted && !finding.self_healing,
+        _ => false,
+    };
+    if is_sign {
         second.post.send(Input::Seen);
     }
-    if second.tells && is_news {
-        second.feed.pass(event);
+    match is_news {
+        true if second.tells => second.feed.pass(event),
+        true => second.witness.keep(event),
+        false => {}
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::prompt::Kept;
 use crate::child::tree;
 use crate::recovery::Run;
+
+/// How long a stored run that nobody waits for is kept.
+const KEPT: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// A stored run. Command lines may hold secrets: the file is for its owner alone.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,6 +29,9 @@ pub struct Stored {
     pub stdin: Option<PathBuf>,
     /// Whether something came there that could not be kept.
     pub stdin_is_lost: bool,
+    /// The decision that the wait belongs to, if how it went is not told yet.
+    #[serde(default)]
+    pub decision: Option<String>,
 }
 
 /// Returns the folder of our state: `$SESSION_DOCTOR_HOME`, else `session-doctor` in `$XDG_STATE_HOME` or
@@ -44,18 +51,34 @@ pub fn make(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Stores a run that this process waits for, and what came on standard input beside it.
+/// Stores a run that this process waits for, and what came on standard input beside it. `decision`: the one that it waits
+/// for, if how that went is not told yet.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn store(path: &Path, run: &Run, kept: &Kept) -> io::Result<()> {
-    path.parent().map_or(Ok(()), make)?;
+pub fn store(path: &Path, run: &Run, kept: &Kept, decision: Option<&str>) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        make(folder)?;
+        prune(folder);
+    }
     let input = input_of(path);
     let is_kept = kept.copy_to(&input)?;
     let (pid, started) = me();
     let run = serde_json::value::RawValue::from_string(run.to_json()).map_err(io::Error::other)?;
     let stdin_is_lost = !is_kept && kept.has_something();
-    write(path, &Stored { pid, started, run, stdin: is_kept.then_some(input), stdin_is_lost })
+    let stdin = is_kept.then_some(input);
+    let decision = decision.map(str::to_owned);
+    write(path, &Stored { pid, started, run, stdin, stdin_is_lost, decision })
+}
+
+/// Removes what nobody has taken up in [`KEPT`]: it holds command lines and prompts, which are of no use then.
+fn prune(folder: &Path) {
+    for path in left(folder).unwrap_or_default() {
+        let changed = path.metadata().and_then(|metadata| metadata.modified());
+        if changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > KEPT)) {
+            remove(&path);
+        }
+    }
 }
 
 /// Removes a stored run.
@@ -174,7 +197,7 @@ mod tests {
     fn a_stored_run_is_its_owners_alone_and_goes_without_a_trace() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/wrap/a.json");
-        store(&path, &run(), &Kept::Once).unwrap();
+        store(&path, &run(), &Kept::Once, None).unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
         let stored = Stored::read(&path).unwrap();
@@ -188,7 +211,7 @@ mod tests {
     fn a_run_that_somebody_waits_for_is_not_taken_and_one_that_nobody_does_is_taken_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
-        store(&path, &run(), &Kept::Nothing).unwrap();
+        store(&path, &run(), &Kept::Nothing, None).unwrap();
         assert!(left(folder.path()).unwrap().is_empty(), "this process waits for it");
         assert!(claim(&path).unwrap_err().to_string().ends_with("waits for it"));
         // The process that waited is gone: its number belongs to one that began at another time.
@@ -198,6 +221,31 @@ mod tests {
         assert_eq!(left(folder.path()).unwrap(), std::slice::from_ref(&path));
         claim(&path).unwrap();
         assert!(claim(&path).is_err());
+    }
+
+    #[test]
+    fn what_nobody_takes_up_for_two_months_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let [old, waited_for, new] =
+            ["old", "waits", "new"].map(|name| folder.path().join(name).with_extension("json"));
+        let age = |path: &Path, days: u64| {
+            let time = std::time::SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
+            File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+        };
+        for path in [&old, &waited_for, &new] {
+            store(path, &run(), &Kept::Nothing, None).unwrap();
+            let mut stored = Stored::read(path).unwrap();
+            stored.started += u64::from(path != &waited_for);
+            write(path, &stored).unwrap();
+            fs::write(input_of(path), "prompt").unwrap();
+            age(path, if path == &new { 59 } else { 61 });
+            age(&input_of(path), 90);
+        }
+        prune(folder.path());
+        let is_there = |path: &PathBuf| (path.exists(), input_of(path).exists());
+        assert_eq!(is_there(&old), (false, false));
+        assert_eq!(is_there(&waited_for), (true, true), "somebody waits for it");
+        assert_eq!(is_there(&new), (true, true), "what came on standard input is kept as long as its run");
     }
 
     #[test]

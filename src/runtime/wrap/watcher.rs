@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
-use super::effect::Change;
+use super::effect::{Change, Launch};
 use super::input::{Input, Post, Stream};
 use super::witness::{Witness, source};
 use crate::child::caught::without_signals;
+use crate::engine::redact::argv::redact_argv;
 use crate::engine::{Doctor, Options, framing};
 use crate::model::event::{Condition, Status};
 use crate::model::id::IdBuilder;
@@ -32,6 +33,8 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// What the watcher is given.
 enum Given {
+    /// A child was started.
+    Started(Process),
     /// Bytes of a stream, and when they came.
     Bytes { stream: Stream, bytes: Vec<u8>, now: Timestamp },
     /// Bytes of a stream are missing here.
@@ -48,6 +51,13 @@ enum Given {
     End,
 }
 
+/// What a session of a child begins with.
+struct Process {
+    pid: i32,
+    command: Vec<String>,
+    cwd: Option<String>,
+}
+
 /// The way of copies to the engine. What is behind is waited for a little, and then left behind.
 #[derive(Clone)]
 pub struct Feed {
@@ -61,6 +71,13 @@ pub struct Feed {
 }
 
 impl Feed {
+    /// Tells of a child, before anything that it says.
+    pub fn started(&self, pid: i32, launch: &Launch) {
+        let words: Vec<String> = launch.argv.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let cwd = std::env::current_dir().ok().map(|cwd| cwd.to_string_lossy().into_owned());
+        let _ = self.given.send(Given::Started(Process { pid, command: redact_argv(&words), cwd }));
+    }
+
     /// Hands over a copy.
     pub fn offer(&self, stream: Stream, bytes: &[u8]) {
         let in_gap = &self.in_gap[stream as usize];
@@ -207,6 +224,7 @@ impl Watcher {
                     witness,
                     make: Box::new(make),
                     attempt: 1,
+                    process: None,
                     ended: false,
                 };
                 desk.work(&take, &waiting);
@@ -253,6 +271,7 @@ struct Desk<'t> {
     /// Makes the doctor of an attempt.
     make: Box<dyn Fn(u32) -> Doctor>,
     attempt: u32,
+    process: Option<Process>,
     /// Whether nothing has come since the last child ended.
     ended: bool,
 }
@@ -273,6 +292,7 @@ impl Desk<'_> {
                     self.bytes(stream, &bytes, now);
                     waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
                 }
+                Ok(Given::Started(process)) => self.process = Some(process),
                 Ok(Given::Gap { stream }) => self.gap(stream),
                 Ok(Given::Change(change)) => self.change(change),
                 Ok(Given::Tell { id, body }) => self.tell(id, body),
@@ -325,9 +345,17 @@ impl Desk<'_> {
 
     fn run(&mut self, work: impl FnOnce(&mut Doctor, &mut dyn FnMut(Event))) {
         let (post, session, agent) = (&self.post, &mut self.session, &mut self.agent);
-        let (witness, second) = (&self.witness, self.second);
+        let (witness, second, process) = (&self.witness, self.second, &self.process);
         let ran = self.watch.run(&mut self.lines, |doctor, out| {
-            work(doctor, &mut |event| {
+            work(doctor, &mut |mut event| {
+                if let (EventBody::SessionStarted(session), None) = (&mut event.body, &event.parent_session) {
+                    let process = process.as_ref();
+                    session.pid = process.map(|process| process.pid);
+                    session.command = process.map(|process| process.command.clone());
+                    if session.cwd.is_none() {
+                        session.cwd = process.and_then(|process| process.cwd.clone());
+                    }
+                }
                 if let Some(witness) = witness {
                     let name = event.source.as_ref().map(|place| &*place.name);
                     let stream =
@@ -535,6 +563,7 @@ mod tests {
             witness: None,
             make: Box::new(|_| Doctor::new(Arc::new(Options::new()), "stdout", "seed")),
             attempt: 1,
+            process: None,
             ended: false,
         };
         desk.run(|_, _| panic!("a mistake"));

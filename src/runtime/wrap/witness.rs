@@ -24,6 +24,9 @@ pub struct Seen {
     pub notes: Notes,
     /// The latest alert to act on, by class: its id.
     pub alerts: BTreeMap<Class, String>,
+    /// What was seen elsewhere than in the output and was not told: the latest finding and the latest alert to act on,
+    /// by class.
+    untold: BTreeMap<Class, [Option<Event>; 2]>,
     /// The unfinished lines of the streams.
     rests: [Vec<u8>; 3],
 }
@@ -35,6 +38,7 @@ impl Witness {
             facts: Facts::new(now),
             notes,
             alerts: BTreeMap::new(),
+            untold: BTreeMap::new(),
             rests: Default::default(),
         })))
     }
@@ -49,6 +53,7 @@ impl Witness {
         let mut seen = self.seen();
         seen.facts = Facts::new(now);
         seen.alerts.clear();
+        seen.untold.clear();
         seen.rests = Default::default();
     }
 
@@ -78,6 +83,26 @@ impl Witness {
         {
             seen.alerts.insert(alert.class, event.id.clone());
         }
+    }
+
+    /// Keeps an event that is not told, for it may be what a decision rests on.
+    pub fn keep(&self, event: Event) {
+        let (class, at) = match &event.body {
+            EventBody::Finding(finding) => (finding.class, 0),
+            EventBody::Alert(alert) if alert.level == Level::Act => (alert.class, 1),
+            _ => return,
+        };
+        self.seen().untold.entry(class).or_default()[at] = Some(event);
+    }
+
+    /// Returns the alert that a decision about this class rests on, and what is to be told before it.
+    pub fn ground(&self, class: Class) -> (String, Vec<Event>) {
+        let mut seen = self.seen();
+        let alert = seen.alerts.get(&class).cloned().unwrap_or_default();
+        let is_it = |event: &Event| event.id == alert;
+        let is_kept = seen.untold.get(&class).is_some_and(|[_, kept]| kept.as_ref().is_some_and(is_it));
+        let untold = if is_kept { seen.untold.remove(&class).unwrap_or_default() } else { [None, None] };
+        (alert, untold.into_iter().flatten().collect())
     }
 
     /// Takes note of output as it stands there: what rejects a resume is often in no format.
@@ -118,5 +143,88 @@ pub fn source(stream: Stream) -> Source {
         Stream::Stdout => Source::Stdout,
         Stream::Stderr => Source::Stderr,
         Stream::Terminal => Source::Terminal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::{Alert, Finding};
+    use crate::model::{Basis, Origin, Severity};
+
+    fn event(id: &str, body: EventBody) -> Event {
+        Event {
+            id: id.to_owned(),
+            session: "s".to_owned(),
+            parent_session: None,
+            agent: "qwen".to_owned(),
+            time: None,
+            observed_time: Timestamp::from_seconds(0),
+            source: None,
+            body,
+        }
+    }
+
+    fn finding(id: &str, class: Class) -> Event {
+        let finding = Finding {
+            class,
+            severity: Severity::Low,
+            origin: Origin::Provider,
+            basis: Basis::Asserted,
+            rule: "r".to_owned(),
+            status: Some(429),
+            retryable: true,
+            self_healing: false,
+            retry_at: None,
+            retry_at_basis: None,
+            message: "Quota".to_owned(),
+        };
+        event(id, EventBody::Finding(finding))
+    }
+
+    fn alert(id: &str, class: Class, level: Level) -> Event {
+        let alert = Alert {
+            detector: "d".to_owned(),
+            class,
+            level,
+            severity: Severity::Low,
+            count: 1,
+            window_sec: 0,
+            evidence: Vec::new(),
+            fingerprint: "t".to_owned(),
+            reason: "why".to_owned(),
+            basis: Basis::Asserted,
+        };
+        event(id, EventBody::Alert(alert))
+    }
+
+    #[test]
+    fn what_only_the_transcript_said_is_told_once_before_the_decision_that_rests_on_it() {
+        let witness = Witness::new(Timestamp::from_seconds(0), Notes::default());
+        let told = |class| {
+            let (alert, before) = witness.ground(class);
+            (alert, before.into_iter().map(|event| event.id).collect::<Vec<_>>())
+        };
+        let written = |event: Event| {
+            witness.event(Source::Transcript, &event);
+            witness.keep(event);
+        };
+        assert_eq!(told(Class::UsageLimit), (String::new(), vec![]), "nothing was seen");
+        written(finding("f1", Class::UsageLimit));
+        written(alert("a1", Class::UsageLimit, Level::Warn));
+        written(finding("f2", Class::UsageLimit));
+        written(alert("a2", Class::UsageLimit, Level::Act));
+        written(finding("f3", Class::Network));
+        assert_eq!(told(Class::UsageLimit), ("a2".to_owned(), vec!["f2".to_owned(), "a2".to_owned()]));
+        assert_eq!(told(Class::UsageLimit), ("a2".to_owned(), vec![]), "once");
+        assert_eq!(told(Class::Network), (String::new(), vec![]), "no alert, no ground");
+
+        written(alert("a3", Class::UsageLimit, Level::Act));
+        witness.event(Source::Stdout, &alert("a4", Class::UsageLimit, Level::Act));
+        assert_eq!(told(Class::UsageLimit), ("a4".to_owned(), vec![]), "the output has said it");
+
+        written(alert("a5", Class::UsageLimit, Level::Act));
+        witness.begin_attempt(Timestamp::from_seconds(9));
+        assert_eq!(told(Class::UsageLimit), (String::new(), vec![]), "another attempt");
     }
 }
