@@ -67,6 +67,8 @@ fn codes(text: &str) -> Vec<String> {
     static CODES: OnceLock<Regex> = OnceLock::new();
     static BOTO: OnceLock<Regex> = OnceLock::new();
     static CLASS: OnceLock<Regex> = OnceLock::new();
+    static NAMED: OnceLock<Regex> = OnceLock::new();
+    static RAISED: OnceLock<Regex> = OnceLock::new();
     let mut codes: Vec<String> = Vec::new();
     let mut add = |code: &str| {
         if !codes.iter().any(|known| known == code) {
@@ -80,7 +82,7 @@ fn codes(text: &str) -> Vec<String> {
     {
         add(word);
     }
-    if text.contains(['{', '=']) {
+    if text.contains(['{', '=']) || text.contains("code: ") {
         let body = regex(
             &CODES,
             r#"\\?["']?\b(?:code|type|status|reason|error_code|error_type|errortype|exit_status)\\?["']?\s?[:=]\s?\\?["']?([a-z][a-z0-9_.]{3,60})\b"#,
@@ -92,6 +94,20 @@ fn codes(text: &str) -> Vec<String> {
     if text.contains("when calling the") {
         let boto = regex(&BOTO, r"an error occurred \((\w{3,60})\) when calling");
         if let Some(found) = boto.captures(text) {
+            add(&found[1]);
+        }
+    }
+    // `ConnectError: [resource_exhausted] Error`: a status by its name.
+    if text.contains("error: [") {
+        let named = regex(&NAMED, r"\berror: \[([a-z_]{4,40})\]");
+        if let Some(found) = named.captures(text) {
+            add(&found[1]);
+        }
+    }
+    // `RetryError[<Future at 0x7f state=finished raised APIConnectionError>]`
+    if text.contains("finished raised") {
+        let raised = regex(&RAISED, r"finished raised (\w{3,40})>");
+        if let Some(found) = raised.captures(text) {
             add(&found[1]);
         }
     }

@@ -73,7 +73,8 @@ const LEVELS: [&[u8]; 11] = [
     b"TRACE", b"DEBUG", b"INFO", b"NOTICE", b"WARNING", b"WARN", b"ERROR", b"ERR", b"FATAL", b"CRITICAL", b"PANIC",
 ];
 
-/// Finds a row mark (`>`, `|`, `⎿`, `└`), a time stamp, a level and a place in a source file in front of a line.
+/// Finds row marks (`>`, `|`, `⎿`, `└`, `✕`), a time stamp, a level, the name of a logger and a place in a source file in
+/// front of a line.
 pub fn prefix(line: &[u8]) -> Prefix {
     let blanks = |from: usize, most: usize| {
         line[from..].iter().take(most).take_while(|byte| matches!(byte, b' ' | b'\t')).count()
@@ -81,15 +82,8 @@ pub fn prefix(line: &[u8]) -> Prefix {
     let filler = |from: usize| {
         line[from..].iter().take(8).take_while(|byte| matches!(byte, b' ' | b'\t' | b':' | b'|' | b'-')).count()
     };
-    let mut at = blanks(0, 4);
-    let mark = match line.get(at..) {
-        Some([b'>' | b'|', ..]) => 1,
-        Some([0xe2, 0x8e, 0xbf, ..] | [0xe2, 0x94, 0x94, ..]) => 3,
-        _ => 0,
-    };
-    let gap = if mark > 0 { row_gap(&line[at + mark..]) } else { 0 };
-    let row = if mark > 0 && gap > 0 { at + mark + gap } else { 0 };
-    at = row;
+    let row = row_marks(line, blanks(0, 4));
+    let mut at = row;
     let mut found = Prefix::default();
     let bracket = usize::from(line.get(at) == Some(&b'['));
     if let Some(length) = time_stamp(&line[at + bracket..]) {
@@ -104,28 +98,74 @@ pub fn prefix(line: &[u8]) -> Prefix {
         at += usize::from(bracket == 1 && line.get(at) == Some(&b']'));
         at += filler(at);
         if found.level.is_none() {
+            at += noted(&line[at..]);
             at += logger(&line[at..]);
         }
     } else {
         at += blanks(at, 4);
     }
     if found.level.is_none()
-        && let Some(level) = level(&line[at..])
+        && let Some((name, level)) = level(&line[at..]).map(|level| (0, level)).or_else(|| {
+            found.time.as_ref().and_then(|_| named_level(&line[at..]))
+        })
     {
-        found.level = Some(at..at + level);
-        at += level;
+        found.level = Some(at + name..at + name + level);
+        at += name + level;
+        at += logger_name(&line[at..]);
     }
     if found.time.is_some() || found.level.is_some() {
         at += filler(at);
-        at += source_place(&line[at..]);
+        at += target(&line[at..]);
+        let place = source_place(&line[at..]);
+        at += place;
+        at += if place > 0 { filler(at) } else { 0 };
         found.end = at;
     } else {
         found.end = row;
     }
     let indent = line[found.end..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    found.indented = found.end == 0 && indent > MAX_INDENT;
+    found.indented = found.end == 0 && indent > MAX_INDENT || row > 0 && is_test_result(line);
     found.end += indent;
     found
+}
+
+/// Marks that terminal programs set in front of a row, or of a row that went wrong.
+const MARKS: [&[u8]; 12] = [
+    b">", b"|", "⎿".as_bytes(), "└".as_bytes(), "✕".as_bytes(), "✖".as_bytes(), "✗".as_bytes(), "✘".as_bytes(),
+    "×".as_bytes(), "■".as_bytes(), "⚠".as_bytes(), "❌".as_bytes(),
+];
+
+/// What makes a mark coloured.
+const VARIATION: &[u8] = "\u{fe0f}".as_bytes();
+
+/// Returns where the words behind at most two row marks begin; 0 if there is none.
+fn row_marks(line: &[u8], mut at: usize) -> usize {
+    let mut row = 0;
+    for _ in 0..2 {
+        let Some(mark) = MARKS.iter().find(|mark| line[at..].starts_with(mark)) else { break };
+        at += mark.len();
+        at += if line[at..].starts_with(VARIATION) { VARIATION.len() } else { 0 };
+        let gap = row_gap(&line[at..]);
+        if gap == 0 {
+            break;
+        }
+        at += gap;
+        row = at;
+    }
+    row
+}
+
+/// Whether a marked row ends in a duration, as the rows of test runners do: `✕ says that the quota is exceeded (3 ms)`.
+fn is_test_result(line: &[u8]) -> bool {
+    let end = line.trim_ascii_end();
+    let Some(unit) = end.strip_suffix(b"ms)").or_else(|| end.strip_suffix(b"s)")).or_else(|| end.strip_suffix(b"ms"))
+    else {
+        return false;
+    };
+    let number = unit.trim_ascii_end();
+    let digits = number.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    let before = &number[..number.len() - digits];
+    digits > 0 && (before.ends_with(b"(") || before.ends_with(b" ")) && !before.ends_with(b" in ") && !before.ends_with(b" after ")
 }
 
 /// Returns the length of the gap behind a row mark: up to four blanks, no-break spaces among them.
@@ -141,24 +181,31 @@ fn row_gap(bytes: &[u8]) -> usize {
     at
 }
 
-/// Returns the length of a time stamp such as `2026-11-20T05:00:01,123 +0100`.
+/// Returns the length of a time stamp such as `2026-11-20T05:00:01,123 +0100`, or of a clock time alone.
 fn time_stamp(bytes: &[u8]) -> Option<usize> {
     const SHAPE: &[u8; 19] = b"dddd-dd-ddTdd:dd:dd";
-    let fits = bytes.len() >= SHAPE.len()
-        && SHAPE.iter().zip(bytes).all(|(shape, byte)| match shape {
-            b'd' => byte.is_ascii_digit(),
-            b'-' => matches!(byte, b'-' | b'/' | b'.'),
-            b'T' => matches!(byte, b'T' | b' '),
-            _ => byte == shape,
-        });
-    if !fits {
-        return None;
+    const CLOCK: &[u8] = &SHAPE.split_at(11).1;
+    let has = |shape: &[u8]| {
+        bytes.len() >= shape.len()
+            && shape.iter().zip(bytes).all(|(shape, byte)| match shape {
+                b'd' => byte.is_ascii_digit(),
+                b'-' => matches!(byte, b'-' | b'/' | b'.'),
+                b'T' => matches!(byte, b'T' | b' '),
+                _ => byte == shape,
+            })
+    };
+    let fraction = |at: usize| match bytes.get(at) {
+        Some(b'.' | b',') => {
+            let digits = bytes[at + 1..].iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
+            at + if digits > 0 { digits + 1 } else { 0 }
+        }
+        _ => at,
+    };
+    if !has(SHAPE) {
+        let end = has(CLOCK).then(|| fraction(CLOCK.len()))?;
+        return matches!(bytes.get(end), Some(b' ' | b'\t' | b']')).then_some(end);
     }
-    let mut at = SHAPE.len();
-    if matches!(bytes.get(at), Some(b'.' | b',')) {
-        let digits = bytes[at + 1..].iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
-        at += if digits > 0 { digits + 1 } else { 0 };
-    }
+    let at = fraction(SHAPE.len());
     let space = usize::from(bytes.get(at) == Some(&b' '));
     let zone = match &bytes[at + space..] {
         [b'Z', ..] => 1,
@@ -188,14 +235,71 @@ fn level(bytes: &[u8]) -> Option<usize> {
         }
         at += 1;
     }
-    at += usize::from(bytes.get(at) == Some(&b':'));
-    matches!(bytes.get(at), None | Some(b' ' | b'\t' | b':' | b'-' | b']')).then_some(at)
+    let colon = bytes.get(at) == Some(&b':');
+    at += usize::from(colon);
+    let ends = matches!(bytes.get(at), None | Some(b' ' | b'\t' | b':' | b'-' | b']'));
+    (ends || colon && logger_name(&bytes[at..]) > 0).then_some(at)
 }
 
 /// Returns the length of a logger's name between dashes: `openai - `.
 fn logger(bytes: &[u8]) -> usize {
-    let name = bytes.iter().take(42).take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')).count();
+    let name = name(bytes, b"_.");
     if name > 0 && bytes[name..].starts_with(b" - ") { name + 3 } else { 0 }
+}
+
+/// Returns the length of the notes in brackets between a time stamp and a level: `[Req:7f] [worker 2] [ERROR]`.
+fn noted(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    for _ in 0..2 {
+        if level(&bytes[at..]).is_some() {
+            return at;
+        }
+        let note = bytes[at..].iter().take(64).position(|byte| *byte == b']');
+        match note {
+            Some(end) if bytes[at] == b'[' && bytes.get(at + end + 1) == Some(&b' ') => at += end + 2,
+            _ => return 0,
+        }
+    }
+    if level(&bytes[at..]).is_some() { at } else { 0 }
+}
+
+/// Returns the length of a logger's name in front of a level, and that of the level: `openhands:ERROR: `.
+fn named_level(bytes: &[u8]) -> Option<(usize, usize)> {
+    let name = name(bytes, b"_.");
+    if name == 0 || bytes.get(name) != Some(&b':') {
+        return None;
+    }
+    level(&bytes[name + 1..]).map(|level| (name + 1, level))
+}
+
+/// Returns the length of a logger's name right behind a level: of `root:` in `ERROR:root:it broke`.
+fn logger_name(bytes: &[u8]) -> usize {
+    let name = name(bytes, b"_.");
+    if name > 0 && bytes.get(name) == Some(&b':') && !matches!(bytes.get(name + 1), None | Some(b' ' | b':')) {
+        name + 1
+    } else {
+        0
+    }
+}
+
+/// Returns the length of the module that a log line says it comes from: `app::client: `.
+fn target(bytes: &[u8]) -> usize {
+    let name = bytes
+        .iter()
+        .take(80)
+        .take_while(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b':'))
+        .count();
+    let path = &bytes[..name];
+    if path.ends_with(b":") && bytes.get(name) == Some(&b' ') && memchr::memmem::find(path, b"::").is_some() {
+        name + 1
+    } else {
+        0
+    }
+}
+
+/// Returns the length of a name of letters, digits and these.
+fn name(bytes: &[u8], more: &[u8]) -> usize {
+    bytes.iter().take(42).take_while(|byte| byte.is_ascii_alphanumeric() || more.contains(byte)).count()
 }
 
 /// Returns the length of a place in a source file: `main.py:498  `.
