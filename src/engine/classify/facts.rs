@@ -53,7 +53,7 @@ fn status(text: &str) -> Option<u16> {
     let found = regex(
         &STATUS,
         r#"(?x)
-        (?: \b(?:http|https?\sstatus|status|status\scode|http/\d(?:\.\d)?|error\scode|api\serror|client\serror|server\serror|rejected|code|statuscode|http_code|error_code|apistatuserror|repeated)
+        (?: \b(?:http|https?\sstatus|status|status\scode|http/\d(?:\.\d)?|error\scode|api\serror|client\serror|server\serror|rejected|code|statuscode|http_code|error_code|apistatuserror|capierror|repeated)
             ["']? \s? [:=(]? \s? ["']? \(? ["']? ([45]\d\d) \b )
         | (?: ["'](?:code|status|statuscode|status_code|http_status_code)["'] \s? : \s? ["']? ([45]\d\d) \b )
         | (?: ^(?:[\w.]+\s?error:\s)? ([45]\d\d) \s (?:\{|unauthorized|forbidden|too\smany|bad\srequest|bad\sgateway|internal\sserver|service\sunavailable|payment|not\sfound|gateway|overloaded|oauth|incorrect|invalid|status\scode) )
@@ -99,7 +99,7 @@ fn codes(text: &str) -> Vec<String> {
     }
     // `ConnectError: [resource_exhausted] Error`: a status by its name.
     if text.contains("error: [") {
-        let named = regex(&NAMED, r"\berror: \[([a-z_]{4,40})\]");
+        let named = regex(&NAMED, r"error: \[([a-z_]{4,40})\]");
         if let Some(found) = named.captures(text) {
             add(&found[1]);
         }

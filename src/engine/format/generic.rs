@@ -221,9 +221,17 @@ fn read_code(code: Option<&RawValue>) -> (Option<u16>, Option<String>) {
         Ok(number) => (Number(Some(number)).http_status(), None),
         // `ENOENT` and its like come from the operating system, through somebody's log.
         Err(_) if matches!(&*name, "" | "None" | "null") || is_errno(&name) => (None, None),
+        // `EMAIL_IN_USE` is an application's; of the providers, Google alone shouts, and writes that under `status`.
+        Err(_) if name.contains('_') && !name.contains(|c: char| c.is_ascii_lowercase()) && !CANONICAL.contains(&&*name) => {
+            (None, None)
+        }
         Err(_) => (None, Some(name.into_owned())),
     }
 }
+
+/// The statuses that a provider may shout as a code.
+const CANONICAL: [&str; 6] =
+    ["RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "INVALID_ARGUMENT", "NOT_FOUND", "DEADLINE_EXCEEDED", "RATE_LIMITED"];
 
 /// Google's reasons and quota ids, and the wait that it asks for.
 fn read_details(details: Option<&RawValue>) -> (Vec<String>, Option<i64>) {
