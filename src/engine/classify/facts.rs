@@ -56,7 +56,7 @@ fn status(text: &str) -> Option<u16> {
         (?: \b(?:http|https?\sstatus|status|status\scode|http/\d(?:\.\d)?|error\scode|api\serror|client\serror|server\serror|rejected|code|statuscode|http_code|error_code|apistatuserror|capierror|repeated)
             ["']? \s? [:=(]? \s? ["']? \(? ["']? ([45]\d\d) \b )
         | (?: ["'](?:code|status|statuscode|status_code|http_status_code)["'] \s? : \s? ["']? ([45]\d\d) \b )
-        | (?: ^(?:[\w.]+\s?error:\s)? ([45]\d\d) \s (?:\{|unauthorized|forbidden|too\smany|bad\srequest|bad\sgateway|internal\sserver|service\sunavailable|payment|not\sfound|gateway|overloaded|oauth|incorrect|invalid|status\scode) )
+        | (?: ^(?:[\w.]+\s?error:\s)? ([45]\d\d) \s (?:\{|unauthorized|forbidden|too\smany|bad\srequest|bad\sgateway|internal\sserver|service\sunavailable|payment|not\sfound|client\serror|server\serror|gateway|overloaded|oauth|incorrect|invalid|status\scode) )
         "#,
     )
     .captures(text)?;
@@ -179,6 +179,9 @@ mod tests {
             ("last status: 429 too many requests", Some(429)),
             (r#"{"error":{"code":503,"message":""#, Some(503)),
             ("401 incorrect api key provided", Some(401)),
+            ("402 client error: payment required for url", Some(402)),
+            ("client error '429 too many requests' for url", Some(429)),
+            ("execution failed: capierror: 400 400 bad request", Some(400)),
             ("error_code=429 error_message='busy'", Some(429)),
             ("\"http/1.1 401 unauthorized\"", Some(401)),
             ("processed 429 files", None),
@@ -207,6 +210,12 @@ mod tests {
         assert_eq!(
             codes("an error occurred (throttlingexception) when calling the converse operation"),
             ["throttlingexception"]
+        );
+        assert_eq!(codes("connect error: [unauthenticated] it says no more"), ["unauthenticated"]);
+        assert_eq!(codes("you have used it up. error code: rate_limited"), ["rate_limited"]);
+        assert_eq!(
+            codes("retryerror[<future at 0x7f state=finished raised apiconnectionerror>]"),
+            ["apiconnectionerror"]
         );
         assert_eq!(codes("error_code=insufficient_quota error_message='x'"), ["insufficient_quota"]);
     }

@@ -365,6 +365,7 @@ mod tests {
             r#"{"job":"nightly","error":{"message":"Slow down.","type":"rate_limit_error"}}"#,
             r#"{"level":"error","msg":"job failed","error":{"type":"TypeError","message":"x is undefined"}}"#,
             r#"{"level":"error","error":{"code":"ENOENT","message":"no such file"}}"#,
+            r#"{"error":{"message":"That name is taken","code":"NAME_IN_USE"}}"#,
             r#"{"error":{"code":-32601,"message":"Method not found"}}"#,
             r#"{"error":"rate limit exceeded"}"#,
             r#"{"error":null,"status":"ok"}"#,

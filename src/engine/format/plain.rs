@@ -440,6 +440,32 @@ mod tests {
             ("> litellm.Timeout: x", None, "litellm.Timeout: x", None),
             ("  ⎿  API Error: 529", None, "API Error: 529", None),
             ("  ⎿ \u{a0}API Error: 529", None, "API Error: 529", None),
+            ("  ✗ Execution failed: 402", None, "Execution failed: 402", None),
+            ("└  ✖ Some API Error: 429", None, "Some API Error: 429", None),
+            ("⚠\u{fe0f} Out of credits", None, "Out of credits", None),
+            (
+                "13:54:54 - worker:ERROR: runner.py:161 - Error while running",
+                None,
+                "Error while running",
+                Some(LogLevel::Error),
+            ),
+            ("14:25:54,031 WARN  it broke", None, "it broke", Some(LogLevel::Warning)),
+            (
+                "2026-01-16T00:02:46.184Z  WARN app::agents::agent: it broke",
+                Some("2026-01-16T00:02:46.184Z"),
+                "it broke",
+                Some(LogLevel::Warning),
+            ),
+            (
+                "[2026-01-16 00:02:46.667] [Req:26::ab] [ERROR] it broke",
+                Some("2026-01-16T00:02:46.667Z"),
+                "it broke",
+                Some(LogLevel::Error),
+            ),
+            ("ERROR:root:it broke", None, "it broke", Some(LogLevel::Error)),
+            ("INFO:httpx:HTTP Request: x", None, "HTTP Request: x", Some(LogLevel::Info)),
+            ("ERROR: it: broke", None, "it: broke", Some(LogLevel::Error)),
+            ("10:00:00", None, "10:00:00", None),
             ("[auto-resume] usage limit reached", None, "[auto-resume] usage limit reached", None),
             ("[API Error: x]", None, "[API Error: x]", None),
             ("Error: socket hang up", None, "Error: socket hang up", None),
@@ -449,6 +475,10 @@ mod tests {
             assert!(!content, "{text}");
         }
         assert!(read("        API Error: 529 quoted in code").3);
+        for line in ["  ✕ Credit balance is too low (3 ms)", "× usage limit reached 12ms", "✖ out of credits (1.2s)"] {
+            assert!(read(line).3, "the row of a test runner: {line}");
+        }
+        assert!(!read("✖ Attempt 1 failed. Retrying after 2034ms").3);
     }
 
     #[test]
