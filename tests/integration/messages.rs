@@ -225,8 +225,12 @@ fn a_plain_line_is_a_failure_only_if_it_says_whose() {
         ("OpenAI quota exceeded, using the fallback", "nothing"),
         ("✗ 402 You have no quota (Request ID: 0:1)", "budget_over by budget_words"),
         ("Ran into this error: Request failed: it would not say why.", "http_400 by request_failed"),
-        ("× Model call failed: {\"message\":\"slow down\",\"code\":\"rate_limited\"}", "rate_limit by rate_code"),
+        (
+            "× Model call failed: {\"message\":\"slow down\",\"code\":\"rate_limited\"}",
+            "rate_limit by rate_code",
+        ),
         ("402 Payment Required", "nothing"),
+        ("Request too large (max 10 MB) is what the upload endpoint says", "nothing"),
         ("  ✕ Credit balance is too low (3 ms)", "nothing"),
         ("Error: Claude Code process exited with code 1", "crash by crash"),
         ("claude exited with code 0", "nothing"),
@@ -277,6 +281,27 @@ fn a_plain_line_is_a_failure_only_if_it_says_whose() {
     ] {
         assert_eq!(told(line), expected, "{line}");
     }
+}
+
+#[test]
+fn an_error_body_over_several_lines_of_text_is_one_failure() {
+    let body = "✕ [API Error: [{\n    \"error\": {\n      \"code\": 429,\n      \"message\": \"Used up.\",\n      \
+                \"status\": \"RESOURCE_EXHAUSTED\"\n    }\n  }\n  ]]\nI will go on without it.\n";
+    let found: Vec<(Class, u64)> = {
+        let mut found = Vec::new();
+        let mut doctor = Doctor::new(Arc::new(Options::new()), "-", "test");
+        let now = Timestamp::from_seconds(1_795_000_000);
+        let mut out = |event: session_doctor::model::Event| {
+            if let EventBody::Finding(finding) = &event.body {
+                found.push((finding.class, event.source.as_ref().map_or(0, |source| source.line)));
+            }
+        };
+        doctor.feed(now, body.as_bytes(), &mut out);
+        doctor.finish(now, &mut out);
+        found
+    };
+    assert_eq!(found, [(Class::RateLimit, 1)]);
+    assert_eq!(told("[API Error: [{"), "nothing");
 }
 
 #[test]

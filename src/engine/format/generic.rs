@@ -133,6 +133,11 @@ struct Inner<'a> {
     _more: Option<IgnoredAny>,
     #[serde(default, rename = "request_id")]
     _request_id: Option<IgnoredAny>,
+    /// With `n_ctx`, of llama.cpp's server.
+    #[serde(default, rename = "n_prompt_tokens")]
+    _prompt_tokens: Option<IgnoredAny>,
+    #[serde(default, rename = "n_ctx")]
+    _context: Option<IgnoredAny>,
 }
 
 /// One of Google's `details`.
@@ -336,6 +341,11 @@ mod tests {
             &["invalid_request_message_order"],
         ),
         (r#"{"error":{"message":"Wait.","type":"None","param":"None","code":"429"}}"#, Some(429), &[]),
+        (
+            r#"{"error":{"code":400,"message":"Too much.","type":"exceed_context_size_error","n_prompt_tokens":9,"n_ctx":8}}"#,
+            Some(400),
+            &["exceed_context_size_error"],
+        ),
     ];
 
     #[test]

@@ -184,7 +184,7 @@ fn row_gap(bytes: &[u8]) -> usize {
 /// Returns the length of a time stamp such as `2026-11-20T05:00:01,123 +0100`, or of a clock time alone.
 fn time_stamp(bytes: &[u8]) -> Option<usize> {
     const SHAPE: &[u8; 19] = b"dddd-dd-ddTdd:dd:dd";
-    const CLOCK: &[u8] = &SHAPE.split_at(11).1;
+    const CLOCK: &[u8] = SHAPE.split_at(11).1;
     let has = |shape: &[u8]| {
         bytes.len() >= shape.len()
             && shape.iter().zip(bytes).all(|(shape, byte)| match shape {
@@ -370,9 +370,18 @@ const WRAP_WIDTHS: std::ops::RangeInclusive<usize> = 60..=250;
 pub const JOIN_LIMIT: usize = 4 * 1024;
 
 /// Returns whether a line may go on in the next one: long enough for a terminal to have wrapped it, and not ended
-/// by its own punctuation.
+/// by its own punctuation; or it ends inside a body of JSON that is printed over several lines.
 pub fn may_continue(line: &str) -> bool {
     WRAP_WIDTHS.contains(&line.len()) && !line.trim_end().ends_with(['.', '!', '?', ';', ')', ']', '}'])
+        || is_open_body(line)
+}
+
+/// Whether a text ends inside a body of JSON, at a place where printers of JSON begin a new line.
+pub fn is_open_body(text: &str) -> bool {
+    let end = text.trim_end();
+    // More closing than opening braces are none of this body's.
+    let open = || end.bytes().fold(0i32, |open, byte| open + i32::from(byte == b'{') - i32::from(byte == b'}'));
+    end.len() < JOIN_LIMIT && end.ends_with(['{', '[', ',', '}', ']', '"']) && end.contains('{') && open() > 0
 }
 
 /// Joins a wrapped line with the next one, if that can be its continuation.
