@@ -203,6 +203,10 @@ fn best(
     let touched = rules.touched(folded).rules;
     let mut best: Option<(usize, Rank)> = None;
     for (index, rule) in rules.rules.iter().enumerate() {
+        // What cannot win is not tried, nor its patterns compiled: general words come last. `explain` wants to know all.
+        if trace.is_none() && best.is_some_and(|(_, found)| found > rule.rank.unwrap_or(Rank::Text)) {
+            continue;
+        }
         let has_stem = u16::try_from(index).is_ok_and(|number| touched.binary_search(&number).is_ok());
         let look = || rules.try_rule(index, folded.len(), || rule.text_match(folded));
         let text = has_stem.then(look).flatten();
