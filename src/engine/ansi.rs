@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr2, memchr3};
+use memchr::{memchr2_iter, memchr3};
 
 /// Returns the line without escape sequences and control characters (a tab stays).
 ///
@@ -76,9 +76,10 @@ fn skip_string(rest: &mut Chars<'_>) {
 }
 
 /// Returns whether a line needs [`strip`] or [`redraws`]: it holds an escape, a carriage return inside, a
-/// backspace, or a C1 lead byte.
+/// backspace, a bell, or a C1 control.
 pub fn is_terminal_text(line: &[u8]) -> bool {
-    memchr3(0x1b, b'\r', 0x08, line).is_some() || memchr2(0xc2, 0x07, line).is_some()
+    let c1 = |at| matches!(line.get(at..), Some([0x07, ..] | [0xc2, 0x80..=0x9f, ..]));
+    memchr3(0x1b, b'\r', 0x08, line).is_some() || memchr2_iter(0xc2, 0x07, line).any(c1)
 }
 
 /// Returns what a line showed, one after the other, where it was redrawn by carriage returns: `10%\r50%\rdone`

@@ -11,6 +11,7 @@ pub mod json;
 pub mod document;
 pub mod format;
 mod stream;
+mod sweep;
 
 pub mod classify;
 mod judge;
@@ -31,7 +32,7 @@ use classify::rules::Rules;
 use classify::scan::Scanner;
 use encoding::Decoder;
 use format::Format;
-use framing::{Block, Framer};
+use framing::Framer;
 use policy::Policy;
 use stream::Core;
 pub use stream::Listener;
@@ -133,7 +134,7 @@ impl Doctor {
         if self.second.is_none() {
             return self.feed(now, chunk, out);
         }
-        self.on_second(|framer, core| framer.push(chunk, |block| take(core, now, block, out)));
+        self.on_second(|framer, core| framer.push(chunk, |block| core.block(now, block, out)));
     }
 
     /// Works on the second stream, which has the session as long as that takes.
@@ -181,7 +182,7 @@ impl Doctor {
         if mark > 0 {
             self.framer.begin_at(0, mark as u64);
         }
-        self.framer.push(&text, |block| take(core, now, block, out));
+        self.framer.push(&text, |block| core.block(now, block, out));
     }
 
     /// Says that it is `now`, and nothing came.
@@ -207,7 +208,7 @@ impl Doctor {
     /// Says that the source ended at `now`: a last line without line end is read, and the summary is told.
     pub fn finish(&mut self, now: Timestamp, out: &mut dyn FnMut(Event)) {
         self.on_second(|framer, core| {
-            framer.finish(|block| take(core, now, block, out));
+            framer.finish(|block| core.block(now, block, out));
             core.let_go(now, out);
             let (lines, bytes) = framer.position();
             core.summary.lines = lines;
@@ -215,8 +216,8 @@ impl Doctor {
         });
         let core = &mut self.core;
         let rest = self.decoder.finish();
-        self.framer.push(&rest, |block| take(core, now, block, out));
-        self.framer.finish(|block| take(core, now, block, out));
+        self.framer.push(&rest, |block| core.block(now, block, out));
+        self.framer.finish(|block| core.block(now, block, out));
         let (lines, bytes) = self.framer.position();
         core.finish(now, lines, bytes, out);
     }
@@ -249,13 +250,6 @@ impl Doctor {
     pub fn take_explanations(&mut self) -> Vec<Explanation> {
         self.core.explanations.as_mut().map(std::mem::take).unwrap_or_default()
     }
-}
-
-/// Takes a block; lines that no text can be are counted, and looked at all the same: a log that was cut off while it
-/// was written to begins with zeros.
-fn take(core: &mut Core, now: Timestamp, block: Block<'_>, out: &mut dyn FnMut(Event)) {
-    core.summary.undecoded += encoding::zero_lines(block.bytes);
-    core.block(now, block, out);
 }
 
 /// How a record was read and judged.

@@ -56,8 +56,10 @@ pub fn excerpt(text: &str, max_chars: usize) -> String {
     // An escape sequence may hide a secret from the first look, or its second half.
     let line = if stripped == clean { stripped } else { drop_joined(&redact(&stripped)) };
     // What stood in two lines may make sense in one: "password:", and the password below it.
-    let (line, folded_cut) = fold_space(&line, max_chars.saturating_add(BORDER));
-    let line = redact(&line);
+    let (folded, folded_cut) = fold_space(&line, max_chars.saturating_add(BORDER));
+    // What was looked at already, and is as it was, has no secret in it.
+    let looked_at = matches!(&clean, Cow::Borrowed(clean) if *clean == folded);
+    let line = if looked_at { Cow::Borrowed(folded.as_str()) } else { redact(&folded) };
     let mut result: String = line.chars().take(max_chars).collect();
     cut |= folded_cut || result.len() < line.len();
     if cut && max_chars > 0 {

@@ -13,7 +13,8 @@ use super::document::{Documents, Element, Step};
 use super::format::{self, Decode, Decoded, Format, Frame};
 use super::framing::Block;
 use super::session::{Moment, Track};
-use super::{Explanation, Options, ansi, classify, json};
+use super::sweep::{self, Lines};
+use super::{Explanation, Options, ansi, classify, encoding, json};
 
 /// How many lines a code fence may hold before it is taken to be a stray mark.
 const FENCE_LINES: u64 = 400;
@@ -46,6 +47,23 @@ pub(super) struct Wrapped {
     offset: u64,
     /// Whether a line was already joined to it.
     joined: bool,
+}
+
+/// Whether a line whose first bracket stands behind so many blanks may be an array, or the beginning of one.
+fn may_be_json(line: &[u8], indent: usize) -> bool {
+    let inside = line[indent + 1..].trim_ascii();
+    let may_begin = match inside {
+        [] | [b'{' | b'[' | b'"' | b']' | b'-', ..] => true,
+        [b'0'..=b'9', ..] => {
+            let digits = inside.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            matches!(inside[digits..], [] | [b',' | b']' | b'.' | b'e' | b'E' | b' ' | b'\t', ..])
+        }
+        [b't' | b'f' | b'n', ..] => {
+            [&b"true"[..], b"false", b"null"].iter().any(|word| inside.starts_with(word))
+        }
+        _ => false,
+    };
+    may_begin && (inside.ends_with(b"]") || (indent == 0 && Documents::opens(line)))
 }
 
 /// One source as the engine sees it.
@@ -151,54 +169,81 @@ impl Core {
         if block.omitted > 0 {
             self.summary.truncated += 1;
         }
-        let mut hits = std::mem::take(&mut self.hits);
-        hits.clear();
-        // In a stream of plain text one pass over the block beats a pass per line; in a stream of JSON most of the
-        // block is no plain text at all.
-        let scanned = !self.json_stream && block.bytes.len() > 512;
-        if scanned {
-            self.scanner.hits(block.bytes, |at| hits.push(at));
+        if self.json_stream {
+            self.summary.undecoded += encoding::zero_lines(block.bytes);
+            self.records(now, block, out);
+        } else {
+            self.lines(now, block, out);
         }
+    }
+
+    /// Takes a block of a stream of JSON: long lines, each of which is decoded.
+    fn records(&mut self, now: Timestamp, block: Block<'_>, out: &mut dyn FnMut(Event)) {
         // Asked of the block where it begins with text; of the line where it does not.
-        let json = matches!(block.bytes.first(), Some(b'{' | b'['));
-        let escapes = json || ansi::is_terminal_text(block.bytes);
-        let plain = scanned && !escapes && self.explanations.is_none();
-        let mut next_hit = hits.iter().copied().peekable();
+        let escapes = matches!(block.bytes.first(), Some(b'{' | b'[')) || ansi::is_terminal_text(block.bytes);
         let (mut start, mut line) = (0, block.line);
         while start < block.bytes.len() {
             let end =
                 memchr::memchr(b'\n', &block.bytes[start..]).map_or(block.bytes.len(), |end| start + end);
             let bytes = &block.bytes[start..end];
             let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-            let hit = if scanned {
-                while next_hit.next_if(|at| *at < start).is_some() {}
-                next_hit.peek().is_some_and(|at| *at < end)
-            } else {
-                false
-            };
-            if plain && !hit && self.passes_over(bytes) {
-                self.summary.records += 1;
-            } else {
-                let offset = block.offset + start as u64;
-                let frame = Frame { bytes, line, offset, truncated: block.omitted > 0 };
-                self.line(now, frame, scanned.then_some(hit), escapes, out);
-            }
+            let offset = block.offset + start as u64;
+            self.line(now, Frame { bytes, line, offset, truncated: block.omitted > 0 }, None, escapes, out);
             start = end + 1;
             line += 1;
+        }
+    }
+
+    /// Takes a block of a stream of text, most lines of which concern nobody.
+    fn lines(&mut self, now: Timestamp, block: Block<'_>, out: &mut dyn FnMut(Event)) {
+        let mut hits = std::mem::take(&mut self.hits);
+        hits.clear();
+        self.scanner.hits(block.bytes, |at| hits.push(at));
+        let mut next_hit = hits.iter().copied().peekable();
+        let mut calm = self.is_calm() && block.omitted == 0;
+        for (line, sweep::Line { start, end, high, control }) in (block.line..).zip(Lines::new(block.bytes)) {
+            let bytes = &block.bytes[start..end];
+            let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+            if control {
+                self.summary.undecoded += encoding::zero_lines(bytes);
+            }
+            let escapes = (high || control) && ansi::is_terminal_text(bytes);
+            while next_hit.next_if(|at| *at < start).is_some() {}
+            let hit = next_hit.peek().is_some_and(|at| *at < end);
+            if calm && !hit && !escapes && self.passes_over(bytes, high) {
+                continue;
+            }
+            let offset = block.offset + start as u64;
+            let frame = Frame { bytes, line, offset, truncated: block.omitted > 0 };
+            self.line(now, frame, Some(hit), escapes, out);
+            calm = self.is_calm() && block.omitted == 0;
         }
         self.hits = hits;
     }
 
-    /// Whether a line without any literal is text that concerns nobody, so that all there is to be done is to count it:
-    /// what [`Self::line`] would find out as well, in more steps.
-    fn passes_over(&self, bytes: &[u8]) -> bool {
-        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-        first.is_some_and(|first| !matches!(first, b'{' | b'['))
-            && !self.tracks.is_empty()
+    /// Whether nothing is open that every line has to be held against.
+    fn is_calm(&self) -> bool {
+        !self.tracks.is_empty()
             && self.wrapped.is_none()
             && !self.documents.is_open()
+            && self.explanations.is_none()
             && !self.active.as_ref().is_some_and(|active| active.reads_text)
-            && !self.scanner.opens(bytes)
+    }
+
+    /// Whether a line without any literal is text that concerns nobody, so that all there is to be done is to count it,
+    /// which is done: what [`Self::line`] would find out as well, in more steps.
+    #[inline]
+    fn passes_over(&mut self, bytes: &[u8], high: bool) -> bool {
+        let indent = format::plain::indent(bytes);
+        match bytes.get(indent) {
+            None => return true,
+            Some(b'{') => return false,
+            Some(b'[') if may_be_json(bytes, indent) => return false,
+            Some(_) => {}
+        }
+        let passes = !self.scanner.has_form(bytes, indent, high);
+        self.summary.records += u64::from(passes);
+        passes
     }
 
     /// Takes one line. `hit`: whether the pre-scan of its block found a literal in it, if there was one.
@@ -422,7 +467,10 @@ impl Core {
         let terminal = escapes && ansi::is_terminal_text(frame.bytes);
         if !terminal && !reads_text && self.wrapped.is_none() && self.explanations.is_none() {
             let candidate = match hit {
-                Some(hit) => hit || self.scanner.opens(frame.bytes),
+                Some(hit) => {
+                    let indent = format::plain::indent(frame.bytes);
+                    hit || self.scanner.has_form(frame.bytes, indent, true)
+                }
                 None => self.scanner.is_candidate(frame.bytes),
             };
             if !candidate {
@@ -450,7 +498,7 @@ impl Core {
         if let Some(mut wrapped) = self.wrapped.take() {
             // What reads as a failure by itself is one of its own, whatever the line before looked like.
             let joined = (frame.line > wrapped.line && !self.concerns(&text))
-                .then(|| format::plain::join(&wrapped.text, &text, &self.options.zone))
+                .then(|| format::plain::join(&wrapped.text, &text))
                 .flatten();
             if let Some(joined) = joined {
                 let goes_on = format::plain::may_continue(&text) || format::plain::is_open_body(&joined);
@@ -492,22 +540,28 @@ impl Core {
         if !lower_hit && self.explanations.is_none() {
             return;
         }
-        if format::plain::may_continue(&text) && self.concerns(&text) {
-            self.wrapped = Some(Wrapped {
-                text: text.into_owned(),
-                line: frame.line,
-                offset: frame.offset,
-                joined: false,
-            });
-            self.wrapped_deadline = Some(now.plus_millis(WRAP_WAIT_MS));
-            return;
+        if format::plain::may_continue(&text) {
+            let read = format::plain::read_words(Cow::Borrowed(&text));
+            if classify::concerns(&self.options.rules, self.agent, &read) {
+                self.wrapped = Some(Wrapped {
+                    text: text.into_owned(),
+                    line: frame.line,
+                    offset: frame.offset,
+                    joined: false,
+                });
+                self.wrapped_deadline = Some(now.plus_millis(WRAP_WAIT_MS));
+                return;
+            }
+            if self.explanations.is_none() && classify::line_retry(&read).is_none() {
+                return;
+            }
         }
         self.plain_line(now, frame.line, frame.offset, text, out);
     }
 
     /// Whether a line says something about a failure already, so that what it goes on with matters.
     pub(super) fn concerns(&self, text: &str) -> bool {
-        let (_, read) = format::plain::read_line(Cow::Borrowed(text), &self.options.zone);
+        let read = format::plain::read_words(Cow::Borrowed(text));
         classify::concerns(&self.options.rules, self.agent, &read)
     }
 

@@ -47,6 +47,31 @@ pub fn fold_lower(text: &str) -> String {
     folded
 }
 
+/// Returns whether folding may change any character of a text that is not ASCII, by the first two bytes of each.
+pub fn may_change(text: &[u8]) -> bool {
+    if text.is_ascii() {
+        return false;
+    }
+    let mut from = 0;
+    while let Some(high) = text[from..].iter().position(|byte| !byte.is_ascii()) {
+        from += high;
+        let changes = match text[from..] {
+            [0xc2, next, ..] => matches!(next, 0xa0 | 0xad),
+            [0xe2, next, ..] => matches!(next, 0x80 | 0x81 | 0x88 | 0x8b),
+            [0xe3, next, ..] => matches!(next, 0x80 | 0x83),
+            [0xef, next, ..] => matches!(next, 0xbb | 0xbc),
+            // Cut in the middle.
+            [0xc2 | 0xe2 | 0xe3 | 0xef] => true,
+            _ => false,
+        };
+        if changes {
+            return true;
+        }
+        from += 1;
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +84,15 @@ mod tests {
         assert_eq!(fold_lower("Credit  balance is   too\u{a0} low"), "credit balance is too low");
         assert_eq!(fold("a\u{a0}b–c"), "a b-c");
         assert_eq!(fold("\u{feff}over\u{ad}loa\u{200b}d\u{2060}ed\u{202c}"), "overloaded");
+    }
+
+    #[test]
+    fn what_folding_changes_is_known_by_two_bytes() {
+        for c in ('\u{80}'..=char::MAX).filter(|c| fold(&c.to_string()) != c.to_string()) {
+            assert!(may_change(format!("over{c}").as_bytes()), "{:x}", u32::from(c));
+        }
+        for text in ["✓ done", "→ next", "│ cell", "naïve", "日本語"] {
+            assert!(!may_change(text.as_bytes()), "{text}");
+        }
     }
 }

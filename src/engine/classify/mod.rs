@@ -4,12 +4,11 @@
 pub mod counts;
 pub mod facts;
 pub mod fold;
+mod forms;
 pub mod own;
 pub mod reset_time;
 pub mod rules;
 pub mod scan;
-
-use std::borrow::Cow;
 
 use crate::model::record::{Failure, Retry, TextLine, ToolResult};
 use crate::model::{Class, Origin, Severity};
@@ -132,7 +131,7 @@ pub fn line(rules: &Rules, agent: &str, line: &TextLine<'_>, mut trace: Trace<'_
         return None;
     }
     let mut introduced = None;
-    for number in touched.introducers.iter().copied().map(usize::from) {
+    for number in touched.introducers.iter() {
         let introducer = &rules.introducers[number];
         if rules.try_introducer(number, body.len(), || introducer.introduces(&body)) {
             rules.count_introducer_hit(number);
@@ -142,14 +141,16 @@ pub fn line(rules: &Rules, agent: &str, line: &TextLine<'_>, mut trace: Trace<'_
             });
         }
     }
-    let facts = facts::read(&body);
     let exact = best_line(rules, &touched, agent, &body, trace.as_deref_mut());
+    if introduced.is_none() && exact.is_none() {
+        return None;
+    }
+    let facts = facts::read(&body);
     let origin = if introduced.is_some() { Origin::Provider } else { Origin::Agent };
     let rule = match (introduced, exact) {
         // A program's exact wording wins over what may be read out of it.
         (_, Some(rule)) => rule,
-        (Some(_), None) => best(rules, agent, Origin::Provider, &body, &facts, trace)?,
-        (None, None) => return None,
+        (_, None) => best(rules, agent, Origin::Provider, &body, &facts, trace)?,
     };
     rules.count_rule_hit(rule);
     let rule = &rules.rules[rule];
@@ -172,8 +173,7 @@ pub fn concerns(rules: &Rules, agent: &str, line: &TextLine<'_>) -> bool {
     }
     let body = fold::fold_lower(head(&line.text[line.body..], LOOK_AT));
     let touched = rules.touched(&body);
-    let introduces = |number: &u16| {
-        let number = usize::from(*number);
+    let introduces = |number: usize| {
         rules.try_introducer(number, body.len(), || rules.introducers[number].introduces(&body))
     };
     touched.introducers.iter().any(introduces) || best_line(rules, &touched, agent, &body, None).is_some()
@@ -181,7 +181,7 @@ pub fn concerns(rules: &Rules, agent: &str, line: &TextLine<'_>) -> bool {
 
 /// Returns the retry that a plain line announces, if it does.
 pub fn line_retry(line: &TextLine<'_>) -> Option<Retry> {
-    let body: Cow<'_, str> = Cow::Owned(fold::fold_lower(head(&line.text[line.body..], 400)));
+    let body = fold::fold_lower(head(&line.text[line.body..], 400));
     (body.starts_with("retrying in ") && !line.content).then(|| facts::read(&body).retry).flatten()
 }
 
@@ -207,7 +207,7 @@ fn best(
         if trace.is_none() && best.is_some_and(|(_, found)| found > rule.rank.unwrap_or(Rank::Text)) {
             continue;
         }
-        let has_stem = u16::try_from(index).is_ok_and(|number| touched.binary_search(&number).is_ok());
+        let has_stem = touched.contains(index);
         let look = || rules.try_rule(index, folded.len(), || rule.text_match(folded));
         let text = has_stem.then(look).flatten();
         let code = rule.codes.iter().find(|code| facts.codes.iter().any(|known| known == *code));
@@ -257,7 +257,7 @@ fn best_line(
     mut trace: Trace<'_>,
 ) -> Option<usize> {
     let mut best: Option<usize> = None;
-    for index in touched.rules.iter().copied().map(usize::from) {
+    for index in touched.rules.iter() {
         let rule = &rules.rules[index];
         if !rule.reads_lines() {
             continue;

@@ -87,6 +87,8 @@ pub(super) struct StemIndex {
     stems: Vec<Stem>,
     /// By bucket: where its stems begin; one more for the end.
     buckets: Vec<u32>,
+    /// By bucket, a bit each: whether there are any.
+    occupied: [u64; 1 << (Self::BUCKETS_LOG2 - 6)],
     /// Those too short to have a bucket.
     short: Vec<Stem>,
 }
@@ -100,13 +102,50 @@ struct Stem {
     rules: Vec<u16>,
 }
 
-/// Which introducers and rules have a stem in a text; indexes in ascending order.
+/// Which introducers and rules have a stem in a text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Touched {
     /// Into [`Rules::introducers`].
-    pub introducers: Vec<u16>,
+    pub introducers: Indexes,
     /// Into [`Rules::rules`].
-    pub rules: Vec<u16>,
+    pub rules: Indexes,
+}
+
+/// A set of indexes, a bit each.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Indexes(Vec<u64>);
+
+impl Indexes {
+    fn below(count: usize) -> Self {
+        Self(vec![0; count.div_ceil(64)])
+    }
+
+    /// Adds an index; tells whether it is new.
+    fn insert(&mut self, index: usize) -> bool {
+        let bit = 1 << (index % 64);
+        let before = self.0[index / 64];
+        self.0[index / 64] |= bit;
+        before & bit == 0
+    }
+
+    /// Whether the set has this index.
+    pub fn contains(&self, index: usize) -> bool {
+        self.0.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+    }
+
+    /// Whether the set has none.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// Returns the indexes in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(number, word)| {
+            let next = |rest: &u64| Some(rest & (rest - 1)).filter(|rest| *rest != 0);
+            std::iter::successors(Some(*word).filter(|word| *word != 0), next)
+                .map(move |rest| number * 64 + rest.trailing_zeros() as usize)
+        })
+    }
 }
 
 impl StemIndex {
@@ -134,10 +173,12 @@ impl StemIndex {
         for stem in &stems {
             buckets[Self::bucket(stem.text.as_bytes()) + 1] += 1;
         }
+        let mut occupied = [0; 1 << (Self::BUCKETS_LOG2 - 6)];
         for bucket in 1..buckets.len() {
+            occupied[(bucket - 1) / 64] |= u64::from(buckets[bucket] > 0) << ((bucket - 1) % 64);
             buckets[bucket] += buckets[bucket - 1];
         }
-        Self { stems, buckets, short }
+        Self { stems, buckets, occupied, short }
     }
 
     /// Returns the bucket of what begins with these bytes, of which there are [`Self::HEAD`] or more.
@@ -146,14 +187,19 @@ impl StemIndex {
         (head.wrapping_mul(0x9e37_79b1) >> (u32::BITS - Self::BUCKETS_LOG2)) as usize
     }
 
-    /// Calls `found` for each place where a stem stands.
+    /// Calls `found` for each stem that stands in the text.
     fn find(&self, text: &str, mut found: impl FnMut(&Stem)) {
         let bytes = text.as_bytes();
+        let mut seen = Indexes::below(self.stems.len());
         for (at, head) in bytes.windows(Self::HEAD).enumerate() {
             let bucket = Self::bucket(head);
+            if self.occupied[bucket / 64] >> (bucket % 64) & 1 == 0 {
+                continue;
+            }
             let stems = self.buckets[bucket] as usize..self.buckets[bucket + 1] as usize;
-            for stem in &self.stems[stems] {
-                if bytes[at..].starts_with(stem.text.as_bytes()) {
+            for number in stems {
+                let stem = &self.stems[number];
+                if bytes[at..].starts_with(stem.text.as_bytes()) && seen.insert(number) {
                     found(stem);
                 }
             }
@@ -512,15 +558,18 @@ impl Rules {
     /// Returns which introducers and rules have a stem in a (folded, lower-case) text.
     pub fn touched(&self, text: &str) -> Touched {
         let index = self.index.get_or_init(|| StemIndex::new(self));
-        let mut touched = Touched::default();
+        let mut touched = Touched {
+            introducers: Indexes::below(self.introducers.len()),
+            rules: Indexes::below(self.rules.len()),
+        };
         index.find(text, |stem| {
-            touched.introducers.extend(&stem.introducers);
-            touched.rules.extend(&stem.rules);
+            for index in &stem.introducers {
+                touched.introducers.insert(usize::from(*index));
+            }
+            for index in &stem.rules {
+                touched.rules.insert(usize::from(*index));
+            }
         });
-        for list in [&mut touched.introducers, &mut touched.rules] {
-            list.sort_unstable();
-            list.dedup();
-        }
         touched
     }
 
@@ -555,16 +604,12 @@ mod tests {
         rules.rules[0].stems.push("qz".to_owned());
         let stems: Vec<&String> =
             rules.rules.iter().flat_map(|rule| rule.stems.iter().chain(&rule.line_stems)).collect();
-        let naive = |text: &str| {
+        let naive = |text: &str| -> [Vec<usize>; 2] {
             let stands = |stems: &[String]| stems.iter().any(|stem| text.contains(stem.as_str()));
-            let introducers = (0u16..).zip(&rules.introducers).filter(|(_, row)| stands(&row.stems));
-            let touched = (0u16..)
-                .zip(&rules.rules)
-                .filter(|(_, rule)| stands(&rule.stems) || stands(&rule.line_stems));
-            Touched {
-                introducers: introducers.map(|(number, _)| number).collect(),
-                rules: touched.map(|(number, _)| number).collect(),
-            }
+            let introducers = rules.introducers.iter().map(|row| stands(&row.stems));
+            let touched = rules.rules.iter().map(|rule| stands(&rule.stems) || stands(&rule.line_stems));
+            let standing = |stand: Vec<bool>| (0..stand.len()).filter(|index| stand[*index]).collect();
+            [standing(introducers.collect()), standing(touched.collect())]
         };
         let mut texts = vec![String::new(), "é".to_owned(), "qz".to_owned(), "529".to_owned()];
         for (number, stem) in stems.iter().enumerate() {
@@ -574,7 +619,12 @@ mod tests {
             texts.push(format!("é{stem}{other} {}", &other[..cut]));
         }
         for text in texts {
-            assert_eq!(rules.touched(&text), naive(&text), "{text}");
+            let Touched { introducers, rules: touched } = rules.touched(&text);
+            assert_eq!(
+                [introducers.iter().collect(), touched.iter().collect::<Vec<_>>()],
+                naive(&text),
+                "{text}"
+            );
         }
     }
 

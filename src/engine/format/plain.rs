@@ -50,9 +50,17 @@ const MAX_INDENT: usize = 3;
 pub fn read_line<'a>(text: Cow<'a, str>, zone: &TimeZone) -> (Option<Timestamp>, TextLine<'a>) {
     let prefix = prefix(text.as_bytes());
     let time = prefix.time.as_ref().and_then(|range| parse_time(text.get(range.clone())?, zone));
+    (time, words(&prefix, text))
+}
+
+/// As [`read_line`], without the time stamp.
+pub fn read_words(text: Cow<'_, str>) -> TextLine<'_> {
+    words(&prefix(text.as_bytes()), text)
+}
+
+fn words<'a>(prefix: &Prefix, text: Cow<'a, str>) -> TextLine<'a> {
     let level = prefix.level.as_ref().and_then(|range| text.get(range.clone())).map(read_level);
-    let line = TextLine { body: prefix.end, level, content: prefix.indented, text };
-    (time, line)
+    TextLine { body: prefix.end, level, content: prefix.indented, text }
 }
 
 /// What stands in front of a line's own words.
@@ -68,20 +76,102 @@ pub struct Prefix {
     pub indented: bool,
 }
 
-/// The words that programs write in front of a line to say how bad it is.
-const LEVELS: [&[u8]; 11] = [
-    b"TRACE", b"DEBUG", b"INFO", b"NOTICE", b"WARNING", b"WARN", b"ERROR", b"ERR", b"FATAL", b"CRITICAL", b"PANIC",
-];
+/// Returns the words with this first letter that programs write in front of a line to say how bad it is.
+fn levels(first: u8) -> &'static [&'static [u8]] {
+    match first {
+        b'T' => &[b"TRACE"],
+        b'D' => &[b"DEBUG"],
+        b'I' => &[b"INFO"],
+        b'N' => &[b"NOTICE"],
+        b'W' => &[b"WARNING", b"WARN"],
+        b'E' => &[b"ERROR", b"ERR"],
+        b'F' => &[b"FATAL"],
+        b'C' => &[b"CRITICAL"],
+        b'P' => &[b"PANIC"],
+        _ => &[],
+    }
+}
+
+/// Returns where a line's own words begin: [`Prefix::end`] of [`prefix`], in a few steps for lines that have nothing in
+/// front of them but blanks, of which there are so many.
+#[inline]
+pub fn own_words(line: &[u8], indent: usize) -> usize {
+    match line[indent..] {
+        [b'a'..=b'z', ..] | [b'A'..=b'Z', b'a'..=b'z', ..] => indent,
+        // A time stamp stands at the very beginning; a bracket holds one, or a level.
+        [b'0'..=b'9', ..] if indent > 0 || !may_be_dated(line) => indent,
+        [b'[', b'0'..=b'9', ..] if indent > 0 || !may_be_dated(&line[1..]) => indent,
+        [b'[', next, ..] if !next.is_ascii_alphanumeric() => indent,
+        [b'A'..=b'Z', ..] if level(&line[indent..]).is_none() => indent,
+        [b'0'..=b'9' | b'A'..=b'Z' | b'[' | b'>' | b'|' | 0xc3 | 0xe2, ..] => prefix(line).end,
+        _ => indent,
+    }
+}
+
+/// Returns how many blanks a line begins with.
+#[inline]
+pub fn indent(line: &[u8]) -> usize {
+    if line.first().is_some_and(|byte| *byte > b' ') {
+        return 0;
+    }
+    line.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+}
+
+/// Whether a line may begin with a time stamp: two bytes of it are where they have to be.
+#[inline]
+fn may_be_dated(line: &[u8]) -> bool {
+    matches!(line, [_, _, _, _, b'-' | b'/' | b'.', _, _, b'-' | b'/' | b'.', ..] | [_, _, b':', _, _, b':', ..])
+}
+
+/// Kinds of bytes, a bit each in [`KINDS`].
+const BLANK: u8 = 1;
+/// What stands between a time stamp, a level and the words.
+const FILLER: u8 = 2;
+const DIGIT: u8 = 4;
+/// What the names of loggers consist of.
+const NAME: u8 = 8;
+/// What the paths of source files consist of.
+const PATH: u8 = 16;
+
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0u8;
+    loop {
+        let mut kind = 0;
+        if matches!(byte, b' ' | b'\t') {
+            kind |= BLANK | FILLER;
+        }
+        if matches!(byte, b':' | b'|' | b'-') {
+            kind |= FILLER;
+        }
+        if byte.is_ascii_digit() {
+            kind |= DIGIT;
+        }
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.') {
+            kind |= NAME | PATH;
+        }
+        if matches!(byte, b'/' | b'-') {
+            kind |= PATH;
+        }
+        kinds[byte as usize] = kind;
+        if byte == u8::MAX {
+            break kinds;
+        }
+        byte += 1;
+    }
+};
+
+/// Returns how many bytes of a kind stand in front, looking at `most`.
+#[inline]
+fn run(bytes: &[u8], most: usize, kind: u8) -> usize {
+    bytes.iter().take(most).take_while(|byte| KINDS[usize::from(**byte)] & kind != 0).count()
+}
 
 /// Finds row marks (`>`, `|`, `⎿`, `└`, `✕`), a time stamp, a level, the name of a logger and a place in a source file in
 /// front of a line.
 pub fn prefix(line: &[u8]) -> Prefix {
-    let blanks = |from: usize, most: usize| {
-        line[from..].iter().take(most).take_while(|byte| matches!(byte, b' ' | b'\t')).count()
-    };
-    let filler = |from: usize| {
-        line[from..].iter().take(8).take_while(|byte| matches!(byte, b' ' | b'\t' | b':' | b'|' | b'-')).count()
-    };
+    let blanks = |from: usize, most: usize| run(&line[from..], most, BLANK);
+    let filler = |from: usize| run(&line[from..], 8, FILLER);
     let row = row_marks(line, blanks(0, 4));
     let mut at = row;
     let mut found = Prefix::default();
@@ -123,7 +213,7 @@ pub fn prefix(line: &[u8]) -> Prefix {
     } else {
         found.end = row;
     }
-    let indent = line[found.end..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let indent = indent(&line[found.end..]);
     found.indented = found.end == 0 && indent > MAX_INDENT || row > 0 && is_test_result(line);
     found.end += indent;
     found
@@ -183,29 +273,29 @@ fn row_gap(bytes: &[u8]) -> usize {
 
 /// Returns the length of a time stamp such as `2026-11-20T05:00:01,123 +0100`, or of a clock time alone.
 fn time_stamp(bytes: &[u8]) -> Option<usize> {
-    const SHAPE: &[u8; 19] = b"dddd-dd-ddTdd:dd:dd";
-    const CLOCK: &[u8] = SHAPE.split_at(11).1;
-    let has = |shape: &[u8]| {
-        bytes.len() >= shape.len()
-            && shape.iter().zip(bytes).all(|(shape, byte)| match shape {
-                b'd' => byte.is_ascii_digit(),
-                b'-' => matches!(byte, b'-' | b'/' | b'.'),
-                b'T' => matches!(byte, b'T' | b' '),
-                _ => byte == shape,
-            })
-    };
+    const LENGTH: usize = "2026-11-20T05:00:01".len();
     let fraction = |at: usize| match bytes.get(at) {
         Some(b'.' | b',') => {
-            let digits = bytes[at + 1..].iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
+            let digits = run(&bytes[at + 1..], 9, DIGIT);
             at + if digits > 0 { digits + 1 } else { 0 }
         }
         _ => at,
     };
-    if !has(SHAPE) {
-        let end = has(CLOCK).then(|| fraction(CLOCK.len()))?;
+    if bytes.get(2) == Some(&b':') {
+        let clock = bytes.first_chunk::<{ "05:00:01".len() }>()?;
+        let fits = clock[5] == b':' && [0, 1, 3, 4, 6, 7].iter().all(|at| clock[*at].is_ascii_digit());
+        let end = fits.then(|| fraction(clock.len()))?;
         return matches!(bytes.get(end), Some(b' ' | b'\t' | b']')).then_some(end);
     }
-    let at = fraction(SHAPE.len());
+    let b = bytes.first_chunk::<LENGTH>()?;
+    let fits = [b[4], b[7]].iter().all(|byte| matches!(byte, b'-' | b'/' | b'.'))
+        && matches!(b[10], b'T' | b' ')
+        && [b[13], b[16]] == [b':', b':']
+        && [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18].iter().all(|at| b[*at].is_ascii_digit());
+    if !fits {
+        return None;
+    }
+    let at = fraction(LENGTH);
     let space = usize::from(bytes.get(at) == Some(&b' '));
     let zone = match &bytes[at + space..] {
         [b'Z', ..] => 1,
@@ -221,13 +311,11 @@ fn time_stamp(bytes: &[u8]) -> Option<usize> {
 fn level(bytes: &[u8]) -> Option<usize> {
     let open = usize::from(bytes.first() == Some(&b'['));
     let words = &bytes[open..];
-    // The first letters of all of them: most lines end here.
-    if !matches!(words.first()? & !0x20, b'T' | b'D' | b'I' | b'N' | b'W' | b'E' | b'F' | b'C' | b'P') {
-        return None;
-    }
-    let word = LEVELS.iter().find(|level| {
-        words.starts_with(level) || (open == 1 && words.len() >= level.len() && words[..level.len()].eq_ignore_ascii_case(level))
-    })?;
+    let is_level = |level: &&[u8]| {
+        words.starts_with(level)
+            || (open == 1 && words.len() >= level.len() && words[..level.len()].eq_ignore_ascii_case(level))
+    };
+    let word = levels(words.first()? & !0x20).iter().find(|level| is_level(level))?;
     let mut at = open + word.len();
     if open == 1 {
         if bytes.get(at) != Some(&b']') {
@@ -243,7 +331,7 @@ fn level(bytes: &[u8]) -> Option<usize> {
 
 /// Returns the length of a logger's name between dashes: `openai - `.
 fn logger(bytes: &[u8]) -> usize {
-    let name = name(bytes, b"_.");
+    let name = run(bytes, 42, NAME);
     if name > 0 && bytes[name..].starts_with(b" - ") { name + 3 } else { 0 }
 }
 
@@ -265,7 +353,7 @@ fn noted(bytes: &[u8]) -> usize {
 
 /// Returns the length of a logger's name in front of a level, and that of the level: `openhands:ERROR: `.
 fn named_level(bytes: &[u8]) -> Option<(usize, usize)> {
-    let name = name(bytes, b"_.");
+    let name = run(bytes, 42, NAME);
     if name == 0 || bytes.get(name) != Some(&b':') {
         return None;
     }
@@ -274,7 +362,7 @@ fn named_level(bytes: &[u8]) -> Option<(usize, usize)> {
 
 /// Returns the length of a logger's name right behind a level: of `root:` in `ERROR:root:it broke`.
 fn logger_name(bytes: &[u8]) -> usize {
-    let name = name(bytes, b"_.");
+    let name = run(bytes, 42, NAME);
     if name > 0 && bytes.get(name) == Some(&b':') && !matches!(bytes.get(name + 1), None | Some(b' ' | b':')) {
         name + 1
     } else {
@@ -297,26 +385,15 @@ fn target(bytes: &[u8]) -> usize {
     }
 }
 
-/// Returns the length of a name of letters, digits and these.
-fn name(bytes: &[u8], more: &[u8]) -> usize {
-    bytes.iter().take(42).take_while(|byte| byte.is_ascii_alphanumeric() || more.contains(byte)).count()
-}
-
 /// Returns the length of a place in a source file: `main.py:498  `.
 fn source_place(bytes: &[u8]) -> usize {
-    let path = bytes
-        .iter()
-        .take(66)
-        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b'-'))
-        .count();
+    let path = run(bytes, 66, PATH);
     let digits = match bytes.get(path) {
-        Some(b':') if bytes[..path].contains(&b'.') => {
-            bytes[path + 1..].iter().take(6).take_while(|byte| byte.is_ascii_digit()).count()
-        }
+        Some(b':') if bytes[..path].contains(&b'.') => run(&bytes[path + 1..], 6, DIGIT),
         _ => 0,
     };
     let end = path + 1 + digits;
-    let blanks = if digits > 0 { bytes[end..].iter().take(3).take_while(|byte| **byte == b' ').count() } else { 0 };
+    let blanks = if digits > 0 { run(&bytes[end..], 3, BLANK) } else { 0 };
     if blanks > 0 { end + blanks } else { 0 }
 }
 
@@ -337,8 +414,9 @@ fn parse_time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
         std::mem::swap(&mut month, &mut day);
     }
     let rest = text.get(19..)?;
-    let fraction: String = rest.trim_start_matches([',', '.']).chars().take_while(char::is_ascii_digit).collect();
-    let nanos = format!("{fraction:0<9}").parse::<i32>().ok()?;
+    let fraction = rest.trim_start_matches([',', '.']).bytes().take_while(u8::is_ascii_digit);
+    let (digits, nanos) = fraction.take(9).fold((0, 0), |(digits, nanos), digit| (digits + 1, nanos * 10 + i32::from(digit - b'0')));
+    let nanos = nanos * 10i32.pow(9 - digits);
     let civil = jiff::civil::DateTime::new(
         number(0..4)?,
         i8::try_from(month).ok()?,
@@ -385,12 +463,12 @@ pub fn is_open_body(text: &str) -> bool {
 }
 
 /// Joins a wrapped line with the next one, if that can be its continuation.
-pub fn join(line: &str, next: &str, zone: &TimeZone) -> Option<String> {
+pub fn join(line: &str, next: &str) -> Option<String> {
     let words = next.trim_start();
     let first = words.chars().next()?;
-    let (time, read) = read_line(Cow::Borrowed(next), zone);
-    let new_start = time.is_some()
-        || read.level.is_some()
+    let prefix = prefix(next.as_bytes());
+    let new_start = prefix.time.is_some()
+        || prefix.level.is_some()
         || matches!(first, '>' | '-' | '*' | '#' | '[' | '●' | '⏺' | '❯' | '⎿' | '|' | '`')
         || (first.is_ascii_uppercase() && !line.ends_with(' '))
         || line.len() + next.len() > JOIN_LIMIT;
@@ -494,13 +572,20 @@ mod tests {
     fn a_wrapped_line_is_joined_in_the_middle_of_a_word() {
         let line = "API Error: 400 {\"type\":\"error\",\"error\":{\"type\":\"invalid_request_err";
         assert!(may_continue(line));
-        let joined = join(line, "     or\",\"message\":\"prompt is too long\"}}", &TimeZone::UTC).unwrap();
+        let joined = join(line, "     or\",\"message\":\"prompt is too long\"}}").unwrap();
         assert!(joined.contains("invalid_request_error\",\"message\":\"prompt is too long"));
-        assert_eq!(join(line, "● I see", &TimeZone::UTC), None);
-        assert_eq!(join(line, "2024-07-27 19:35:22,343 ERROR  x", &TimeZone::UTC), None);
+        assert_eq!(join(line, "● I see"), None);
+        assert_eq!(join(line, "2024-07-27 19:35:22,343 ERROR  x"), None);
     }
 
     proptest! {
+        #[test]
+        fn own_words_begin_where_the_prefix_ends(
+            line in "[ \t]{0,6}([a-zA-Z\\[>|⎿é]|ERROR|\\[warn\\]|\\[?2026-01-16[ T]00:02:46)?[ \\]:a-zA-Z0-9.-]{0,20}",
+        ) {
+            prop_assert_eq!(own_words(line.as_bytes(), indent(line.as_bytes())), prefix(line.as_bytes()).end);
+        }
+
         #[test]
         fn any_text_is_read_without_panic(text in "\\PC{0,120}") {
             let (_, line) = read_line(Cow::Borrowed(text.as_str()), &TimeZone::UTC);
