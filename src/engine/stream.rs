@@ -501,7 +501,7 @@ impl Core {
                 .then(|| format::plain::join(&wrapped.text, &text))
                 .flatten();
             if let Some(joined) = joined {
-                let goes_on = format::plain::may_continue(&text);
+                let goes_on = format::plain::may_continue(&text) || format::plain::is_open_body(&joined);
                 (wrapped.text, wrapped.joined) = (joined, true);
                 self.wrapped = Some(wrapped);
                 if !goes_on {

@@ -199,6 +199,62 @@ fn a_plain_line_is_a_failure_only_if_it_says_whose() {
         ("Error: 429 Too Many Requests was what the mock answered", "nothing"),
         ("Error: 503 Service Unavailable", "nothing"),
         ("Error: 401 Unauthorized", "nothing"),
+        // A wrapper's words in front of what a library raised.
+        (
+            "Error while running the planner: litellm.RateLimitError: RateLimitError: SomeException - slow down",
+            "rate_limit by rate_code",
+        ),
+        (
+            "LLM call failed: Error code: 429 - {'error': {'message': 'wait', 'code': 'rate_limit_exceeded'}}",
+            "rate_limit by rate_code",
+        ),
+        (
+            "10:11:12 - worker:ERROR: runner.py:61 - There was an error while running the step: litellm.Timeout: x",
+            "timeout by timeout_words",
+        ),
+        ("FAILED tests/test_llm.py::test_wait - openai.RateLimitError: Error code: 429 - {", "nothing"),
+        ("E       openai.RateLimitError: Error code: 429 - {'error': {'message': 'wait'}}", "nothing"),
+        ("    error: 'litellm.RateLimitError: SomeException - slow down',", "nothing"),
+        // A provider that is named.
+        ("✖ OpenAI API Error: 429 - Too Many Requests", "rate_limit by rate_words"),
+        (
+            "Error invoking Bedrock: ThrottlingException: Too many tokens, please wait before trying again.",
+            "rate_limit by rate_words",
+        ),
+        ("throw new Error('OpenAI API error: 429');", "nothing"),
+        ("OpenAI quota exceeded, using the fallback", "nothing"),
+        ("✗ 402 You have no quota (Request ID: 0:1)", "budget_over by budget_words"),
+        ("Ran into this error: Request failed: it would not say why.", "http_400 by request_failed"),
+        (
+            "× Model call failed: {\"message\":\"slow down\",\"code\":\"rate_limited\"}",
+            "rate_limit by rate_code",
+        ),
+        ("402 Payment Required", "nothing"),
+        ("Request too large (max 10 MB) is what the upload endpoint says", "nothing"),
+        ("  ✕ Credit balance is too low (3 ms)", "nothing"),
+        ("Error: Claude Code process exited with code 1", "crash by crash"),
+        ("claude exited with code 0", "nothing"),
+        // Anybody's network, cloud and data base.
+        ("Error: connect ECONNREFUSED 127.0.0.1:5432", "nothing"),
+        ("Error: connect ECONNREFUSED 127.0.0.1:11434", "network by network_words"),
+        ("Error: socket hang up", "nothing"),
+        ("Error: read ECONNRESET", "nothing"),
+        (
+            "botocore.exceptions.ClientError: An error occurred (ThrottlingException) when calling the \
+             DescribeInstances operation: Rate exceeded",
+            "nothing",
+        ),
+        ("botocore.exceptions.NoCredentialsError: Unable to locate credentials", "nothing"),
+        ("Server error: 500", "nothing"),
+        (
+            "requests.exceptions.HTTPError: 402 Client Error: Payment Required for url: \
+             https://gateway.example.test/v1/chat/completions",
+            "budget_over by budget_general",
+        ),
+        (
+            "requests.exceptions.HTTPError: 402 Client Error: Payment Required for url: https://shop.example.test/orders",
+            "nothing",
+        ),
         ("2026-11-20 05:00:01 ERROR 429: Too Many Requests.", "nothing"),
         ("bash: line 1:  4242 Killed                  claude -p 'fix the tests'", "crash by shell_death"),
         (
@@ -225,6 +281,27 @@ fn a_plain_line_is_a_failure_only_if_it_says_whose() {
     ] {
         assert_eq!(told(line), expected, "{line}");
     }
+}
+
+#[test]
+fn an_error_body_over_several_lines_of_text_is_one_failure() {
+    let body = "✕ [API Error: [{\n    \"error\": {\n      \"code\": 429,\n      \"message\": \"Used up.\",\n      \
+                \"status\": \"RESOURCE_EXHAUSTED\"\n    }\n  }\n  ]]\nI will go on without it.\n";
+    let found: Vec<(Class, u64)> = {
+        let mut found = Vec::new();
+        let mut doctor = Doctor::new(Arc::new(Options::new()), "-", "test");
+        let now = Timestamp::from_seconds(1_795_000_000);
+        let mut out = |event: session_doctor::model::Event| {
+            if let EventBody::Finding(finding) = &event.body {
+                found.push((finding.class, event.source.as_ref().map_or(0, |source| source.line)));
+            }
+        };
+        doctor.feed(now, body.as_bytes(), &mut out);
+        doctor.finish(now, &mut out);
+        found
+    };
+    assert_eq!(found, [(Class::RateLimit, 1)]);
+    assert_eq!(told("[API Error: [{"), "nothing");
 }
 
 #[test]

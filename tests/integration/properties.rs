@@ -167,7 +167,7 @@ const MIDDLE_LINES: &[&str] = &[
     "night.sh: line 12: 31337 Killed claude -p x",
     "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
     "JavaScript heap out of memory",
-    "botocore.errorfactory.ThrottlingException: An error occurred (ThrottlingException) when calling the X operation: Too many requests",
+    "botocore.errorfactory.ThrottlingException: An error occurred (ThrottlingException) when calling the Converse operation: Too many requests",
     "ERROR: You've hit your usage limit. Try again at 4:05 PM.",
     "Invalid API key · Please run /login",
     "5-hour limit reached ∙ resets 3pm",

@@ -53,10 +53,10 @@ fn status(text: &str) -> Option<u16> {
     let found = regex(
         &STATUS,
         r#"(?x)
-        (?: \b(?:http|https?\sstatus|status|status\scode|http/\d(?:\.\d)?|error\scode|api\serror|client\serror|server\serror|rejected|code|statuscode|http_code|error_code|apistatuserror|repeated)
+        (?: \b(?:http|https?\sstatus|status|status\scode|http/\d(?:\.\d)?|error\scode|api\serror|client\serror|server\serror|rejected|code|statuscode|http_code|error_code|apistatuserror|capierror|repeated)
             ["']? \s? [:=(]? \s? ["']? \(? ["']? ([45]\d\d) \b )
         | (?: ["'](?:code|status|statuscode|status_code|http_status_code)["'] \s? : \s? ["']? ([45]\d\d) \b )
-        | (?: ^(?:[\w.]+\s?error:\s)? ([45]\d\d) \s (?:\{|unauthorized|forbidden|too\smany|bad\srequest|bad\sgateway|internal\sserver|service\sunavailable|payment|not\sfound|gateway|overloaded|oauth|incorrect|invalid|status\scode) )
+        | (?: ^(?:[\w.]+\s?error:\s)? ([45]\d\d) \s (?:\{|unauthorized|forbidden|too\smany|bad\srequest|bad\sgateway|internal\sserver|service\sunavailable|payment|not\sfound|client\serror|server\serror|gateway|overloaded|oauth|incorrect|invalid|status\scode) )
         "#,
     )
     .captures(text)?;
@@ -67,6 +67,8 @@ fn codes(text: &str) -> Vec<String> {
     static CODES: OnceLock<Regex> = OnceLock::new();
     static BOTO: OnceLock<Regex> = OnceLock::new();
     static CLASS: OnceLock<Regex> = OnceLock::new();
+    static NAMED: OnceLock<Regex> = OnceLock::new();
+    static RAISED: OnceLock<Regex> = OnceLock::new();
     let mut codes: Vec<String> = Vec::new();
     let mut add = |code: &str| {
         if !codes.iter().any(|known| known == code) {
@@ -80,7 +82,7 @@ fn codes(text: &str) -> Vec<String> {
     {
         add(word);
     }
-    if text.contains(['{', '=']) {
+    if text.contains(['{', '=']) || text.contains("code: ") {
         let body = regex(
             &CODES,
             r#"\\?["']?\b(?:code|type|status|reason|error_code|error_type|errortype|exit_status)\\?["']?\s?[:=]\s?\\?["']?([a-z][a-z0-9_.]{3,60})\b"#,
@@ -92,6 +94,20 @@ fn codes(text: &str) -> Vec<String> {
     if text.contains("when calling the") {
         let boto = regex(&BOTO, r"an error occurred \((\w{3,60})\) when calling");
         if let Some(found) = boto.captures(text) {
+            add(&found[1]);
+        }
+    }
+    // `ConnectError: [resource_exhausted] Error`: a status by its name.
+    if text.contains("error: [") {
+        let named = regex(&NAMED, r"error: \[([a-z_]{4,40})\]");
+        if let Some(found) = named.captures(text) {
+            add(&found[1]);
+        }
+    }
+    // `RetryError[<Future at 0x7f state=finished raised APIConnectionError>]`
+    if text.contains("finished raised") {
+        let raised = regex(&RAISED, r"finished raised (\w{3,40})>");
+        if let Some(found) = raised.captures(text) {
             add(&found[1]);
         }
     }
@@ -163,6 +179,9 @@ mod tests {
             ("last status: 429 too many requests", Some(429)),
             (r#"{"error":{"code":503,"message":""#, Some(503)),
             ("401 incorrect api key provided", Some(401)),
+            ("402 client error: payment required for url", Some(402)),
+            ("client error '429 too many requests' for url", Some(429)),
+            ("execution failed: capierror: 400 400 bad request", Some(400)),
             ("error_code=429 error_message='busy'", Some(429)),
             ("\"http/1.1 401 unauthorized\"", Some(401)),
             ("processed 429 files", None),
@@ -191,6 +210,12 @@ mod tests {
         assert_eq!(
             codes("an error occurred (throttlingexception) when calling the converse operation"),
             ["throttlingexception"]
+        );
+        assert_eq!(codes("connect error: [unauthenticated] it says no more"), ["unauthenticated"]);
+        assert_eq!(codes("you have used it up. error code: rate_limited"), ["rate_limited"]);
+        assert_eq!(
+            codes("retryerror[<future at 0x7f state=finished raised apiconnectionerror>]"),
+            ["apiconnectionerror"]
         );
         assert_eq!(codes("error_code=insufficient_quota error_message='x'"), ["insufficient_quota"]);
     }

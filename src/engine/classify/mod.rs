@@ -203,6 +203,10 @@ fn best(
     let touched = rules.touched(folded).rules;
     let mut best: Option<(usize, Rank)> = None;
     for (index, rule) in rules.rules.iter().enumerate() {
+        // What cannot win is not tried, nor its patterns compiled: general words come last. `explain` wants to know all.
+        if trace.is_none() && best.is_some_and(|(_, found)| found > rule.rank.unwrap_or(Rank::Text)) {
+            continue;
+        }
         let has_stem = touched.contains(index);
         let look = || rules.try_rule(index, folded.len(), || rule.text_match(folded));
         let text = has_stem.then(look).flatten();

@@ -133,6 +133,11 @@ struct Inner<'a> {
     _more: Option<IgnoredAny>,
     #[serde(default, rename = "request_id")]
     _request_id: Option<IgnoredAny>,
+    /// With `n_ctx`, of llama.cpp's server.
+    #[serde(default, rename = "n_prompt_tokens")]
+    _prompt_tokens: Option<IgnoredAny>,
+    #[serde(default, rename = "n_ctx")]
+    _context: Option<IgnoredAny>,
 }
 
 /// One of Google's `details`.
@@ -221,9 +226,17 @@ fn read_code(code: Option<&RawValue>) -> (Option<u16>, Option<String>) {
         Ok(number) => (Number(Some(number)).http_status(), None),
         // `ENOENT` and its like come from the operating system, through somebody's log.
         Err(_) if matches!(&*name, "" | "None" | "null") || is_errno(&name) => (None, None),
+        // `EMAIL_IN_USE` is an application's; of the providers, Google alone shouts, and writes that under `status`.
+        Err(_) if name.contains('_') && !name.contains(|c: char| c.is_ascii_lowercase()) && !CANONICAL.contains(&&*name) => {
+            (None, None)
+        }
         Err(_) => (None, Some(name.into_owned())),
     }
 }
+
+/// The statuses that a provider may shout as a code.
+const CANONICAL: [&str; 6] =
+    ["RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "INVALID_ARGUMENT", "NOT_FOUND", "DEADLINE_EXCEEDED", "RATE_LIMITED"];
 
 /// Google's reasons and quota ids, and the wait that it asks for.
 fn read_details(details: Option<&RawValue>) -> (Vec<String>, Option<i64>) {
@@ -328,6 +341,11 @@ mod tests {
             &["invalid_request_message_order"],
         ),
         (r#"{"error":{"message":"Wait.","type":"None","param":"None","code":"429"}}"#, Some(429), &[]),
+        (
+            r#"{"error":{"code":400,"message":"Too much.","type":"exceed_context_size_error","n_prompt_tokens":9,"n_ctx":8}}"#,
+            Some(400),
+            &["exceed_context_size_error"],
+        ),
     ];
 
     #[test]
@@ -357,6 +375,7 @@ mod tests {
             r#"{"job":"nightly","error":{"message":"Slow down.","type":"rate_limit_error"}}"#,
             r#"{"level":"error","msg":"job failed","error":{"type":"TypeError","message":"x is undefined"}}"#,
             r#"{"level":"error","error":{"code":"ENOENT","message":"no such file"}}"#,
+            r#"{"error":{"message":"That name is taken","code":"NAME_IN_USE"}}"#,
             r#"{"error":{"code":-32601,"message":"Method not found"}}"#,
             r#"{"error":"rate limit exceeded"}"#,
             r#"{"error":null,"status":"ok"}"#,

@@ -103,7 +103,7 @@ pub fn own_words(line: &[u8], indent: usize) -> usize {
         [b'[', b'0'..=b'9', ..] if indent > 0 || !may_be_dated(&line[1..]) => indent,
         [b'[', next, ..] if !next.is_ascii_alphanumeric() => indent,
         [b'A'..=b'Z', ..] if level(&line[indent..]).is_none() => indent,
-        [b'0'..=b'9' | b'A'..=b'Z' | b'[' | b'>' | b'|' | 0xe2, ..] => prefix(line).end,
+        [b'0'..=b'9' | b'A'..=b'Z' | b'[' | b'>' | b'|' | 0xc3 | 0xe2, ..] => prefix(line).end,
         _ => indent,
     }
 }
@@ -120,7 +120,7 @@ pub fn indent(line: &[u8]) -> usize {
 /// Whether a line may begin with a time stamp: two bytes of it are where they have to be.
 #[inline]
 fn may_be_dated(line: &[u8]) -> bool {
-    matches!(line, [_, _, _, _, b'-' | b'/' | b'.', _, _, b'-' | b'/' | b'.', ..])
+    matches!(line, [_, _, _, _, b'-' | b'/' | b'.', _, _, b'-' | b'/' | b'.', ..] | [_, _, b':', _, _, b':', ..])
 }
 
 /// Kinds of bytes, a bit each in [`KINDS`].
@@ -167,19 +167,13 @@ fn run(bytes: &[u8], most: usize, kind: u8) -> usize {
     bytes.iter().take(most).take_while(|byte| KINDS[usize::from(**byte)] & kind != 0).count()
 }
 
-/// Finds a row mark (`>`, `|`, `⎿`, `└`), a time stamp, a level and a place in a source file in front of a line.
+/// Finds row marks (`>`, `|`, `⎿`, `└`, `✕`), a time stamp, a level, the name of a logger and a place in a source file in
+/// front of a line.
 pub fn prefix(line: &[u8]) -> Prefix {
     let blanks = |from: usize, most: usize| run(&line[from..], most, BLANK);
     let filler = |from: usize| run(&line[from..], 8, FILLER);
-    let mut at = blanks(0, 4);
-    let mark = match line.get(at..) {
-        Some([b'>' | b'|', ..]) => 1,
-        Some([0xe2, 0x8e, 0xbf, ..] | [0xe2, 0x94, 0x94, ..]) => 3,
-        _ => 0,
-    };
-    let gap = if mark > 0 { row_gap(&line[at + mark..]) } else { 0 };
-    let row = if mark > 0 && gap > 0 { at + mark + gap } else { 0 };
-    at = row;
+    let row = row_marks(line, blanks(0, 4));
+    let mut at = row;
     let mut found = Prefix::default();
     let bracket = usize::from(line.get(at) == Some(&b'['));
     if let Some(length) = time_stamp(&line[at + bracket..]) {
@@ -194,28 +188,74 @@ pub fn prefix(line: &[u8]) -> Prefix {
         at += usize::from(bracket == 1 && line.get(at) == Some(&b']'));
         at += filler(at);
         if found.level.is_none() {
+            at += noted(&line[at..]);
             at += logger(&line[at..]);
         }
     } else {
         at += blanks(at, 4);
     }
     if found.level.is_none()
-        && let Some(level) = level(&line[at..])
+        && let Some((name, level)) = level(&line[at..]).map(|level| (0, level)).or_else(|| {
+            found.time.as_ref().and_then(|_| named_level(&line[at..]))
+        })
     {
-        found.level = Some(at..at + level);
-        at += level;
+        found.level = Some(at + name..at + name + level);
+        at += name + level;
+        at += logger_name(&line[at..]);
     }
     if found.time.is_some() || found.level.is_some() {
         at += filler(at);
-        at += source_place(&line[at..]);
+        at += target(&line[at..]);
+        let place = source_place(&line[at..]);
+        at += place;
+        at += if place > 0 { filler(at) } else { 0 };
         found.end = at;
     } else {
         found.end = row;
     }
     let indent = indent(&line[found.end..]);
-    found.indented = found.end == 0 && indent > MAX_INDENT;
+    found.indented = found.end == 0 && indent > MAX_INDENT || row > 0 && is_test_result(line);
     found.end += indent;
     found
+}
+
+/// Marks that terminal programs set in front of a row, or of a row that went wrong.
+const MARKS: [&[u8]; 12] = [
+    b">", b"|", "⎿".as_bytes(), "└".as_bytes(), "✕".as_bytes(), "✖".as_bytes(), "✗".as_bytes(), "✘".as_bytes(),
+    "×".as_bytes(), "■".as_bytes(), "⚠".as_bytes(), "❌".as_bytes(),
+];
+
+/// What makes a mark coloured.
+const VARIATION: &[u8] = "\u{fe0f}".as_bytes();
+
+/// Returns where the words behind at most two row marks begin; 0 if there is none.
+fn row_marks(line: &[u8], mut at: usize) -> usize {
+    let mut row = 0;
+    for _ in 0..2 {
+        let Some(mark) = MARKS.iter().find(|mark| line[at..].starts_with(mark)) else { break };
+        at += mark.len();
+        at += if line[at..].starts_with(VARIATION) { VARIATION.len() } else { 0 };
+        let gap = row_gap(&line[at..]);
+        if gap == 0 {
+            break;
+        }
+        at += gap;
+        row = at;
+    }
+    row
+}
+
+/// Whether a marked row ends in a duration, as the rows of test runners do: `✕ says that the quota is exceeded (3 ms)`.
+fn is_test_result(line: &[u8]) -> bool {
+    let end = line.trim_ascii_end();
+    let Some(unit) = end.strip_suffix(b"ms)").or_else(|| end.strip_suffix(b"s)")).or_else(|| end.strip_suffix(b"ms"))
+    else {
+        return false;
+    };
+    let number = unit.trim_ascii_end();
+    let digits = number.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    let before = &number[..number.len() - digits];
+    digits > 0 && (before.ends_with(b"(") || before.ends_with(b" ")) && !before.ends_with(b" in ") && !before.ends_with(b" after ")
 }
 
 /// Returns the length of the gap behind a row mark: up to four blanks, no-break spaces among them.
@@ -231,9 +271,22 @@ fn row_gap(bytes: &[u8]) -> usize {
     at
 }
 
-/// Returns the length of a time stamp such as `2026-11-20T05:00:01,123 +0100`.
+/// Returns the length of a time stamp such as `2026-11-20T05:00:01,123 +0100`, or of a clock time alone.
 fn time_stamp(bytes: &[u8]) -> Option<usize> {
     const LENGTH: usize = "2026-11-20T05:00:01".len();
+    let fraction = |at: usize| match bytes.get(at) {
+        Some(b'.' | b',') => {
+            let digits = run(&bytes[at + 1..], 9, DIGIT);
+            at + if digits > 0 { digits + 1 } else { 0 }
+        }
+        _ => at,
+    };
+    if bytes.get(2) == Some(&b':') {
+        let clock = bytes.first_chunk::<{ "05:00:01".len() }>()?;
+        let fits = clock[5] == b':' && [0, 1, 3, 4, 6, 7].iter().all(|at| clock[*at].is_ascii_digit());
+        let end = fits.then(|| fraction(clock.len()))?;
+        return matches!(bytes.get(end), Some(b' ' | b'\t' | b']')).then_some(end);
+    }
     let b = bytes.first_chunk::<LENGTH>()?;
     let fits = [b[4], b[7]].iter().all(|byte| matches!(byte, b'-' | b'/' | b'.'))
         && matches!(b[10], b'T' | b' ')
@@ -242,11 +295,7 @@ fn time_stamp(bytes: &[u8]) -> Option<usize> {
     if !fits {
         return None;
     }
-    let mut at = LENGTH;
-    if matches!(bytes.get(at), Some(b'.' | b',')) {
-        let digits = run(&bytes[at + 1..], 9, DIGIT);
-        at += if digits > 0 { digits + 1 } else { 0 };
-    }
+    let at = fraction(LENGTH);
     let space = usize::from(bytes.get(at) == Some(&b' '));
     let zone = match &bytes[at + space..] {
         [b'Z', ..] => 1,
@@ -274,14 +323,66 @@ fn level(bytes: &[u8]) -> Option<usize> {
         }
         at += 1;
     }
-    at += usize::from(bytes.get(at) == Some(&b':'));
-    matches!(bytes.get(at), None | Some(b' ' | b'\t' | b':' | b'-' | b']')).then_some(at)
+    let colon = bytes.get(at) == Some(&b':');
+    at += usize::from(colon);
+    let ends = matches!(bytes.get(at), None | Some(b' ' | b'\t' | b':' | b'-' | b']'));
+    (ends || colon && logger_name(&bytes[at..]) > 0).then_some(at)
 }
 
 /// Returns the length of a logger's name between dashes: `openai - `.
 fn logger(bytes: &[u8]) -> usize {
     let name = run(bytes, 42, NAME);
     if name > 0 && bytes[name..].starts_with(b" - ") { name + 3 } else { 0 }
+}
+
+/// Returns the length of the notes in brackets between a time stamp and a level: `[Req:7f] [worker 2] [ERROR]`.
+fn noted(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    for _ in 0..2 {
+        if level(&bytes[at..]).is_some() {
+            return at;
+        }
+        let note = bytes[at..].iter().take(64).position(|byte| *byte == b']');
+        match note {
+            Some(end) if bytes[at] == b'[' && bytes.get(at + end + 1) == Some(&b' ') => at += end + 2,
+            _ => return 0,
+        }
+    }
+    if level(&bytes[at..]).is_some() { at } else { 0 }
+}
+
+/// Returns the length of a logger's name in front of a level, and that of the level: `openhands:ERROR: `.
+fn named_level(bytes: &[u8]) -> Option<(usize, usize)> {
+    let name = run(bytes, 42, NAME);
+    if name == 0 || bytes.get(name) != Some(&b':') {
+        return None;
+    }
+    level(&bytes[name + 1..]).map(|level| (name + 1, level))
+}
+
+/// Returns the length of a logger's name right behind a level: of `root:` in `ERROR:root:it broke`.
+fn logger_name(bytes: &[u8]) -> usize {
+    let name = run(bytes, 42, NAME);
+    if name > 0 && bytes.get(name) == Some(&b':') && !matches!(bytes.get(name + 1), None | Some(b' ' | b':')) {
+        name + 1
+    } else {
+        0
+    }
+}
+
+/// Returns the length of the module that a log line says it comes from: `app::client: `.
+fn target(bytes: &[u8]) -> usize {
+    let name = bytes
+        .iter()
+        .take(80)
+        .take_while(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b':'))
+        .count();
+    let path = &bytes[..name];
+    if path.ends_with(b":") && bytes.get(name) == Some(&b' ') && memchr::memmem::find(path, b"::").is_some() {
+        name + 1
+    } else {
+        0
+    }
 }
 
 /// Returns the length of a place in a source file: `main.py:498  `.
@@ -347,9 +448,18 @@ const WRAP_WIDTHS: std::ops::RangeInclusive<usize> = 60..=250;
 pub const JOIN_LIMIT: usize = 4 * 1024;
 
 /// Returns whether a line may go on in the next one: long enough for a terminal to have wrapped it, and not ended
-/// by its own punctuation.
+/// by its own punctuation; or it ends inside a body of JSON that is printed over several lines.
 pub fn may_continue(line: &str) -> bool {
     WRAP_WIDTHS.contains(&line.len()) && !line.trim_end().ends_with(['.', '!', '?', ';', ')', ']', '}'])
+        || is_open_body(line)
+}
+
+/// Whether a text ends inside a body of JSON, at a place where printers of JSON begin a new line.
+pub fn is_open_body(text: &str) -> bool {
+    let end = text.trim_end();
+    // More closing than opening braces are none of this body's.
+    let open = || end.bytes().fold(0i32, |open, byte| open + i32::from(byte == b'{') - i32::from(byte == b'}'));
+    end.len() < JOIN_LIMIT && end.ends_with(['{', '[', ',', '}', ']', '"']) && end.contains('{') && open() > 0
 }
 
 /// Joins a wrapped line with the next one, if that can be its continuation.
@@ -417,6 +527,32 @@ mod tests {
             ("> litellm.Timeout: x", None, "litellm.Timeout: x", None),
             ("  ⎿  API Error: 529", None, "API Error: 529", None),
             ("  ⎿ \u{a0}API Error: 529", None, "API Error: 529", None),
+            ("  ✗ Execution failed: 402", None, "Execution failed: 402", None),
+            ("└  ✖ Some API Error: 429", None, "Some API Error: 429", None),
+            ("⚠\u{fe0f} Out of credits", None, "Out of credits", None),
+            (
+                "13:54:54 - worker:ERROR: runner.py:161 - Error while running",
+                None,
+                "Error while running",
+                Some(LogLevel::Error),
+            ),
+            ("14:25:54,031 WARN  it broke", None, "it broke", Some(LogLevel::Warning)),
+            (
+                "2026-01-16T00:02:46.184Z  WARN app::agents::agent: it broke",
+                Some("2026-01-16T00:02:46.184Z"),
+                "it broke",
+                Some(LogLevel::Warning),
+            ),
+            (
+                "[2026-01-16 00:02:46.667] [Req:26::ab] [ERROR] it broke",
+                Some("2026-01-16T00:02:46.667Z"),
+                "it broke",
+                Some(LogLevel::Error),
+            ),
+            ("ERROR:root:it broke", None, "it broke", Some(LogLevel::Error)),
+            ("INFO:httpx:HTTP Request: x", None, "HTTP Request: x", Some(LogLevel::Info)),
+            ("ERROR: it: broke", None, "it: broke", Some(LogLevel::Error)),
+            ("10:00:00", None, "10:00:00", None),
             ("[auto-resume] usage limit reached", None, "[auto-resume] usage limit reached", None),
             ("[API Error: x]", None, "[API Error: x]", None),
             ("Error: socket hang up", None, "Error: socket hang up", None),
@@ -426,6 +562,10 @@ mod tests {
             assert!(!content, "{text}");
         }
         assert!(read("        API Error: 529 quoted in code").3);
+        for line in ["  ✕ Credit balance is too low (3 ms)", "× usage limit reached 12ms", "✖ out of credits (1.2s)"] {
+            assert!(read(line).3, "the row of a test runner: {line}");
+        }
+        assert!(!read("✖ Attempt 1 failed. Retrying after 2034ms").3);
     }
 
     #[test]
