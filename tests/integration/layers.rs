@@ -52,7 +52,14 @@ const ENGINE_ARROWS: &[(&str, &[&str])] = &[
     ("detect", &["classify", "usage", "policy"]),
     ("recovery", &["policy"]),
     ("session", &["detect", "policy", "usage"]),
-    ("stream", &["framing", "json", "ansi", "document", "format", "classify", "judge", "session"]),
+    ("sweep", &[]),
+    (
+        "stream",
+        &[
+            "framing", "sweep", "encoding", "json", "ansi", "document", "format", "classify", "judge",
+            "session",
+        ],
+    ),
     ("judge", &["framing", "format", "classify", "redact", "session", "stream"]),
 ];
 
