@@ -40,7 +40,7 @@ pub fn check(bytes: &[u8]) {
 /// Asserts that searching a block finds what asking each of its lines finds.
 pub fn scan(scanner: &mut Scanner, block: &[u8]) {
     let lines: Vec<&[u8]> = block.split(|byte| *byte == b'\n').collect();
-    let mut found: Vec<usize> = (0..lines.len()).filter(|line| scanner.opens(lines[*line])).collect();
+    let mut found: Vec<usize> = (0..lines.len()).filter(|line| scanner.has_form(lines[*line])).collect();
     let mut before = 0;
     scanner.hits(block, |at| {
         assert!(at >= before && at < block.len(), "hits come in order");

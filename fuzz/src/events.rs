@@ -1,9 +1,10 @@
 //! What holds for the events of any stream.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use session_doctor::model::event::Summary;
-use session_doctor::model::event::Condition;
+use session_doctor::engine::encoding::Decoder;
+use session_doctor::model::event::{Condition, Summary};
 use session_doctor::model::{Event, EventBody, Health, Level};
 
 use crate::redact::shown_is_clean;
@@ -16,6 +17,7 @@ const SESSION_CHARS: usize = 128;
 
 /// Holds the events that came of a stream to the wire format and to each other.
 pub fn check(events: &[Event], stream: &[u8]) {
+    let stream = &*as_counted(stream);
     let lines = line_starts(stream);
     let (mut ids, mut findings, mut alerts) = (HashSet::new(), HashSet::new(), HashMap::new());
     let mut health: HashMap<&str, Condition> = HashMap::new();
@@ -93,6 +95,17 @@ pub fn check(events: &[Event], stream: &[u8]) {
             EventBody::Summary(summary) => adds_up(summary, events, stream),
         }
     }
+}
+
+/// Returns a stream as its lines and bytes are counted: in UTF-8 if it says that it is in UTF-16.
+fn as_counted(stream: &[u8]) -> Cow<'_, [u8]> {
+    if !(stream.starts_with(b"\xff\xfe") || stream.starts_with(b"\xfe\xff")) {
+        return Cow::Borrowed(stream);
+    }
+    let mut decoder = Decoder::default();
+    let mut text = decoder.push(stream).1.into_owned();
+    text.extend(decoder.finish());
+    Cow::Owned(text)
 }
 
 /// Returns where each line begins.

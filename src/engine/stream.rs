@@ -241,7 +241,7 @@ impl Core {
             Some(b'[') if may_be_json(bytes, indent) => return false,
             Some(_) => {}
         }
-        let passes = !self.scanner.has_form(bytes, indent, high);
+        let passes = !self.scanner.has_form_behind(bytes, indent, high);
         self.summary.records += u64::from(passes);
         passes
     }
@@ -467,10 +467,7 @@ impl Core {
         let terminal = escapes && ansi::is_terminal_text(frame.bytes);
         if !terminal && !reads_text && self.wrapped.is_none() && self.explanations.is_none() {
             let candidate = match hit {
-                Some(hit) => {
-                    let indent = format::plain::indent(frame.bytes);
-                    hit || self.scanner.has_form(frame.bytes, indent, true)
-                }
+                Some(hit) => hit || self.scanner.has_form(frame.bytes),
                 None => self.scanner.is_candidate(frame.bytes),
             };
             if !candidate {

@@ -145,9 +145,7 @@ proptest! {
         let lines: Vec<&[u8]> = picks.iter().map(|pick| *pick.get(PLAIN_LINES.as_slice())).collect();
         let block = lines.join(b"\n".as_slice());
         let mut scanner = Scanner::new(&Rules::built_in(), &[]);
-        let indent = |line: &[u8]| line.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let has_form = |line: &usize| scanner.has_form(lines[*line], indent(lines[*line]), true);
-        let mut found: Vec<usize> = (0..lines.len()).filter(has_form).collect();
+        let mut found: Vec<usize> = (0..lines.len()).filter(|line| scanner.has_form(lines[*line])).collect();
         scanner.hits(&block, |at| found.push(block[..at].iter().filter(|byte| **byte == b'\n').count()));
         found.sort_unstable();
         found.dedup();

@@ -446,16 +446,21 @@ impl Scanner {
         }
     }
 
-    /// Returns whether a line that begins with so many blanks has the form of one that may concern a rule. `high`:
-    /// whether there may be a byte in it that is not ASCII.
+    /// Returns whether a line has the form of one that may concern a rule.
+    pub fn has_form(&self, line: &[u8]) -> bool {
+        self.has_form_behind(line, plain::indent(line), true)
+    }
+
+    /// As [`Self::has_form`], for a line that begins with so many blanks. `high`: whether there may be a byte in it that
+    /// is not ASCII.
     #[inline]
-    pub fn has_form(&self, line: &[u8], indent: usize, high: bool) -> bool {
+    pub(in crate::engine) fn has_form_behind(&self, line: &[u8], indent: usize, high: bool) -> bool {
         self.openings.has_form(&line[plain::own_words(line, indent)..], high)
     }
 
     /// Returns whether a line may concern a rule: it has the form of one that may, or holds one of the literals.
     pub fn is_candidate(&mut self, line: &[u8]) -> bool {
-        self.has_form(line, plain::indent(line), true) || {
+        self.has_form(line) || {
             let mut hit = false;
             self.hits(line, |_| hit = true);
             hit
