@@ -500,9 +500,26 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         visitor.visit_unit()
     }
 
+    /// Variants without a value only: their name is a string.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        if self.peek() != Some(b'"') {
+            return error("a variant is a string");
+        }
+        let quoted = self.string()?;
+        match self.unescape(quoted)? {
+            Some(text) => visitor.visit_enum(BorrowedStrDeserializer::new(text)),
+            None => visitor.visit_enum(StrDeserializer::new(&self.scratch)),
+        }
+    }
+
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct enum identifier
+        tuple_struct map struct identifier
     }
 }
 
@@ -612,6 +629,20 @@ mod tests {
         if theirs {
             assert_eq!(raw, serde_json::from_str::<&RawValue>(text).ok().map(RawValue::get));
         }
+    }
+
+    #[test]
+    fn a_variant_is_known_by_its_name() {
+        assert_eq!(from_str::<Vec<Kind>>(r#"["one_word", "\u006fne_word"]"#).unwrap(), [Kind::OneWord; 2]);
+        for text in [r#""two""#, "1", "null", r#"{"one_word": 1}"#] {
+            assert!(from_str::<Kind>(text).is_err(), "{text}");
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Kind {
+        OneWord,
     }
 
     #[test]

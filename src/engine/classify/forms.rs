@@ -262,19 +262,24 @@ fn required(hir: &Hir) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::classify::rules::Rules;
+    use crate::engine::classify::rules::{self, Rules};
 
     #[test]
-    fn the_openings_worked_out_beforehand_are_those_of_the_built_in_rules() {
-        let rules = Rules::built_in();
+    fn the_openings_and_the_json_worked_out_beforehand_are_those_of_the_built_in_rules() {
+        let rules = Rules::parse(rules::DEFAULT_RULES).unwrap();
         let memo: BTreeMap<&str, Forms> =
             rules.line_patterns().map(|(pattern, _)| (pattern, compute(pattern))).collect();
-        let fresh = serde_json::to_string_pretty(&memo).unwrap() + "\n";
-        if std::env::var_os("UPDATE_EXPECT").is_some() {
-            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/engine/classify/openings.json");
-            std::fs::write(path, &fresh).unwrap();
-        } else {
-            assert!(fresh == BUILT_IN, "openings.json is stale: UPDATE_EXPECT=1 cargo test --lib openings");
+        let table: serde_json::Value = toml::from_str(rules::DEFAULT_RULES).unwrap();
+        for (name, written, fresh) in [
+            ("openings.json", BUILT_IN, serde_json::to_string_pretty(&memo).unwrap() + "\n"),
+            ("rules.json", rules::BUILT_IN, serde_json::to_string_pretty(&table).unwrap() + "\n"),
+        ] {
+            if std::env::var_os("UPDATE_EXPECT").is_some() {
+                let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/engine/classify/");
+                std::fs::write(format!("{folder}{name}"), &fresh).unwrap();
+            } else {
+                assert!(fresh == written, "{name} is stale: UPDATE_EXPECT=1 cargo test --lib openings");
+            }
         }
     }
 

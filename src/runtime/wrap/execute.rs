@@ -107,6 +107,8 @@ impl Executor {
             feed: &self.feed,
             post: post.clone(),
         };
+        // What the guard of the attempt before had not collected when it left came to us, and nobody else will.
+        caught::reap_strangers(&[]);
         match Attempt::start(launch, &surroundings) {
             Ok(attempt) => {
                 self.attempt = Some(attempt);
