@@ -75,10 +75,23 @@ pub(super) fn of(pattern: &str, stems: &[String]) -> Forms {
     forms
 }
 
+/// Returns how everything begins that one of these patterns matches, if no other form is known of any.
+pub(super) fn heads(patterns: &[String]) -> Option<Vec<String>> {
+    let mut all = Vec::new();
+    for pattern in patterns {
+        let forms = of(pattern, &[]);
+        if forms.heads.is_empty() || !(forms.words.is_empty() && forms.ends.is_empty()) {
+            return None;
+        }
+        all.extend(forms.heads);
+    }
+    Some(all)
+}
+
 fn compute(pattern: &str) -> Forms {
     let mut parser = ParserBuilder::new().utf8(false).unicode(false).build();
     let Ok(hir) = parser.parse(pattern) else { return Forms::default() };
-    if let Some(heads) = heads(&hir) {
+    if let Some(heads) = prefixes(&hir) {
         return Forms { heads, ..Forms::default() };
     }
     if let Some(forms) = by_ways(&hir) {
@@ -91,7 +104,7 @@ fn compute(pattern: &str) -> Forms {
 }
 
 /// Returns how everything begins that this matches, if that is certain.
-fn heads(hir: &Hir) -> Option<Vec<String>> {
+fn prefixes(hir: &Hir) -> Option<Vec<String>> {
     let literals = Extractor::new()
         .kind(ExtractKind::Prefix)
         .limit_total(OPENINGS_PER_PATTERN)
@@ -116,7 +129,7 @@ fn by_ways(hir: &Hir) -> Option<Forms> {
     }
     let mut forms = Forms::default();
     for way in ways {
-        match heads(&Hir::concat(way.clone())) {
+        match prefixes(&Hir::concat(way.clone())) {
             Some(heads) => forms.heads.extend(heads),
             None => forms.words.extend(words(&way)?),
         }

@@ -7,6 +7,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
 
 use super::counts::Counts;
+use super::forms;
 use crate::engine::json;
 use crate::model::{Class, Origin, Severity};
 
@@ -270,18 +271,27 @@ pub(super) struct Patterns {
     pub(super) source: Vec<String>,
     anchored: bool,
     compiled: OnceLock<Regex>,
+    /// How everything begins that they match where they are anchored; `None`: that is not certain.
+    heads: OnceLock<Option<Vec<String>>>,
 }
 
 /// How programs without a log format announce an error before they say it.
 pub(super) const SPOKEN_LEVEL: &str =
     "(?:fatal |unexpected |unhandled |uncaught )?(?:error|exception|fatal): ";
 
+/// Returns what follows a [`SPOKEN_LEVEL`].
+fn behind_spoken_level(text: &str) -> Option<&str> {
+    let strip = |text, words: &[&str]| words.iter().find_map(|word| str::strip_prefix(text, word));
+    let text = strip(text, &["fatal ", "unexpected ", "unhandled ", "uncaught "]).unwrap_or(text);
+    strip(text, &["error: ", "exception: ", "fatal: "])
+}
+
 /// The most memory that one joined expression may compile to, in bytes.
 const REGEX_LIMIT: usize = 4 << 20;
 
 impl Patterns {
     pub(super) fn new(source: Vec<String>, anchored: bool) -> Self {
-        Self { source, anchored, compiled: OnceLock::new() }
+        Self { source, anchored, ..Self::default() }
     }
 
     /// Compiles them now, within this many bytes of memory.
@@ -304,9 +314,20 @@ impl Patterns {
         RegexBuilder::new(&expression).unicode(false).size_limit(limit).build()
     }
 
+    /// Whether a text may match, by how it begins: that spares most patterns from being compiled at all.
+    fn may_match(&self, text: &str) -> bool {
+        if !self.anchored {
+            return true;
+        }
+        let heads = self.heads.get_or_init(|| forms::heads(&self.source));
+        let Some(heads) = heads else { return true };
+        let begins = |text: &str| heads.iter().any(|head| text.starts_with(head.as_str()));
+        begins(text) || behind_spoken_level(text).is_some_and(begins)
+    }
+
     /// Returns the words that match (with what stands around them, where a match ends inside a character).
     fn find<'t>(&self, text: &'t str) -> Option<&'t str> {
-        if self.source.is_empty() {
+        if self.source.is_empty() || !self.may_match(text) {
             return None;
         }
         let regex = self.compiled.get_or_init(|| self.build().expect("checked by `Rules::check`"));
@@ -643,6 +664,31 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_look_at_how_a_text_begins_rules_nothing_out_that_matches() {
+        let rules = Rules::built_in();
+        let lines =
+            rules.introducers.iter().map(|row| &row.line).chain(rules.rules.iter().map(|rule| &rule.line));
+        let lines: Vec<&Patterns> = lines.filter(|line| !line.source.is_empty()).collect();
+        let examples = rules.rules.iter().flat_map(|rule| rule.yes.iter().chain(&rule.no));
+        let (mut matched, mut passed, mut tried) = (0, 0, 0);
+        for example in examples {
+            let body = crate::engine::classify::fold::fold_lower(example);
+            for body in [body.clone(), format!("error: {body}"), format!("unhandled exception: {body}")] {
+                for line in &lines {
+                    let compiled = line.compiled.get_or_init(|| line.build().unwrap());
+                    let matches = compiled.is_match(body.as_bytes());
+                    assert!(!matches || line.may_match(&body), "{body}: {:?}", line.source);
+                    matched += u32::from(matches);
+                    passed += u32::from(line.may_match(&body));
+                    tried += 1;
+                }
+            }
+        }
+        assert!(matched > 50, "{matched}");
+        assert!(passed < tried / 5, "{passed} of {tried} are looked at");
     }
 
     #[test]
