@@ -855,6 +855,10 @@ impl Run {
             _ if mode == Mode::Interactive => return watch("a person sees it."),
             _ => {}
         }
+        // What a program prints may be what it shows: its end says which. Nothing that lives is ended for it.
+        if sighting.basis == Basis::Inferred && sighting.source == Source::Stdout {
+            return watch("only its output reads so, and it lives.");
+        }
         // An agent that has failed ends by itself as a rule, with words and a status that say more.
         let settled = sighting.at.plus_seconds(i64::from(options.settle_sec));
         if settled > now {

@@ -615,6 +615,26 @@ fn a_silent_agent_is_stopped_and_resumed() {
 }
 
 #[test]
+fn a_program_that_lives_is_not_ended_for_what_its_output_reads_like() {
+    for command in ["make test", "claude -p fix", "claude -p fix --output-format stream-json"] {
+        let mut story = Story::headless(command);
+        let sighting = Sighting {
+            at: story.now,
+            source: Source::Stdout,
+            class: Class::RateLimit,
+            status: None,
+            basis: Basis::Inferred,
+            retry_at: None,
+            message: "it was met 3 times".to_owned(),
+            act: true,
+        };
+        story.facts.failed(sighting);
+        let plan = story.after(30).running();
+        assert_eq!(story.show(&plan), "watch", "{command}");
+    }
+}
+
+#[test]
 fn silence_means_a_hang_only_where_the_agent_would_say_something() {
     let hangs = |story: &mut Story| story.decide_about(|run, moment| run.silence_means_a_hang(moment));
     let mut story = Story::headless("claude -p fix --output-format stream-json");

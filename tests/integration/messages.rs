@@ -253,8 +253,14 @@ fn a_plain_line_is_a_failure_only_if_it_says_whose() {
         ("Unable to connect to api.anthropic.com from the sandbox, so I used recordings.", "nothing"),
         ("Failed to connect to api.anthropic.com: ECONNREFUSED", "network by network_words"),
         ("Google returned HTTP 404 for the page", "nothing"),
-        ("requests.exceptions.HTTPError: 401 Client Error: Unauthorized for url: http://testserver/v1/messages", "nothing"),
-        ("httpx.HTTPStatusError: Client error '429 Too Many Requests' for url 'http://test/v1/chat/completions'", "nothing"),
+        (
+            "requests.exceptions.HTTPError: 401 Client Error: Unauthorized for url: http://testserver/v1/messages",
+            "nothing",
+        ),
+        (
+            "httpx.HTTPStatusError: Client error '429 Too Many Requests' for url 'http://test/v1/chat/completions'",
+            "nothing",
+        ),
         // Anybody's network, cloud and data base.
         ("Error: connect ECONNREFUSED 127.0.0.1:5432", "nothing"),
         ("Error: connect ECONNREFUSED 127.0.0.1:11434", "network by network_words"),

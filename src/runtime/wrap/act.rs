@@ -730,7 +730,8 @@ impl<'p> Actor<'p> {
         let Some(underway) = self.underway.take() else { return };
         let (worked, uncompacted) = {
             let seen = self.witness.seen();
-            let worked = seen.facts.worked_at.is_some_and(|at| at >= underway.since && !self.is_our_doing(at));
+            let worked =
+                seen.facts.worked_at.is_some_and(|at| at >= underway.since && !self.is_our_doing(at));
             (worked, underway.compacts() && seen.facts.compaction_failed)
         };
         let done = underway.done;
