@@ -126,6 +126,8 @@ impl Facts {
             return;
         }
         let at = event.observed_time;
+        // What stands in no agent's format, a bare error body, may be what the agent shows and not what ails it.
+        let basis = |basis| if event.agent == "unknown" { Basis::Inferred } else { basis };
         match &event.body {
             EventBody::SessionStarted(session) | EventBody::SessionUpdated(session) => {
                 if let Some(id) = &session.agent_session {
@@ -140,7 +142,7 @@ impl Facts {
                 source,
                 class: finding.class,
                 status: finding.status,
-                basis: finding.basis,
+                basis: basis(finding.basis),
                 retry_at: finding.retry_at,
                 message: finding.message.clone(),
                 act: false,
@@ -151,7 +153,7 @@ impl Facts {
                     source,
                     class: alert.class,
                     status: None,
-                    basis: alert.basis,
+                    basis: basis(alert.basis),
                     retry_at: None,
                     message: alert.reason.clone(),
                     act: true,

@@ -10,7 +10,7 @@ use crate::profile::{
     Agent, Asked, CommandLine, Exit, Mode, Prompt, Rewritten, SessionRef, StdinHabit, Terminals, Unable,
 };
 
-use super::facts::{Facts, Sighting};
+use super::facts::{Facts, Sighting, Source};
 use super::notes::Notes;
 use super::options::Options;
 use super::plan::{Ended, Halt, HaltStatus, How, Kind, Plan, Start, StopReason, Typing};
@@ -341,10 +341,12 @@ impl Run {
         }
         // A failure needs a second witness where the status says that all is well.
         let sighting = match exit {
-            // A line that reads like a failure may be the answer. It is none against the agent's own word, unless that
-            // word is known to be worth nothing.
+            // What reads like a failure, a body of JSON too, may be the answer. It is none against the agent's own word,
+            // unless that word is known to be worth nothing.
             Exit::Success => facts.decisive(true, moment.now).filter(|sighting| {
-                sighting.basis == Basis::Asserted || agent.profile.succeeds_whatever_happens(mode)
+                let may_be_answer = mode == Mode::Text && sighting.source != Source::Transcript;
+                sighting.basis == Basis::Asserted && !may_be_answer
+                    || agent.profile.succeeds_whatever_happens(mode)
             }),
             Exit::Interrupted => None,
             _ => facts.decisive(false, moment.now),
@@ -852,6 +854,10 @@ impl Run {
             }
             _ if mode == Mode::Interactive => return watch("a person sees it."),
             _ => {}
+        }
+        // What a program prints may be what it shows: its end says which. Nothing that lives is ended for it.
+        if sighting.basis == Basis::Inferred && sighting.source == Source::Stdout {
+            return watch("only its output reads so, and it lives.");
         }
         // An agent that has failed ends by itself as a rule, with words and a status that say more.
         let settled = sighting.at.plus_seconds(i64::from(options.settle_sec));

@@ -341,6 +341,13 @@ fn a_program_that_ended_well_is_not_started_again_for_a_line_that_it_printed() {
         let plan = story.ends(0);
         assert_eq!(story.show(&plan), "done 0", "{command}");
     }
+    // A body of JSON may be the answer too, where the answer is printed as it is.
+    let mut story = Story::headless("claude -p fix");
+    let plan = story.fails(Class::AuthError).ends(0);
+    assert_eq!(story.show(&plan), "done 0");
+    let mut story = Story::headless("claude -p fix --output-format json");
+    let plan = story.fails(Class::AuthError).ends(0);
+    assert!(story.show(&plan).starts_with("halt 80"), "it stands in its own document: {plan:?}");
     let mut story = Story::headless("aider --yes-always --message fix");
     act(&mut story);
     let plan = story.ends(0);
@@ -605,6 +612,26 @@ fn a_silent_agent_is_stopped_and_resumed() {
     let plan = story.after(30).ends_stopped(0, 750, StopReason::Plan);
     let Plan::Start(start) = &plan else { panic!("{plan:?}") };
     assert!(start.not_before >= story.now, "never in the past");
+}
+
+#[test]
+fn a_program_that_lives_is_not_ended_for_what_its_output_reads_like() {
+    for command in ["make test", "claude -p fix", "claude -p fix --output-format stream-json"] {
+        let mut story = Story::headless(command);
+        let sighting = Sighting {
+            at: story.now,
+            source: Source::Stdout,
+            class: Class::RateLimit,
+            status: None,
+            basis: Basis::Inferred,
+            retry_at: None,
+            message: "it was met 3 times".to_owned(),
+            act: true,
+        };
+        story.facts.failed(sighting);
+        let plan = story.after(30).running();
+        assert_eq!(story.show(&plan), "watch", "{command}");
+    }
 }
 
 #[test]
@@ -1045,6 +1072,14 @@ fn the_events_of_the_engine_are_the_facts() {
     };
     facts.event(Source::Stdout, &event(3, EventBody::Status(status)));
     assert_eq!(facts.decisive(false, BEGIN.plus_seconds(3)), None, "work refutes it");
+
+    let mut nobodys = Facts::new(BEGIN);
+    for body in [finding(Class::AuthError, false), alert(Class::AuthError, Level::Act)] {
+        let told = Event { agent: "unknown".to_owned(), ..event(4, body) };
+        nobodys.event(Source::Stdout, &told);
+    }
+    let basis = nobodys.decisive(true, BEGIN.plus_seconds(4)).map(|sighting| sighting.basis);
+    assert_eq!(basis, Some(Basis::Inferred), "a bare body is in no format of an agent's");
 
     let mut of_subagent = event(4, alert(Class::AuthError, Level::Act));
     of_subagent.parent_session = Some("s".to_owned());

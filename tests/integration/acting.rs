@@ -209,6 +209,39 @@ fn an_agent_that_says_nothing_any_more_is_ended_and_goes_on_and_one_whose_tool_r
 }
 
 #[test]
+fn what_a_hanging_agent_says_when_it_is_ended_does_not_make_its_start_a_success() {
+    if !can_tell() {
+        return;
+    }
+    let hangs = |last: Value| json!([["init", 0], last, ["waits_for", "never"]]);
+    let story = Story::of(
+        "claude",
+        &json!([hangs(json!(["works", "a"])), hangs(json!(["last_words", "b"])), well()]),
+    );
+    let config = format!("{QUICK}stall_sec = 2\n");
+    fs::write(story.world.path("home/.config/session-doctor/config.toml"), config).unwrap();
+    let output = story.run(&["--act"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let restart = |result: &str| ("restart".to_owned(), result.to_owned());
+    assert_eq!(story.acted(), [restart("failed"), restart("done")]);
+}
+
+#[test]
+fn a_body_of_json_in_a_good_answer_is_the_answer() {
+    if !can_tell() {
+        return;
+    }
+    let body = r#"{"error":{"code":401,"message":"Invalid token"}}"#;
+    let answers = json!([["prints", "The endpoint now says:"], ["prints", body], ["prints", "All is done."]]);
+    for agent in ["claude", "some-program"] {
+        let story = Story::of(agent, &json!([answers]));
+        let output = story.run(&["--act"]);
+        assert_eq!(output.status.code(), Some(0), "{agent}: {output:?}");
+        assert_eq!(story.of_type("decision"), [] as [Value; 0], "{agent}");
+    }
+}
+
+#[test]
 fn a_success_that_is_none_is_no_success_of_the_start_either() {
     if !can_tell() {
         return;

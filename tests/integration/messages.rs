@@ -234,6 +234,33 @@ fn a_plain_line_is_a_failure_only_if_it_says_whose() {
         ("  ✕ Credit balance is too low (3 ms)", "nothing"),
         ("Error: Claude Code process exited with code 1", "crash by crash"),
         ("claude exited with code 0", "nothing"),
+        // Sentences that only begin as reports do.
+        ("Codex exited with code 1 in the CI job because the lint failed", "nothing"),
+        ("Codex exited with code 1.", "crash by crash"),
+        ("This message was flagged as spam", "nothing"),
+        ("This prompt was flagged for potentially violating our policies.", "content_policy by policy"),
+        ("Requests to the backend under Azure OpenAI are now cached", "nothing"),
+        (
+            "Your requests to some-model in East US have exceeded token rate limit for your current S0 pricing tier.",
+            "rate_limit by rate_words",
+        ),
+        ("No capacity available for model training nodes, says the documentation", "nothing"),
+        ("No capacity available for model some-model-2 on the server", "overloaded by overloaded_words"),
+        ("429 rate limit reached for the client in the mock", "nothing"),
+        ("402 insufficient balance is tested now", "nothing"),
+        ("402 Insufficient Balance", "budget_over by budget_words"),
+        ("Token refresh failed: 401 now logs the user out", "nothing"),
+        ("Unable to connect to api.anthropic.com from the sandbox, so I used recordings.", "nothing"),
+        ("Failed to connect to api.anthropic.com: ECONNREFUSED", "network by network_words"),
+        ("Google returned HTTP 404 for the page", "nothing"),
+        (
+            "requests.exceptions.HTTPError: 401 Client Error: Unauthorized for url: http://testserver/v1/messages",
+            "nothing",
+        ),
+        (
+            "httpx.HTTPStatusError: Client error '429 Too Many Requests' for url 'http://test/v1/chat/completions'",
+            "nothing",
+        ),
         // Anybody's network, cloud and data base.
         ("Error: connect ECONNREFUSED 127.0.0.1:5432", "nothing"),
         ("Error: connect ECONNREFUSED 127.0.0.1:11434", "network by network_words"),

@@ -40,6 +40,9 @@ const WALL_ROUND: Duration = Duration::from_secs(1);
 /// How often a child that says nothing, for a good reason so far, is looked at.
 const SILENCE_ROUND: Duration = Duration::from_secs(15);
 
+/// Who tells of a child that hangs.
+const SILENCE: &str = "silence";
+
 /// How long after a key of a person's nothing is done to an interactive agent, in seconds: whoever sits there may mean to
 /// answer.
 const PERSON: i64 = 30;
@@ -139,6 +142,8 @@ pub struct Actor<'p> {
     typing: VecDeque<(Timestamp, String)>,
     /// When it was last looked at whether a child that says nothing hangs.
     silence_seen: Option<Instant>,
+    /// The silence that was told of, by its beginning.
+    silence_told: Option<Instant>,
     /// When a person last pressed a key.
     person_at: Option<Timestamp>,
     /// When it was stopped by a plan.
@@ -168,6 +173,7 @@ impl<'p> Actor<'p> {
             paused_until: None,
             typing: VecDeque::new(),
             silence_seen: None,
+            silence_told: None,
             person_at: None,
             stopped_at: None,
         }
@@ -268,7 +274,7 @@ impl<'p> Actor<'p> {
             let input = mailbox.next(executor.number, deadline);
             after_each(executor);
             let is_sign = matches!(&input, Input::Told(event)
-                if matches!(&event.body, EventBody::Alert(alert) if alert.level == Level::Act))
+                if matches!(&event.body, EventBody::Alert(alert) if is_news(alert)))
                 || matches!(input, Input::Seen);
             if matches!(input, Input::Typed) {
                 self.person_at = Some(clock::now());
@@ -383,17 +389,22 @@ impl<'p> Actor<'p> {
             return false;
         };
         self.silence_seen = Some(now);
+        // Where nothing is done about it, once is enough.
+        if self.silence_told == Some(since) {
+            return false;
+        }
         // Not every agent tells of a tool before it is done.
         if executor.has_tools() || !self.ask(|run, moment| run.silence_means_a_hang(moment)) {
             return false;
         }
+        self.silence_told = Some(since);
         let silent = now.saturating_duration_since(since).as_secs();
         let message = format!("it has said nothing for {silent} s, and no tool of its runs");
         let class = Class::Stalled;
         let fingerprint = IdBuilder::new("stall").number(u64::from(self.starts)).finish("t-");
         let id = IdBuilder::new("alert").part(fingerprint.as_bytes()).number(silent).finish("a-");
         let alert = Alert {
-            detector: "silence".to_owned(),
+            detector: SILENCE.to_owned(),
             class,
             level: Level::Act,
             severity: self.acting.engine.policy.class(class).severity,
@@ -455,11 +466,17 @@ impl<'p> Actor<'p> {
     /// end tells.
     fn verify_early(&mut self, executor: &Executor) {
         let Some(underway) = self.underway.as_ref().filter(|underway| !underway.compacts()) else { return };
+        let worked_at = self.witness.seen().facts.worked_at;
         if self.typing.is_empty()
-            && self.witness.seen().facts.worked_at.is_some_and(|at| at >= underway.since)
+            && worked_at.is_some_and(|at| at >= underway.since && !self.is_our_doing(at))
         {
             self.verify(executor, None);
         }
+    }
+
+    /// Whether what the agent said at this time came after we had signalled it.
+    fn is_our_doing(&self, at: Timestamp) -> bool {
+        self.stopped_at.is_some_and(|stopped| at >= stopped)
     }
 
     /// Stops the tree until the time of a start has come.
@@ -713,7 +730,8 @@ impl<'p> Actor<'p> {
         let Some(underway) = self.underway.take() else { return };
         let (worked, uncompacted) = {
             let seen = self.witness.seen();
-            let worked = seen.facts.worked_at.is_some_and(|at| at >= underway.since);
+            let worked =
+                seen.facts.worked_at.is_some_and(|at| at >= underway.since && !self.is_our_doing(at));
             (worked, underway.compacts() && seen.facts.compaction_failed)
         };
         let done = underway.done;
@@ -739,6 +757,11 @@ impl<'p> Actor<'p> {
         let outcome = Outcome { decision: decision.to_owned(), result, detail: detail.to_owned() };
         executor.feed.tell(id, EventBody::Outcome(outcome));
     }
+}
+
+/// Whether an alert asks for a decision that was not made when it was told.
+fn is_news(alert: &Alert) -> bool {
+    alert.level == Level::Act && alert.detector != SILENCE
 }
 
 /// Every key by itself, with the time before which it is not to be typed.

@@ -127,6 +127,8 @@ pub struct Keeper {
     last_word: Option<Instant>,
     /// Since when we are stopped, the child with us.
     stopped_since: Option<Instant>,
+    /// Whether the child was stopped, and has not gone on since.
+    child_is_stopped: bool,
     /// Whether the child has our terminal, whenever we are in its foreground.
     has_given_terminal: bool,
     /// Whether it waits for that.
@@ -165,6 +167,7 @@ impl Keeper {
             last_sign: None,
             last_word: None,
             stopped_since: None,
+            child_is_stopped: false,
             has_given_terminal: false,
             wants_terminal: false,
             look_again: None,
@@ -201,7 +204,8 @@ impl Keeper {
     /// Returns since when the child has said nothing, in its transcript neither, without the time that it was stopped;
     /// `None` while it is.
     pub fn silent_since(&self) -> Option<Instant> {
-        self.last_word.filter(|_| self.phase == Phase::Running && self.stopped_since.is_none())
+        let is_stopped = self.child_is_stopped || self.stopped_since.is_some();
+        self.last_word.filter(|_| self.phase == Phase::Running && !is_stopped)
     }
 
     /// Returns how much of the time limit is left at `now`, for the next child of the run.
@@ -326,9 +330,10 @@ impl Keeper {
             }
             Input::GuardLost => self.guard_lost(now, &mut effects),
             Input::ChildStopped { signal, foreground } => {
+                self.child_is_stopped = true;
                 self.child_stopped(now, signal, foreground, &mut effects);
             }
-            Input::ChildContinued => {}
+            Input::ChildContinued => (self.child_is_stopped, self.last_word) = (false, Some(now)),
             Input::NotStopped { signal } => {
                 self.stopped_since = None;
                 if self.has_given_terminal {
@@ -786,6 +791,17 @@ mod tests {
         let mut story = Story::new(Some(60.0), None, false);
         assert_eq!(story.at(1.0, Input::ChildStopped { signal: libc::SIGSTOP, foreground: false }), []);
         assert!(story.at(60.0, Input::Deadline).contains(&signal(libc::SIGCONT, Target::Tree)));
+    }
+
+    #[test]
+    fn a_child_that_somebody_stopped_is_not_silent() {
+        let mut story = Story::new(None, None, false);
+        let silent_since = |story: &Story| story.keeper.silent_since().map(|at| at - story.begin);
+        assert_eq!(silent_since(&story), Some(after(0.0)));
+        story.at(5.0, Input::ChildStopped { signal: libc::SIGSTOP, foreground: false });
+        assert_eq!(silent_since(&story), None);
+        story.at(9_000.0, Input::ChildContinued);
+        assert_eq!(silent_since(&story), Some(after(9_000.0)));
     }
 
     #[test]
