@@ -8,16 +8,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::World;
+use crate::support::{GUARD, World};
 use crate::wrap::{is_alive, state, wait_until};
-
-/// How long a run may take on a machine that is busy; then it hangs.
-const GUARD: Duration = Duration::from_secs(60);
 
 /// The task in most stories.
 const TASK: &[&str] = &["-p", "fix the tests", "--output-format", "stream-json", "--verbose"];

@@ -12,10 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::World;
-
-/// How long something that takes no time may take on a machine that is busy; then it hangs.
-const GUARD: Duration = Duration::from_secs(60);
+use crate::support::{GUARD, World};
 
 /// Time limits to be tried one after the other, until one is long enough for a command to say its first word.
 const LIMITS: [&str; 3] = ["300ms", "3s", "30s"];
