@@ -8,16 +8,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::World;
+use crate::support::{GUARD, World};
 use crate::wrap::{is_alive, state, wait_until};
-
-/// How long a run may take on a machine that is busy; then it hangs.
-const GUARD: Duration = Duration::from_secs(60);
 
 /// The task in most stories.
 const TASK: &[&str] = &["-p", "fix the tests", "--output-format", "stream-json", "--verbose"];
@@ -119,6 +115,16 @@ impl Story {
         paths.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect()
     }
 
+    /// Makes the time come that a stored run waits for.
+    fn let_time_pass(&self) {
+        let path = self.stored().remove(0);
+        let mut stored = parse(&fs::read_to_string(&path).unwrap());
+        let not_before = &mut stored["run"]["plan"]["start"]["not_before"];
+        assert!(not_before.is_string());
+        *not_before = json!("2026-01-01T00:00:00.000Z");
+        fs::write(path, stored.to_string()).unwrap();
+    }
+
     fn wait_for_wait(&self) {
         wait_until("the wait is stored", || !self.stored().is_empty());
     }
@@ -186,7 +192,8 @@ fn an_agent_that_says_nothing_any_more_is_ended_and_goes_on_and_one_whose_tool_r
     }
     let hangs = json!([["init", 0], ["works", "a"], ["waits_for", "never"]]);
     let story = Story::of("claude", &json!([hangs, well()]));
-    let config = format!("{QUICK}stall_sec = 3\n");
+    // Long enough for an agent to say its first word.
+    let config = format!("{QUICK}stall_sec = 6\n");
     fs::write(story.world.path("home/.config/session-doctor/config.toml"), &config).unwrap();
     let output = story.run(&["--act"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -199,10 +206,14 @@ fn an_agent_that_says_nothing_any_more_is_ended_and_goes_on_and_one_whose_tool_r
     assert_eq!(story.of_type("decision")[0]["alert"], alert["id"]);
 
     // A tool that it has told of, and one that it has not.
-    for busy in [["calls", "make"], ["leaves", ""]] {
+    let runs = [["calls", "make"], ["leaves", ""]].map(|busy| {
         let story = Story::of("claude", &json!([[["init", 0], busy, ["waits_for", "never"]]]));
         fs::write(story.world.path("home/.config/session-doctor/config.toml"), &config).unwrap();
-        let output = story.run(&["--act", "--timeout", "8s"]);
+        let child = story.command(&["--act", "--timeout", "10s"], TASK).spawn().unwrap();
+        (busy, story, child)
+    });
+    for (busy, story, child) in runs {
+        let output = finish(child);
         assert_eq!(output.status.code(), Some(124), "{output:?}");
         assert_eq!(story.of_type("decision"), [] as [Value; 0], "{busy:?}");
     }
@@ -518,8 +529,7 @@ fn a_wait_that_was_killed_is_taken_up_once_and_not_while_somebody_waits() {
     if !can_tell() {
         return;
     }
-    let story =
-        Story::of("claude", &json!([[["init", 0], ["works", "a"], ["limit", 8], ["exits", 1]], well()]));
+    let story = long_wait();
     let mut child = story.command(&["--act"], TASK).spawn().unwrap();
     story.wait_for_wait();
     let stored = story.stored().remove(0);
@@ -538,6 +548,7 @@ fn a_wait_that_was_killed_is_taken_up_once_and_not_while_somebody_waits() {
     assert!(words(&looked.stderr).contains("would do"), "{looked:?}");
     assert_eq!((story.starts().len(), story.stored().len()), (1, 1), "a dry run leaves the wait alone");
 
+    story.let_time_pass();
     let output =
         finish(story.quiet(&["wrap", "--events", "events", "--act", "--resume-wait"]).spawn().unwrap());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -557,7 +568,7 @@ fn what_came_on_a_pipe_outlives_us_while_it_is_waited_and_no_longer() {
         return;
     }
     let rejected = json!([["complains", "No conversation found with session ID: x"], ["exits", 1]]);
-    let limited = json!([["reads", 0], ["limit", 4], ["exits", 1]]);
+    let limited = json!([["reads", 0], ["limit", 3600], ["exits", 1]]);
     let story = Story::of("claude", &json!([limited, rejected, [["reads", 0], ["init", 0], ["done", 0]]]));
     let mut child = story.command(&["--act"], READING).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"fix it").unwrap();
@@ -566,6 +577,7 @@ fn what_came_on_a_pipe_outlives_us_while_it_is_waited_and_no_longer() {
     child.wait().unwrap();
     let stored = story.stored().remove(0).with_extension("stdin");
     assert_eq!(stored.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    story.let_time_pass();
     let taken_up = story.quiet(&["wrap", "--act", "--resume-wait"]).spawn().unwrap();
     let output = finish(taken_up);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -578,7 +590,7 @@ fn an_agent_that_sits_at_its_limit_is_stopped_and_goes_on_with_mode_pause() {
     if !can_tell() {
         return;
     }
-    let stuck = json!([["init", 0], ["works", "a"], ["limit", 1], ["waits_for", "go"], ["done", 0]]);
+    let stuck = json!([["init", 0], ["works", "a"], ["limit", 3], ["waits_for", "go"], ["done", 0]]);
     let story = Story::of("claude", &json!([stuck]));
     let child = story.command(&["--act", "--backoff-mode", "pause"], TASK).spawn().unwrap();
     story.wait_for_line("starts.jsonl");

@@ -6,15 +6,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::World;
-
-/// How long something that takes a few seconds at most may take on a machine that is busy; then it hangs.
-const GUARD: Duration = Duration::from_secs(60);
+use crate::support::{GUARD, World};
 
 /// Lines that are a failure of their own class each.
 const REFUSED: &str = "Invalid API key · Please run /login\n";

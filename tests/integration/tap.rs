@@ -8,15 +8,11 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::World;
-
-/// How long something that takes no time may take on a machine that is busy; then it hangs.
-const GUARD: Duration = Duration::from_secs(30);
+use crate::support::{GUARD, World};
 
 /// A line that is a failure beyond doubt.
 const REFUSED: &str = "Invalid API key · Please run /login\n";

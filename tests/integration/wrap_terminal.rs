@@ -316,7 +316,8 @@ fn an_agent_that_a_person_told_to_go_on_is_told_nothing() {
     let script = serde_json::json!([[
         ["init", 0],
         ["keys", ""],
-        ["limit", 3],
+        // Long enough for the person to be first.
+        ["limit", 8],
         ["keys", "x"],
         ["works", "Gone on."],
         ["keys", "q"]

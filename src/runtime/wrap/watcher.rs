@@ -28,7 +28,8 @@ const BACKLOG: usize = 8 << 20;
 /// is not looked at until the engine has caught up.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long the end of the run waits for the engine.
+/// How long the end of the run waits for the engine to look at what is left. Whoever takes the events is waited for
+/// apart from it, by the queue.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// What the watcher is given.
@@ -159,7 +160,15 @@ pub struct Report {
 /// The engine at work.
 pub struct Watcher {
     feed: Feed,
-    done: Receiver<Report>,
+    dropped: Arc<AtomicU64>,
+    done: Receiver<Looked>,
+}
+
+/// All was looked at.
+struct Looked {
+    report: Report,
+    /// The last events, and where they go.
+    last: Option<(Queue, Vec<u8>)>,
 }
 
 impl Watcher {
@@ -186,6 +195,8 @@ impl Watcher {
             behind: Arc::default(),
         };
         let (waiting, unseen) = (Arc::clone(&feed.waiting), Arc::clone(&feed.unseen));
+        let dropped = Arc::new(AtomicU64::new(0));
+        let count_dropped = Arc::clone(&dropped);
         let first = streams.first().copied().unwrap_or(Stream::Stdout);
         let second = streams.get(1).copied();
         without_signals(|| {
@@ -220,6 +231,7 @@ impl Watcher {
                     // Where the rest of a line is missing, its end is not to be taken for a line.
                     cut: [false; 2],
                     report: Report::default(),
+                    dropped: count_dropped,
                     told_dropped: 0,
                     witness,
                     make: Box::new(make),
@@ -231,7 +243,7 @@ impl Watcher {
                 let _ = tell_done.send(desk.close(unseen.load(Ordering::Relaxed)));
             })
         })?;
-        Ok(Self { feed, done })
+        Ok(Self { feed, dropped, done })
     }
 
     /// Returns the way of copies to the engine.
@@ -239,15 +251,27 @@ impl Watcher {
         &self.feed
     }
 
-    /// Ends the watching: what was handed over is still looked at, but not for ever.
+    /// Ends the watching: what was handed over is still looked at, and what is told is still written, but neither for
+    /// ever.
     pub fn finish(self) -> Report {
         let _ = self.feed.given.send(Given::End);
-        let mut report = self.done.recv_timeout(LAST_WAIT).unwrap_or(Report {
+        let looked = self.done.recv_timeout(LAST_WAIT).unwrap_or_else(|_| Looked {
             // It ends with the process.
-            unfinished: true,
-            ..Report::default()
+            report: Report { unfinished: true, ..Report::default() },
+            last: None,
         });
+        let mut report = looked.report;
         report.unseen = self.feed.unseen.load(Ordering::Relaxed);
+        report.dropped = self.dropped.load(Ordering::Relaxed);
+        // Here, not in the engine's thread: that nobody takes the events does not mean that it was not finished.
+        if let Some((queue, lines)) = looked.last {
+            let count = framing::count_lines(&lines);
+            match queue.close(lines) {
+                Ok(true) => {}
+                Ok(false) => report.dropped += count.max(1),
+                Err(error) => report.events_failed = Some(error),
+            }
+        }
         report
     }
 }
@@ -265,6 +289,8 @@ struct Desk<'t> {
     lines: Vec<u8>,
     cut: [bool; 2],
     report: Report,
+    /// How many events the queue did not take.
+    dropped: Arc<AtomicU64>,
     told_dropped: u64,
     /// Who must know for recovery; then decisions are not the engine's.
     witness: Option<Witness>,
@@ -393,7 +419,7 @@ impl Desk<'_> {
             self.watch = Watch::over(doctor, self.telling);
         }
         self.cut = [false; 2];
-        self.told_dropped = self.report.dropped;
+        self.told_dropped = self.dropped.load(Ordering::Relaxed);
         self.ended = true;
     }
 
@@ -455,15 +481,16 @@ impl Desk<'_> {
         let Some(queue) = &self.events else { return };
         let count = framing::count_lines(&lines);
         if !queue.offer(lines) {
-            self.report.dropped += count;
-            let untold = self.report.dropped - self.told_dropped;
+            let dropped = self.dropped.fetch_add(count, Ordering::Relaxed) + count;
+            let untold = dropped - self.told_dropped;
             let mut nothing = Vec::new();
             let _ = self.watch.run(&mut nothing, |doctor, _| doctor.note_dropped(untold));
-            self.told_dropped = self.report.dropped;
+            self.told_dropped = dropped;
         }
     }
 
-    fn close(mut self, unseen: u64) -> Report {
+    /// Looks at the end of what was said; the last events are left to be written.
+    fn close(mut self, unseen: u64) -> Looked {
         let now = clock::now();
         // What ended with its child has told its summary.
         if !self.ended {
@@ -475,15 +502,7 @@ impl Desk<'_> {
             });
         }
         let lines = std::mem::take(&mut self.lines);
-        if let Some(queue) = self.events.take() {
-            let count = framing::count_lines(&lines);
-            match queue.close(lines) {
-                Ok(true) => {}
-                Ok(false) => self.report.dropped += count.max(1),
-                Err(error) => self.report.events_failed = Some(error),
-            }
-        }
-        self.report
+        Looked { report: self.report, last: self.events.map(|queue| (queue, lines)) }
     }
 }
 
@@ -559,6 +578,7 @@ mod tests {
             lines: Vec::new(),
             cut: [false; 2],
             report: Report::default(),
+            dropped: Arc::default(),
             told_dropped: 0,
             witness: None,
             make: Box::new(|_| Doctor::new(Arc::new(Options::new()), "stdout", "seed")),
@@ -568,6 +588,37 @@ mod tests {
         };
         desk.run(|_, _| panic!("a mistake"));
         desk.bytes(Stream::Stdout, b"goes on\n", Timestamp::from_micros(0));
-        assert!(desk.close(0).engine_failed);
+        assert!(desk.close(0).report.engine_failed);
+    }
+
+    #[test]
+    fn events_that_nobody_takes_do_not_make_the_engine_late() {
+        let telling = || Telling { render: renderer(Form::Json), emit: Vec::new() };
+        let (_mailbox, post) = Mailbox::new();
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+        let output = crate::sink::output::Output::append(std::path::Path::new(&path)).unwrap();
+        let queue = Queue::new(output).unwrap();
+        assert!(queue.offer(vec![b'x'; 1 << 20]), "more than a pipe holds");
+        let options = Arc::new(Options::new());
+        let watcher = Watcher::start(options, &[Stream::Stdout], telling(), Some(queue), post, None).unwrap();
+        watcher.feed().given.send(Given::End).unwrap();
+        // However late the engine is: it answers while the queue is stuck, and leaves it to others.
+        let looked = watcher.done.recv().unwrap();
+        assert!(!looked.report.engine_failed);
+        let (queue, lines) = looked.last.unwrap();
+        assert!(!lines.is_empty(), "the summary is still to be written");
+        drop(reader);
+        assert!(queue.close(lines).is_err(), "it was told that nobody reads");
+    }
+
+    #[test]
+    fn an_engine_that_does_not_come_to_its_end_does_not_hide_what_was_dropped() {
+        let (feed, _take) = feed();
+        // The engine's thread is gone without a word.
+        let (_, done) = bounded(0);
+        let watcher = Watcher { feed, dropped: Arc::new(AtomicU64::new(7)), done };
+        let report = watcher.finish();
+        assert_eq!((report.unfinished, report.dropped), (true, 7));
     }
 }
