@@ -317,7 +317,7 @@ impl Window {
 #[derive(Deserialize)]
 struct CommandOutput<'a> {
     #[serde(borrow, default)]
-    output: Loose<'a>,
+    output: Later<'a>,
     #[serde(default)]
     metadata: Option<OutputMetadata>,
 }
@@ -653,7 +653,7 @@ fn response_item(item: Payload<'_>, say: &mut dyn FnMut(Body<'_>)) {
             if let Some(inner) = wrapped.as_deref().and_then(json_output) {
                 let exit_code = inner.metadata.and_then(|metadata| metadata.exit_code.whole());
                 let failed = exit_code.is_some_and(|code| code != 0);
-                say(Body::ToolResult(ToolResult { id, failed, exit_code, text: inner.output.text().into() }));
+                say(Body::ToolResult(ToolResult { id, failed, exit_code, text: inner.output.text() }));
             } else {
                 let (failed, exit_code) = outcome(item.output);
                 say(Body::ToolResult(ToolResult { id, failed, exit_code, text: item.output.text() }));
@@ -1335,6 +1335,21 @@ mod tests {
         assert_eq!(failure.codes, ["rate_limit_reached"]);
         assert_eq!(failure.retry_at, Some(Timestamp::from_seconds(1_795_651_200)));
         assert_eq!(feed(&mut decoder, &reached), ["-"], "the same limit is reported once");
+    }
+
+    #[test]
+    fn the_first_words_of_a_long_answer_say_how_it_ended() {
+        let long = "x".repeat(4_000);
+        for (output, found) in [
+            (format!("Wall time: 1 s\\nProcess exited with code 3\\nOutput:\\n{long}"), (true, Some(3))),
+            (format!("Wall time: 1 s\\nOutput:\\nExit code: 9\\n{long}"), (false, None)),
+            (format!("{long}\\nExit code: 4\\n"), (true, Some(4))),
+            (format!("{}Exit code: 4\\n{long}", "x\\n".repeat(6)), (false, None)),
+            (format!("unsupported call: {long}"), (true, None)),
+        ] {
+            let notation = format!("\"{output}\"");
+            assert_eq!(outcome(json::from_str(&notation).unwrap()), found, "{}", &output[..40]);
+        }
     }
 
     #[test]
