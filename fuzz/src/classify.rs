@@ -10,7 +10,7 @@ use session_doctor::engine::classify::scan::Scanner;
 use session_doctor::engine::classify::{self, Verdict};
 use session_doctor::engine::fuzzing::read_line;
 use session_doctor::model::Origin;
-use session_doctor::model::record::{Failure, ToolResult};
+use session_doctor::model::record::Failure;
 
 use crate::stream;
 
@@ -89,7 +89,6 @@ fn words(text: &str) {
             "{verdict:?} is not among the explanations"
         );
     }
-    let result = ToolResult { id: "".into(), failed: true, exit_code: None, text: text.into() };
-    let verdict = classify::tool_result(&rules, "claude", &result, None);
+    let verdict = classify::tool_result(&rules, "claude", text, None);
     assert_eq!((verdict.origin, verdict.retry, verdict.status), (Origin::Tool, None, None));
 }

@@ -1,6 +1,5 @@
 //! `rules`: which rules there are, whether one's own can be used, and whether they do what is expected of them.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ use crate::engine::classify::scan::{ANYWHERE_LIMIT, Load, OPENINGS_LIMIT};
 use crate::engine::classify::{self, facts};
 use crate::engine::format::{self, FORMATS};
 use crate::engine::{Doctor, Options};
-use crate::model::record::{Failure, ToolResult};
+use crate::model::record::Failure;
 use crate::model::{Class, EventBody, Origin};
 use crate::runtime::clock;
 use crate::settings::rules::{RuleTest, TestInput, read_file};
@@ -270,8 +269,7 @@ fn judge_line(options: &Options, agent: Option<&str>, line: &str) -> Found {
 /// What a rule says to the words of a failure. That it is a failure is given; what no rule knows is none here.
 fn judge_text(rules: &Rules, agent: &str, origin: Origin, text: &str) -> Found {
     let verdict = if origin == Origin::Tool {
-        let result = ToolResult { id: Cow::Borrowed(""), failed: true, exit_code: None, text: text.into() };
-        Some(classify::tool_result(rules, agent, &result, None))
+        Some(classify::tool_result(rules, agent, text, None))
     } else {
         classify::failure(rules, agent, &Failure::new(origin, text), None)
     };

@@ -10,6 +10,7 @@
 //!
 //! [`RawValue`]: serde_json::value::RawValue
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{
@@ -81,6 +82,44 @@ pub fn utf8(bytes: &[u8]) -> Option<&str> {
 /// As [`from_str`]; the bytes are not UTF-8.
 pub fn from_slice<'de, T: de::Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
     utf8(bytes).map_or_else(|| error("the text is not UTF-8"), from_str)
+}
+
+/// Returns what a string says, from its notation with the quotes. `None` if it is no string, or there are escapes in it
+/// that do not exist. The notation must come from a text that was read: nothing else is looked at.
+pub fn string(notation: &str) -> Option<Cow<'_, str>> {
+    unquoted(notation.strip_prefix('"')?.strip_suffix('"')?)
+}
+
+/// Returns what a string says, from its notation with the quotes: all of it, or where it is long what no less than the
+/// first `bytes` of the notation say; then `false` stands beside it.
+pub fn string_head(notation: &str, bytes: usize) -> Option<(Cow<'_, str>, bool)> {
+    if notation.len() <= bytes * 2 || !notation.starts_with('"') {
+        return Some((string(notation)?, true));
+    }
+    let (mut end, text) = (1, notation.as_bytes());
+    while end < bytes {
+        match memchr::memchr(b'\\', &text[end..bytes]) {
+            Some(at) => end += at + if text.get(end + at + 1) == Some(&b'u') { 6 } else { 2 },
+            None => end = bytes,
+        }
+    }
+    while !notation.is_char_boundary(end) {
+        end += 1;
+    }
+    // A cut between the halves of a pair of escapes is no string: then the whole is read.
+    match unquoted(notation.get(1..end)?) {
+        Some(head) => Some((head, false)),
+        None => Some((string(notation)?, true)),
+    }
+}
+
+fn unquoted(text: &str) -> Option<Cow<'_, str>> {
+    if memchr::memchr(b'\\', text.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut said = String::new();
+    unescape(text, &mut said).ok()?;
+    Some(Cow::Owned(said))
 }
 
 /// What matters of a block, a bit a byte.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::model::event::{Finding, SourcePlace};
@@ -136,19 +137,20 @@ impl Core {
             Body::ToolResult(result) if result.failed => {
                 // That it was called, or refused, was decided.
                 self.tracks[index].answered(&moment, &self.options.policy, out);
+                let text = result.text.read();
                 let mut looks = Vec::new();
                 let trace = self.explanations.is_some().then_some(&mut looks);
-                let verdict = classify::tool_result(&self.options.rules, moment.agent, &result, trace);
+                let verdict = classify::tool_result(&self.options.rules, moment.agent, &text, trace);
                 self.explain(
                     line,
                     "tool_result",
                     "tool",
-                    &result.text,
+                    &text,
                     Ok(verdict.class),
                     Some(&verdict.rule),
                     looks,
                 );
-                let sight = Sight { at: record.at, ..Sight::new(&verdict, &result.text, Basis::Asserted) };
+                let sight = Sight { at: record.at, ..Sight::new(&verdict, &text, Basis::Asserted) };
                 self.finding(&moment, index, sight, out);
             }
             Body::ToolResult(result) => {
@@ -549,7 +551,7 @@ impl Core {
         line: u64,
         record: &'static str,
         origin: &'static str,
-        text: &str,
+        text: impl fmt::Display,
         verdict: Result<Class, &'static str>,
         rule: Option<&str>,
         looks: Vec<Look>,
@@ -561,7 +563,7 @@ impl Core {
                 format,
                 record,
                 origin,
-                text: redact::excerpt(text, MESSAGE_CHARS),
+                text: redact::excerpt(&text.to_string(), MESSAGE_CHARS),
                 verdict,
                 rule: rule.map(str::to_owned),
                 looks,

@@ -3,6 +3,7 @@
 //! Records borrow from the read buffer; what must outlive it is copied into events.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::class::{Class, Origin};
 use super::time::Timestamp;
@@ -57,13 +58,67 @@ pub enum Role {
     User,
 }
 
+/// Makes words of the notation that they stand in.
+pub type Read = for<'t> fn(&'t str) -> Cow<'t, str>;
+
+/// Content: the words, or the notation of them, which is read when somebody asks.
+///
+/// Most content is asked for by nobody, and to undo its escapes costs more than to find where it ends.
+#[derive(Clone)]
+pub struct Text<'a>(Content<'a>);
+
+#[derive(Clone)]
+enum Content<'a> {
+    Words(Cow<'a, str>),
+    Notation(&'a str, Read),
+}
+
+impl<'a> Text<'a> {
+    /// Returns text that `read` makes of its notation, each time that it is asked for.
+    pub fn unread(notation: &'a str, read: Read) -> Self {
+        Self(Content::Notation(notation, read))
+    }
+
+    /// Returns the words.
+    pub fn read(&self) -> Cow<'_, str> {
+        match &self.0 {
+            Content::Words(words) => Cow::Borrowed(words),
+            Content::Notation(notation, read) => read(notation),
+        }
+    }
+}
+
+impl<'a, T: Into<Cow<'a, str>>> From<T> for Text<'a> {
+    fn from(text: T) -> Self {
+        Self(Content::Words(text.into()))
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.read())
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.read(), f)
+    }
+}
+
+impl PartialEq for Text<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.read() == other.read()
+    }
+}
+
 /// Prose.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message<'a> {
     /// Who speaks.
     pub role: Role,
     /// The words (may be empty: a message of tool calls only has none).
-    pub text: Cow<'a, str>,
+    pub text: Text<'a>,
 }
 
 /// A request for a tool.
@@ -74,7 +129,7 @@ pub struct ToolCall<'a> {
     /// The tool's name.
     pub name: Cow<'a, str>,
     /// The arguments as written: JSON text for structured formats, a command line for plain ones.
-    pub input: Cow<'a, str>,
+    pub input: Text<'a>,
 }
 
 /// A tool's answer.
@@ -87,7 +142,7 @@ pub struct ToolResult<'a> {
     /// The exit status of a command, where the format says it.
     pub exit_code: Option<i64>,
     /// The output (decoders may leave out what is long: at least the first 2 KiB are there).
-    pub text: Cow<'a, str>,
+    pub text: Text<'a>,
 }
 
 /// A failure as the provider or the agent reports it.

@@ -35,13 +35,17 @@ impl Notes {
             return;
         }
         match &record.body {
-            Body::Message(message) if message.role == Role::User && is_persons(&message.text) => {
-                self.goal = cut(message.text.trim(), MAX_GOAL_BYTES);
+            Body::Message(message) => {
+                let text = message.text.read();
+                match message.role {
+                    Role::User if is_persons(&text) => self.goal = cut(text.trim(), MAX_GOAL_BYTES),
+                    Role::Assistant if !text.trim().is_empty() => {
+                        self.said = cut(text.trim(), MAX_SAID_BYTES)
+                    }
+                    _ => {}
+                }
             }
-            Body::Message(message) if message.role == Role::Assistant && !message.text.trim().is_empty() => {
-                self.said = cut(message.text.trim(), MAX_SAID_BYTES);
-            }
-            Body::ToolCall(call) => self.tool(&call.name, &call.input),
+            Body::ToolCall(call) => self.tool(&call.name, &call.input.read()),
             _ => {}
         }
     }

@@ -10,7 +10,7 @@ pub mod reset_time;
 pub mod rules;
 pub mod scan;
 
-use crate::model::record::{Failure, Retry, TextLine, ToolResult};
+use crate::model::record::{Failure, Retry, TextLine};
 use crate::model::{Class, Origin, Severity};
 
 use facts::{Facts, LOOK_AT, head};
@@ -97,8 +97,8 @@ pub fn failure(rules: &Rules, agent: &str, failure: &Failure<'_>, mut trace: Tra
 }
 
 /// Classifies a failed tool result: what the tool printed does not matter, only what the agent says of the call.
-pub fn tool_result(rules: &Rules, agent: &str, result: &ToolResult<'_>, trace: Trace<'_>) -> Verdict {
-    let folded = fold::fold_lower(head(&result.text, LOOK_AT));
+pub fn tool_result(rules: &Rules, agent: &str, text: &str, trace: Trace<'_>) -> Verdict {
+    let folded = fold::fold_lower(head(text, LOOK_AT));
     let rule = best(rules, agent, Origin::Tool, &folded, &Facts::default(), trace);
     if let Some(rule) = rule {
         rules.count_rule_hit(rule);

@@ -5,7 +5,6 @@
 //! marked, so only lines that begin with aider's own words may speak. What they say, the rules for plain lines
 //! decide; errors that aider did not expect, and its own crashes, are told here whatever their words.
 
-use std::borrow::Cow;
 
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{Lifecycle, Message, Role, Usage, UsageScope};
@@ -159,11 +158,11 @@ impl Decoder {
         }
         if let Some(words) = line.strip_prefix("#### ") {
             self.fenced = false;
-            say(Body::Message(Message { role: Role::User, text: Cow::Borrowed(words) }));
+            say(Body::Message(Message { role: Role::User, text: words.into() }));
         } else if line.starts_with("```") {
             self.fenced = !self.fenced;
         } else {
-            say(Body::Message(Message { role: Role::Assistant, text: Cow::Borrowed(line) }));
+            say(Body::Message(Message { role: Role::Assistant, text: line.into() }));
         }
         Decoded::Yes
     }

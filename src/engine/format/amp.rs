@@ -30,7 +30,7 @@ impl Format for Amp {
 }
 
 /// Amp says what is so.
-static DIALECT: Dialect = Dialect { reported: |_, _| None, input_includes_cache: false };
+static DIALECT: Dialect = Dialect { reported: None, input_includes_cache: false };
 
 struct Decoder(Stream);
 

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use crate::engine::json;
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{
-    Body, Failure, Lifecycle, Message, Record, Retry, Role, ToolCall, ToolResult, Usage, UsageScope,
+    Body, Failure, Lifecycle, Message, Record, Retry, Role, Text, ToolCall, ToolResult, Usage, UsageScope,
 };
 use crate::model::{Class, Origin, Timestamp};
 
@@ -46,13 +46,13 @@ impl Format for Claude {
 }
 
 /// Claude Code's own dialect: what the structure says is so.
-static DIALECT: Dialect = Dialect { reported: |_, _| None, input_includes_cache: false };
+static DIALECT: Dialect = Dialect { reported: None, input_includes_cache: false };
 
 /// Where an agent that speaks this stream differs from Claude Code.
 pub(super) struct Dialect {
     /// Returns the failure that a message text is, although the structure calls it a success. The flag tells
     /// whether the message is known to have used no tokens.
-    pub(super) reported: for<'t> fn(&'t str, bool) -> Option<Failure<'t>>,
+    pub(super) reported: Option<for<'t> fn(&'t str, bool) -> Option<Failure<'t>>>,
     /// Whether the stated input tokens include those read from a cache.
     pub(super) input_includes_cache: bool,
 }
@@ -66,6 +66,9 @@ const REMEMBERED_REQUESTS: usize = 8;
 
 /// The texts of the record that takes the place of an interrupted turn.
 const INTERRUPTED: [&str; 2] = ["[Request interrupted by user]", "[Request interrupted by user for tool use]"];
+
+/// How long the notation of such a text is at most. Longer ones are not read to see whether they are one.
+const MARKER_BYTES: usize = 256;
 
 /// How the result of a tool begins that a person did not allow.
 const REJECTED: [&str; 2] =
@@ -266,8 +269,9 @@ impl Stream {
         let synthetic = message.model.get() == Some(SYNTHETIC);
         let marked = reported.code.is_some() || reported.is_api_error == Some(true);
         // Builds before `error` was there mark the message by its model alone, as they do fillers.
-        let unmarked = synthetic && reported.is_api_error.is_none() && text.starts_with("API Error");
+        let unmarked = synthetic && reported.is_api_error.is_none() && text.read().starts_with("API Error");
         if marked || unmarked {
+            let text = text.read();
             let refused = message.stop_reason.get() == Some("refusal");
             let mut codes: Vec<&str> = [reported.api_error, refused.then_some("refusal"), reported.code]
                 .into_iter()
@@ -300,7 +304,8 @@ impl Stream {
         }
         let usage = message.usage.0.as_ref();
         let unused = usage.is_some_and(|usage| usage.input.count() == 0 && usage.output.count() == 0);
-        if let Some(failure) = (self.dialect.reported)(&text, unused) {
+        let words = if self.dialect.reported.is_some() { text.read() } else { Cow::Borrowed("") };
+        if let Some(failure) = self.dialect.reported.and_then(|reported| reported(&words, unused)) {
             if head.subagent.is_none() {
                 self.pending = Some(Pending {
                     text: failure.text.to_string(),
@@ -316,13 +321,13 @@ impl Stream {
             self.resets_at = None;
             self.interrupted = false;
         }
-        out(head.record(Body::Message(Message { role: Role::Assistant, text })));
+        out(head.record(Body::Message(Message { role: Role::Assistant, text: text.clone() })));
         for block in message.content.blocks() {
             if block.kind.get() == Some("tool_use") {
                 out(head.record(Body::ToolCall(ToolCall {
                     id: block.id.cow(),
                     name: block.name.cow(),
-                    input: Cow::Borrowed(block.input.map_or("", RawValue::get)),
+                    input: block.input.map_or("", RawValue::get).into(),
                 })));
             }
         }
@@ -369,13 +374,18 @@ impl Stream {
                 continue;
             }
             answered = true;
-            let text = block.content.map_or(Cow::Borrowed(""), tool_output);
-            let failed = block.is_error.0 == Some(true);
-            let rejected = failed
-                && (REJECTED.iter().any(|words| text.starts_with(words))
-                    || line.tool_use_result().starts_with("\"User rejected tool use"));
-            let exit_code = if failed { exit_code(&text) } else { None };
+            let output = block.content.map_or("", RawValue::get);
             let id = block.tool_use_id.cow();
+            let failed = block.is_error.0 == Some(true);
+            if !failed {
+                let text = Text::unread(output, tool_output);
+                out(head.record(Body::ToolResult(ToolResult { id, failed, exit_code: None, text })));
+                continue;
+            }
+            let text = tool_output(output);
+            let rejected = REJECTED.iter().any(|words| text.starts_with(words))
+                || line.tool_use_result().starts_with("\"User rejected tool use");
+            let exit_code = exit_code(&text);
             if rejected {
                 // That the tool did not run is no failure of the tool beside the refusal.
                 out(head.record(Body::Failure(Failure {
@@ -384,10 +394,11 @@ impl Stream {
                     ..Failure::new(Origin::Agent, text)
                 })));
             } else {
-                out(head.record(Body::ToolResult(ToolResult { id, failed, exit_code, text })));
+                out(head.record(Body::ToolResult(ToolResult { id, failed, exit_code, text: text.into() })));
             }
         }
-        let marker = message.content.texts().find_map(|text| {
+        let short = message.content.texts().filter(|text| text.len() <= MARKER_BYTES);
+        let marker = short.map(Prose::words).find_map(|text| {
             let text = text.trim();
             INTERRUPTED.into_iter().find(|&marker| marker == text)
         });
@@ -404,8 +415,8 @@ impl Stream {
             })));
             return;
         }
-        let text = message.content.text();
-        if !answered || !text.is_empty() {
+        if !answered || !message.content.is_silent() {
+            let text = message.content.text();
             out(head.record(Body::Message(Message { role: Role::User, text })));
         }
     }
@@ -554,7 +565,7 @@ impl Stream {
         if !erroneous && !aborted && !reason.is_some_and(|reason| FATAL_REASONS.contains(&reason)) {
             // A turn that failed according to its last message cannot have gone well.
             let unused = pending.is_some();
-            if let Some(mut failure) = (self.dialect.reported)(result, unused) {
+            if let Some(mut failure) = self.dialect.reported.and_then(|reported| reported(result, unused)) {
                 failure.ends = true;
                 out(head.record(Body::Failure(failure)));
             } else {
@@ -720,42 +731,17 @@ impl Head<'_> {
     }
 }
 
-/// Returns the text of a tool's output: all of it, or its beginning where it is long.
-fn tool_output(raw: &RawValue) -> Cow<'_, str> {
-    let json = raw.get();
-    if json.starts_with('"') {
-        return string_prefix(json);
-    }
-    if json.starts_with('[') {
-        let blocks: Vec<ResultBlock<'_>> = json::from_str(json).unwrap_or_default();
-        let mut texts = blocks.iter().filter_map(|block| block.text).map(|raw| string_prefix(raw.get()));
+/// Returns the text of a tool's output, from its notation: all of it, or its beginning where it is long.
+fn tool_output(notation: &str) -> Cow<'_, str> {
+    // Tools print megabytes.
+    let beginning = |text| json::string_head(text, RESULT_BYTES).map_or_else(Cow::default, |(text, _)| text);
+    if notation.starts_with('[') {
+        let blocks: Vec<ResultBlock<'_>> = json::from_str(notation).unwrap_or_default();
+        let mut texts = blocks.iter().filter_map(|block| block.text).map(|raw| beginning(raw.get()));
         let first = texts.next().unwrap_or_default();
         return texts.fold(first, |all, text| if all.len() < RESULT_BYTES { all + "\n" + text } else { all });
     }
-    Cow::Borrowed("")
-}
-
-/// Returns what a JSON string says, at least the first [`RESULT_BYTES`] bytes of its notation, without
-/// unescaping the rest: tools print megabytes.
-fn string_prefix(json: &str) -> Cow<'_, str> {
-    let whole = || json::from_str::<Str<'_>>(json).ok().and_then(|text| text.0).unwrap_or_default();
-    if json.len() <= RESULT_BYTES * 2 {
-        return whole();
-    }
-    let mut end = 1;
-    while end < RESULT_BYTES {
-        end += match json.as_bytes().get(end) {
-            Some(b'\\') if json.as_bytes().get(end + 1) == Some(&b'u') => 6,
-            Some(b'\\') => 2,
-            _ => 1,
-        };
-    }
-    while !json.is_char_boundary(end) {
-        end += 1;
-    }
-    let prefix = json.get(..end).unwrap_or_default();
-    // A cut between the halves of a surrogate pair is no string: then the whole is read.
-    json::from_str::<String>(&format!("{prefix}\"")).map_or_else(|_| whole(), Cow::Owned)
+    beginning(notation)
 }
 
 /// Returns the exit status that a failing command's output begins with.
@@ -895,7 +881,7 @@ struct ModelMessage<'a> {
 struct Block<'a> {
     #[serde(rename = "type")]
     kind: Str<'a>,
-    text: Str<'a>,
+    text: Option<&'a RawValue>,
     id: Str<'a>,
     name: Str<'a>,
     input: Option<&'a RawValue>,
@@ -1159,18 +1145,64 @@ impl<'a> Content<'a> {
     }
 
     /// Returns the prose in it, piece by piece.
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        let whole = if let Content::Text(text) = self { Some(&**text) } else { None };
+    fn texts(&self) -> impl Iterator<Item = Prose<'_>> {
+        let whole = if let Content::Text(text) = self { Some(Prose::Words(text)) } else { None };
         let blocks = self.blocks().iter().filter(|block| block.kind.get() == Some("text"));
-        whole.into_iter().chain(blocks.filter_map(|block| block.text.get()))
+        let texts = blocks.filter_map(|block| block.text).map(RawValue::get);
+        whole.into_iter().chain(texts.filter(|raw| raw.starts_with('"')).map(Prose::Notation))
+    }
+
+    /// Tells whether there is no prose in it, or an empty piece of it.
+    fn is_silent(&self) -> bool {
+        let mut texts = self.texts();
+        texts.next().is_none_or(|first| first.len() == 0) && texts.next().is_none()
     }
 
     /// Returns all prose in it.
-    fn text(&self) -> Cow<'_, str> {
+    fn text(&self) -> Text<'_> {
         let mut texts = self.texts();
-        let first = Cow::Borrowed(texts.next().unwrap_or_default());
-        texts.fold(first, |all, text| all + "\n" + text)
+        let Some(first) = texts.next() else { return "".into() };
+        let Some(second) = texts.next() else { return first.text() };
+        let joined = first.words() + "\n" + second.words();
+        texts.fold(joined, |all, text| all + "\n" + text.words()).into()
     }
+}
+
+/// A piece of prose.
+#[derive(Clone, Copy)]
+enum Prose<'a> {
+    /// What it says.
+    Words(&'a str),
+    /// The JSON string that says it.
+    Notation(&'a str),
+}
+
+impl<'a> Prose<'a> {
+    /// Returns how long it is, as it stands there.
+    fn len(self) -> usize {
+        match self {
+            Prose::Words(words) => words.len(),
+            Prose::Notation(notation) => notation.len() - 2,
+        }
+    }
+
+    fn words(self) -> Cow<'a, str> {
+        match self {
+            Prose::Words(words) => Cow::Borrowed(words),
+            Prose::Notation(notation) => words(notation),
+        }
+    }
+
+    fn text(self) -> Text<'a> {
+        match self {
+            Prose::Words(words) => words.into(),
+            Prose::Notation(notation) => Text::unread(notation, words),
+        }
+    }
+}
+
+fn words(notation: &str) -> Cow<'_, str> {
+    json::string(notation).unwrap_or_default()
 }
 
 /// An `error` field: a code in some records, an object in others.

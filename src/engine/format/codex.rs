@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::engine::json;
-use super::loose::{Loose, Number};
+use super::loose::{Later, Loose, Number};
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{Lifecycle, Message, Retry, Role, ToolCall, ToolResult, Usage, UsageScope};
 use crate::model::{Body, Class, Failure, Origin, Record, Timestamp};
@@ -163,23 +163,23 @@ struct Payload<'a> {
     #[serde(borrow, default)]
     role: Loose<'a>,
     #[serde(borrow, default)]
-    content: Loose<'a>,
+    content: Later<'a>,
     #[serde(borrow, default)]
-    summary: Loose<'a>,
+    summary: Later<'a>,
     #[serde(borrow, default)]
     name: Loose<'a>,
     #[serde(borrow, default)]
     call_id: Loose<'a>,
     #[serde(borrow, default)]
-    arguments: Loose<'a>,
+    arguments: Later<'a>,
     #[serde(borrow, default)]
-    input: Loose<'a>,
+    input: Later<'a>,
     #[serde(borrow, default)]
-    output: Loose<'a>,
+    output: Later<'a>,
     #[serde(borrow, default)]
     action: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    message: Loose<'a>,
+    message: Later<'a>,
     #[serde(borrow, default)]
     additional_details: Loose<'a>,
     #[serde(borrow, default)]
@@ -202,13 +202,13 @@ struct Item<'a> {
     #[serde(borrow, default, rename = "type")]
     kind: Loose<'a>,
     #[serde(borrow, default)]
-    text: Loose<'a>,
+    text: Later<'a>,
     #[serde(borrow, default)]
     status: Loose<'a>,
     #[serde(borrow, default)]
-    command: Loose<'a>,
+    command: Later<'a>,
     #[serde(borrow, default)]
-    aggregated_output: Loose<'a>,
+    aggregated_output: Later<'a>,
     #[serde(default)]
     exit_code: Number,
     #[serde(borrow, default)]
@@ -218,15 +218,15 @@ struct Item<'a> {
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    result: Loose<'a>,
+    result: Later<'a>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
     #[serde(borrow, default)]
     changes: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    query: Loose<'a>,
+    query: Later<'a>,
     #[serde(borrow, default)]
-    prompt: Loose<'a>,
+    prompt: Later<'a>,
 }
 
 /// An error object, of `turn.failed` and of a failed `task_complete`.
@@ -317,7 +317,7 @@ impl Window {
 #[derive(Deserialize)]
 struct CommandOutput<'a> {
     #[serde(borrow, default)]
-    output: Loose<'a>,
+    output: Later<'a>,
     #[serde(default)]
     metadata: Option<OutputMetadata>,
 }
@@ -370,12 +370,12 @@ impl Decode for Decoder {
             }
             "turn.failed" => {
                 let error = parse_raw::<ErrorBody<'_>>(line.error).unwrap_or_default();
-                let mut failure = self.failure(error.message, error.codex_error_info, time);
+                let mut failure = self.failure(error.message.text(), error.codex_error_info, time);
                 failure.ends = true;
                 say(Body::Failure(failure));
             }
             "error" if line.message.0.is_some() && line.error.is_none() => {
-                say(Body::Failure(self.failure(line.message, None, time)));
+                say(Body::Failure(self.failure(line.message.text(), None, time)));
             }
             "item.started" | "item.updated" | "item.completed" => {
                 let Some(item) = line.item else { return Decoded::No };
@@ -455,7 +455,7 @@ impl Decoder {
             }
             "task_complete" | "turn_complete" => match parse_raw::<ErrorBody<'_>>(payload.error) {
                 Some(error) => {
-                    let mut failure = self.failure(error.message, error.codex_error_info, time);
+                    let mut failure = self.failure(error.message.text(), error.codex_error_info, time);
                     failure.ends = true;
                     say(Body::Failure(failure));
                 }
@@ -475,12 +475,12 @@ impl Decoder {
                 say(Body::Failure(Failure { class, codes, ends: true, ..Failure::new(Origin::Agent, text) }));
             }
             "error" => {
-                let failure = self.failure(payload.message, payload.codex_error_info, time);
+                let failure = self.failure(payload.message.read(), payload.codex_error_info, time);
                 self.turn_failed |= failure.retry.is_none();
                 say(Body::Failure(failure));
             }
             "stream_error" => {
-                let mut failure = self.failure(payload.message, payload.codex_error_info, time);
+                let mut failure = self.failure(payload.message.read(), payload.codex_error_info, time);
                 failure.retry.get_or_insert_default();
                 if failure.text.starts_with("Reconnecting") && payload.additional_details.is_some() {
                     failure.text = payload.additional_details.text();
@@ -548,11 +548,11 @@ impl Decoder {
     /// A failure from its message and `codex_error_info`; a retry notice if the message is one.
     fn failure<'a>(
         &self,
-        message: Loose<'a>,
+        message: Cow<'a, str>,
         info: Option<&'a RawValue>,
         time: Option<Timestamp>,
     ) -> Failure<'a> {
-        let (text, retry) = retry_notice(message.text());
+        let (text, retry) = retry_notice(message);
         let mut failure = Failure { retry, ..Failure::new(Origin::Provider, text) };
         error_info(info, &mut failure);
         let about_window = failure.codes.iter().any(|code| code == "usage_limit_exceeded")
@@ -571,11 +571,11 @@ impl Decoder {
                 return say(Body::Message(Message { role: Role::Assistant, text: item.text.text() }));
             }
             "command_execution" => (Cow::Borrowed("command_execution"), item.command.text()),
-            "file_change" => (Cow::Borrowed("file_change"), raw_text(item.changes)),
+            "file_change" => (Cow::Borrowed("file_change"), raw_text(item.changes).into()),
             "web_search" => (Cow::Borrowed("web_search"), item.query.text()),
             "mcp_tool_call" => (
                 Cow::Owned(format!("{}.{}", item.server.as_str(), item.tool.as_str())),
-                raw_text(item.arguments),
+                raw_text(item.arguments).into(),
             ),
             "collab_tool_call" => (item.tool.text(), item.prompt.text()),
             _ => return say(Body::Lifecycle(Lifecycle::Other)),
@@ -607,7 +607,7 @@ impl Decoder {
             || exit_code.is_some_and(|code| code != 0)
             || error.is_some();
         let text = match error {
-            Some(error) if error.message.is_some() => error.message.text(),
+            Some(error) if error.message.is_some() => error.message.text().into(),
             _ if item.aggregated_output.is_some() => item.aggregated_output.text(),
             _ => item.result.text(),
         };
@@ -644,20 +644,19 @@ fn response_item(item: Payload<'_>, say: &mut dyn FnMut(Body<'_>)) {
             say(Body::ToolCall(ToolCall {
                 id: id.text(),
                 name: Cow::Borrowed(name),
-                input: raw_text(item.action),
+                input: raw_text(item.action).into(),
             }));
         }
         "function_call_output" | "custom_tool_call_output" | "local_shell_call_output" => {
             let id = item.call_id.text();
-            let output = item.output.text();
-            if let Some(inner) = json_output(&output) {
+            let wrapped = wrapped_json(item.output.notation()).then(|| item.output.read());
+            if let Some(inner) = wrapped.as_deref().and_then(json_output) {
                 let exit_code = inner.metadata.and_then(|metadata| metadata.exit_code.whole());
                 let failed = exit_code.is_some_and(|code| code != 0);
                 say(Body::ToolResult(ToolResult { id, failed, exit_code, text: inner.output.text() }));
             } else {
-                let exit_code = exit_code(&output);
-                let failed = exit_code.map_or_else(|| refused(&output), |code| code != 0);
-                say(Body::ToolResult(ToolResult { id, failed, exit_code, text: output }));
+                let (failed, exit_code) = outcome(item.output);
+                say(Body::ToolResult(ToolResult { id, failed, exit_code, text: item.output.text() }));
             }
         }
         _ => say(Body::Lifecycle(Lifecycle::Other)),
@@ -672,20 +671,39 @@ fn json_output(output: &str) -> Option<CommandOutput<'_>> {
     json::from_str(output).ok().filter(|inner: &CommandOutput<'_>| inner.metadata.is_some())
 }
 
-/// The exit status in the few lines that newer versions put before a command's output.
-fn exit_code(output: &str) -> Option<i64> {
+/// Whether the notation may be that of a string that holds JSON.
+fn wrapped_json(notation: &str) -> bool {
+    !notation.starts_with('"') || notation.starts_with("\"{") || notation.starts_with("\"\\u")
+}
+
+/// Whether an answer reports a failure, and the exit status that it reports. Its first words say so: the rest is read
+/// only where they are too few.
+fn outcome(output: Later<'_>) -> (bool, Option<i64>) {
+    const HEAD_BYTES: usize = 512;
+    let (head, whole) =
+        json::string_head(output.notation(), HEAD_BYTES).unwrap_or_else(|| (output.read(), true));
+    let exit_code = exit_code(&head, whole).unwrap_or_else(|| exit_code(&output.read(), true).flatten());
+    (exit_code.map_or_else(|| refused(&head), |code| code != 0), exit_code)
+}
+
+/// The exit status in the few lines that newer versions put before a command's output. `None` if that cannot be told
+/// from a text that is not the whole.
+fn exit_code(output: &str, whole: bool) -> Option<Option<i64>> {
     const HEAD_LINES: usize = 6;
-    for line in output.lines().take(HEAD_LINES) {
+    let end = if whole { output.len() } else { output.rfind('\n')? };
+    let mut lines = output[..end].lines();
+    for _ in 0..HEAD_LINES {
+        let Some(line) = lines.next() else { return whole.then_some(None) };
         for prefix in ["Exit code: ", "Process exited with code "] {
             if let Some(code) = line.strip_prefix(prefix) {
-                return code.trim().parse().ok();
+                return Some(code.trim().parse().ok());
             }
         }
         if line.starts_with("Output:") {
             break;
         }
     }
-    None
+    Some(None)
 }
 
 /// Whether the answer is Codex's own word that it did not run the tool.
@@ -951,7 +969,7 @@ impl Decoder {
                 id: Cow::Borrowed(""),
                 failed: code != 0,
                 exit_code: Some(code),
-                text: Cow::Borrowed(""),
+                text: "".into(),
             }));
         }
     }
@@ -983,7 +1001,7 @@ impl Decoder {
         }
         let role = if self.place == Place::User { Role::User } else { Role::Assistant };
         if self.place != Place::Start && !line.is_empty() {
-            say(Body::Message(Message { role, text: Cow::Borrowed(line) }));
+            say(Body::Message(Message { role, text: line.into() }));
         }
     }
 
@@ -1001,7 +1019,7 @@ impl Decoder {
             say(Body::ToolCall(ToolCall {
                 id: Cow::Borrowed(""),
                 name: Cow::Borrowed(name),
-                input: Cow::Borrowed(input),
+                input: input.into(),
             }));
             Decoded::Yes
         } else if log.router {
@@ -1023,7 +1041,7 @@ fn exec_call(line: &str) -> Body<'_> {
     Body::ToolCall(ToolCall {
         id: Cow::Borrowed(""),
         name: Cow::Borrowed("exec"),
-        input: Cow::Borrowed(command),
+        input: command.into(),
     })
 }
 
@@ -1317,6 +1335,21 @@ mod tests {
         assert_eq!(failure.codes, ["rate_limit_reached"]);
         assert_eq!(failure.retry_at, Some(Timestamp::from_seconds(1_795_651_200)));
         assert_eq!(feed(&mut decoder, &reached), ["-"], "the same limit is reported once");
+    }
+
+    #[test]
+    fn the_first_words_of_a_long_answer_say_how_it_ended() {
+        let long = "x".repeat(4_000);
+        for (output, found) in [
+            (format!("Wall time: 1 s\\nProcess exited with code 3\\nOutput:\\n{long}"), (true, Some(3))),
+            (format!("Wall time: 1 s\\nOutput:\\nExit code: 9\\n{long}"), (false, None)),
+            (format!("{long}\\nExit code: 4\\n"), (true, Some(4))),
+            (format!("{}Exit code: 4\\n{long}", "x\\n".repeat(6)), (false, None)),
+            (format!("unsupported call: {long}"), (true, None)),
+        ] {
+            let notation = format!("\"{output}\"");
+            assert_eq!(outcome(json::from_str(&notation).unwrap()), found, "{}", &output[..40]);
+        }
     }
 
     #[test]

@@ -204,15 +204,15 @@ fn tell(kind: &str, data: Data<'_>, time: Option<Timestamp>, say: &mut dyn FnMut
             say(Body::Lifecycle(Lifecycle::Started { cwd: None, model: data.new_model.0 }));
         }
         "assistant.message" => {
-            say(Body::Message(Message { role: Role::Assistant, text: data.content.text() }));
+            say(Body::Message(Message { role: Role::Assistant, text: data.content.text().into() }));
         }
         "user.message" | "system.message" => {
-            say(Body::Message(Message { role: Role::User, text: data.content.text() }));
+            say(Body::Message(Message { role: Role::User, text: data.content.text().into() }));
         }
         "tool.execution_start" => say(Body::ToolCall(ToolCall {
             id: data.tool_call_id.text(),
             name: data.tool_name.text(),
-            input: Cow::Borrowed(data.arguments.map_or("", RawValue::get)),
+            input: data.arguments.map_or("", RawValue::get).into(),
         })),
         "tool.execution_complete" => tool_result(data, say),
         "session.error" | "model.call_failure" | "auto_mode_switch.requested" => {
@@ -280,7 +280,7 @@ fn tool_result(data: Data<'_>, say: &mut dyn FnMut(Body<'_>)) {
     let exit_code = exit_code(text.as_str());
     let id = data.tool_call_id.text();
     let text = text.text();
-    say(Body::ToolResult(ToolResult { id, failed, exit_code, text: Cow::Borrowed(&text) }));
+    say(Body::ToolResult(ToolResult { id, failed, exit_code, text: (&*text).into() }));
     if failed && error.code.as_str() == "rejected" {
         say(Body::Failure(Failure {
             codes: vec![Cow::Borrowed("tool_rejected")],

@@ -192,7 +192,7 @@ impl Decode for Decoder {
             "user" | "assistant" => {
                 let role = if line.kind.as_str() == "user" { Role::User } else { Role::Assistant };
                 let text = line.message.0.map(|message| message.content).unwrap_or_default();
-                say(Body::Message(Message { role, text: text.text() }));
+                say(Body::Message(Message { role, text: text.text().into() }));
             }
             "tool_call" => tool_call(&line.call_id, line.tool_call, line.subtype.as_str() == "started", &mut say),
             "result" => {
@@ -254,7 +254,7 @@ fn tool_call(id: &Loose<'_>, raw: Option<&RawValue>, starts: bool, say: &mut dyn
     let id = Cow::Borrowed(id.as_str());
     if starts {
         let input = call.args.or(call.arguments).map_or("", RawValue::get);
-        return say(Body::ToolCall(ToolCall { id, name: Cow::Borrowed(name), input: Cow::Borrowed(input) }));
+        return say(Body::ToolCall(ToolCall { id, name: Cow::Borrowed(name), input: input.into() }));
     }
     let outcome: BTreeMap<Cow<'_, str>, &RawValue> = parse_raw(call.result).unwrap_or_default();
     let (word, answer) = outcome.iter().next().map_or(("", None), |(word, answer)| (&**word, Some(*answer)));
@@ -272,7 +272,7 @@ fn tool_call(id: &Loose<'_>, raw: Option<&RawValue>, starts: bool, say: &mut dyn
     let first = texts.next().unwrap_or_default();
     let text = texts.fold(first, |all, text| all + "\n" + text);
     let (failed, exit_code) = (is_failure(word), answer.exit_code.whole());
-    say(Body::ToolResult(ToolResult { id, failed, exit_code, text }));
+    say(Body::ToolResult(ToolResult { id, failed, exit_code, text: text.into() }));
 }
 
 /// Whether the word that says how a call went says that it failed.

@@ -277,12 +277,12 @@ impl Decode for Decoder {
                 if role == Role::Assistant {
                     self.last_error = None; // it went on after all
                 }
-                say(Body::Message(Message { role, text: line.content.text() }));
+                say(Body::Message(Message { role, text: line.content.text().into() }));
             }
             "tool_use" if line.tool_name.is_some() => say(Body::ToolCall(ToolCall {
                 id: line.tool_id.text(),
                 name: line.tool_name.text(),
-                input: raw_text(line.parameters),
+                input: raw_text(line.parameters).into(),
             })),
             "tool_result" if line.tool_id.is_some() => {
                 let failed = line.status.as_str() == "error";
@@ -292,7 +292,7 @@ impl Decode for Decoder {
                     id: line.tool_id.text(),
                     failed,
                     exit_code: None,
-                    text: text.text(),
+                    text: text.text().into(),
                 }));
             }
             "error" if line.severity.is_some() && line.message.is_some() => {
@@ -368,7 +368,7 @@ impl Decoder {
         let time = read_time(&line.timestamp);
         let mut say = |body: Body<'_>| out(Record { time, ..Record::new(body) });
         match line.kind.as_str() {
-            "user" => say(Body::Message(Message { role: Role::User, text: line.content.text() })),
+            "user" => say(Body::Message(Message { role: Role::User, text: line.content.text().into() })),
             "gemini" => self.session_answer(line, &mut say),
             "error" => say(notice(line.content.text(), false, time)),
             "warning" => say(notice(line.content.text(), true, time)),
@@ -382,7 +382,7 @@ impl Decoder {
             self.spoken = Spoken { id: line.id.as_str().to_owned(), ..Spoken::default() };
         }
         if line.content.is_some() && !std::mem::replace(&mut self.spoken.text, true) {
-            say(Body::Message(Message { role: Role::Assistant, text: line.content.text() }));
+            say(Body::Message(Message { role: Role::Assistant, text: line.content.text().into() }));
         }
         for (index, call) in
             parse_raw::<Vec<SessionCall<'_>>>(line.tool_calls).unwrap_or_default().into_iter().enumerate()
@@ -391,14 +391,14 @@ impl Decoder {
             if index >= self.spoken.calls {
                 self.spoken.calls = index + 1;
                 let (name, input) = (call.name.text(), raw_text(call.args));
-                say(Body::ToolCall(ToolCall { id: id.clone(), name, input }));
+                say(Body::ToolCall(ToolCall { id: id.clone(), name, input: input.into() }));
             }
             let done = matches!(call.status.as_str(), "success" | "error" | "cancelled");
             if done && index >= self.spoken.results {
                 self.spoken.results = index + 1;
                 let failed = call.status.as_str() == "error";
                 let text = if call.display.is_some() { call.display.text() } else { raw_text(call.result) };
-                say(Body::ToolResult(ToolResult { id, failed, exit_code: None, text }));
+                say(Body::ToolResult(ToolResult { id, failed, exit_code: None, text: text.into() }));
             }
         }
         if let Some(tokens) = line.tokens.filter(|_| !self.spoken.tokens) {
@@ -419,7 +419,7 @@ fn document(line: Line<'_>, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
     out(Record { session: line.session_id.0, ..Record::new(Body::Lifecycle(started)) });
     let mut say = |body: Body<'_>| out(Record::new(body));
     if line.response.is_some() {
-        say(Body::Message(Message { role: Role::Assistant, text: line.response.text() }));
+        say(Body::Message(Message { role: Role::Assistant, text: line.response.text().into() }));
     }
     if let Some(stats) = stats {
         let sum = |field: fn(&ModelTokens) -> Number| {

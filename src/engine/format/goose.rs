@@ -278,7 +278,7 @@ impl Decoder {
                             let failure = failure(Cow::Borrowed(error));
                             say(Body::Failure(Failure { ends: true, structured: false, ..failure }));
                         }
-                        None => say(Body::Message(Message { role, text })),
+                        None => say(Body::Message(Message { role, text: text.into() })),
                     }
                 }
                 "toolRequest" | "frontendToolRequest" => {
@@ -288,14 +288,14 @@ impl Decoder {
                         Some(value) => say(Body::ToolCall(ToolCall {
                             id,
                             name: value.name.text(),
-                            input: Cow::Borrowed(value.arguments.map_or("", RawValue::get)),
+                            input: value.arguments.map_or("", RawValue::get).into(),
                         })),
                         // The model's call could not be read; the model is told.
                         None => say(Body::ToolResult(ToolResult {
                             id,
                             failed: true,
                             exit_code: None,
-                            text: call.error.text(),
+                            text: call.error.text().into(),
                         })),
                     }
                 }
@@ -307,7 +307,7 @@ impl Decoder {
                     let value = parse_raw::<Loose<'_>>(answer.value).unwrap_or_default();
                     let text = if answer.error.is_some() { answer.error } else { value };
                     let id = block.id.text();
-                    say(Body::ToolResult(ToolResult { id, failed, exit_code: None, text: text.text() }));
+                    say(Body::ToolResult(ToolResult { id, failed, exit_code: None, text: text.text().into() }));
                 }
                 "toolConfirmationRequest" | "actionRequired" => say(Body::Failure(Failure {
                     class: Some(Class::WaitingInput),

@@ -101,14 +101,14 @@ impl Decode for Decoder {
                 say(0, Body::Lifecycle(Lifecycle::Started { cwd, model }));
             }
             "UserPromptSubmit" => {
-                say(0, Body::Message(Message { role: Role::User, text: payload.prompt.clone().text() }));
+                say(0, Body::Message(Message { role: Role::User, text: payload.prompt.clone().text().into() }));
             }
             "PreToolUse" => say(
                 0,
                 Body::ToolCall(ToolCall {
                     id: payload.call.clone().text(),
                     name: payload.tool.clone().text(),
-                    input: Cow::Owned(raw(payload.input)),
+                    input: raw(payload.input).into(),
                 }),
             ),
             event @ ("PostToolUse" | "PostToolUseFailure") => {
@@ -116,7 +116,7 @@ impl Decode for Decoder {
                 let text = if failed { payload.error.as_str().to_owned() } else { raw(payload.response) };
                 let id = payload.call.clone().text();
                 let at = if failed { payload.error.at(frame.bytes) } else { 0 };
-                say(at, Body::ToolResult(ToolResult { id, failed, exit_code: None, text: Cow::Owned(text) }));
+                say(at, Body::ToolResult(ToolResult { id, failed, exit_code: None, text: text.into() }));
                 if failed && payload.is_interrupt == Some(true) {
                     let class = Some(Class::Interrupted);
                     let text = "the tool was interrupted";

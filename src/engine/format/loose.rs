@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::engine::json;
+use crate::model::record::Text;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -106,6 +107,53 @@ impl<'de> Visitor<'de> for TextVisitor {
         }
         Ok(found)
     }
+}
+
+/// The text in a value as [`Loose`] finds it, read when somebody asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Later<'a>(Option<&'a RawValue>);
+
+impl<'a> Later<'a> {
+    /// Returns the text for a record.
+    pub(super) fn text(self) -> Text<'a> {
+        match self.0 {
+            Some(raw) => Text::unread(raw.get(), said),
+            None => "".into(),
+        }
+    }
+
+    /// Returns the text as it is now wanted; empty if there is none.
+    pub(super) fn read(self) -> Cow<'a, str> {
+        said(self.notation())
+    }
+
+    /// Returns the JSON text of the value; empty if there is none.
+    pub(super) fn notation(self) -> &'a str {
+        self.0.map_or("", RawValue::get)
+    }
+
+    /// Tells whether there is text with something in it.
+    pub(super) fn is_some(self) -> bool {
+        match self.notation() {
+            "" | "\"\"" | "[]" => false,
+            string if string.starts_with('"') => true,
+            other => !said(other).is_empty(),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Later<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(Self)
+    }
+}
+
+/// Returns the text in a value of which this is the notation; empty if there is none.
+fn said(notation: &str) -> Cow<'_, str> {
+    if notation.starts_with('"') {
+        return json::string(notation).unwrap_or_default();
+    }
+    json::from_str::<Loose<'_>>(notation).unwrap_or_default().text()
 }
 
 /// A number, whatever its notation; `None` for anything else.
@@ -263,6 +311,28 @@ mod tests {
             let loose: Loose<'_> = serde_json::from_str(json).unwrap();
             assert_eq!(loose.0.as_deref(), text, "{json}");
         }
+    }
+
+    #[test]
+    fn text_for_later_is_the_text_of_now() {
+        for json in [
+            r#""plain""#,
+            r#""esc\naped \ud83d\ude00 \\""#,
+            r#""""#,
+            r#"[{"text":"one"},{"type":"image"},"t\u0077o"]"#,
+            r#"{"content":[{"text":"deep"}]}"#,
+            r#"{"content":""}"#,
+            "[]",
+            "null",
+            "7",
+        ] {
+            let now: Loose<'_> = serde_json::from_str(json).unwrap();
+            let later: Later<'_> = json::from_str(json).unwrap();
+            assert_eq!(later.text().read(), now.as_str(), "{json}");
+            assert_eq!(later.is_some(), now.is_some(), "{json}");
+            assert_eq!(later.read(), now.text(), "{json}");
+        }
+        assert!(!Later::default().is_some());
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //! Nothing in such a file can be a failure of the run, so this format exists to say so: the rules for plain text would
 //! otherwise look at every line of it. It speaks for a file only from its very beginning.
 
-use std::borrow::Cow;
 
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{Lifecycle, Message, Role};
@@ -71,7 +70,7 @@ impl Decode for Decoder {
 
     fn text(&mut self, line: &str, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
         if let Some(role) = turn(line) {
-            out(Record::new(Body::Message(Message { role, text: Cow::Borrowed("") })));
+            out(Record::new(Body::Message(Message { role, text: "".into() })));
         }
         Decoded::Yes
     }

@@ -163,10 +163,10 @@ fn entry(bytes: &[u8], out: &mut dyn FnMut(Record<'_>)) -> Decoded {
     let mut say = |at: usize, body: Body<'_>| out(Record { time, at, ..Record::new(body) });
     match entry.role.as_str() {
         "assistant" => {
-            say(0, Body::Message(Message { role: Role::Assistant, text: entry.content.text() }));
+            say(0, Body::Message(Message { role: Role::Assistant, text: entry.content.text().into() }));
             for action in list::<Action<'_>>(extra.actions) {
                 let (id, input) = (action.id.text(), action.command.text());
-                say(0, Body::ToolCall(ToolCall { id, name: Cow::Borrowed("bash"), input }));
+                say(0, Body::ToolCall(ToolCall { id, name: Cow::Borrowed("bash"), input: input.into() }));
             }
             let tokens = inner::<Response<'_>>(extra.response).and_then(|response| inner::<Tokens<'_>>(response.usage));
             if let Some(tokens) = tokens {
@@ -192,12 +192,12 @@ fn entry(bytes: &[u8], out: &mut dyn FnMut(Record<'_>)) -> Decoded {
                     id: entry.call.text(),
                     failed,
                     exit_code: extra.returncode.whole(),
-                    text: text.text(),
+                    text: text.text().into(),
                 }),
             );
         }
         _ => {
-            say(0, Body::Message(Message { role: Role::User, text: entry.content.clone().text() }));
+            say(0, Body::Message(Message { role: Role::User, text: entry.content.clone().text().into() }));
             if let Some(class) = class(extra.interrupt.as_str()) {
                 say(
                     extra.interrupt.at(bytes),

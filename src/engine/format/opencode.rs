@@ -313,7 +313,7 @@ impl Decoder {
         let done = whole || part.time.0.is_some_and(|span| span.end.0.is_some());
         match part.kind.as_str() {
             "text" if done => {
-                say(Body::Message(Message { role: Role::Assistant, text: part.text.text() }));
+                say(Body::Message(Message { role: Role::Assistant, text: part.text.text().into() }));
             }
             "tool" => {
                 let Some(state) = part.state.0 else { return say(Body::Lifecycle(Lifecycle::Other)) };
@@ -362,7 +362,7 @@ impl Decoder {
         let known = self.open.iter().position(|open| *open == id);
         if known.is_none() {
             let input = Cow::Borrowed(state.input.map_or("", RawValue::get));
-            say(Body::ToolCall(ToolCall { id: Cow::Borrowed(&id), name, input }));
+            say(Body::ToolCall(ToolCall { id: Cow::Borrowed(&id), name, input: input.into() }));
         }
         match known {
             Some(at) if done => drop(self.open.remove(at)),
@@ -377,7 +377,7 @@ impl Decoder {
         if done {
             let text = if failed { state.error } else { state.output };
             let exit_code = state.metadata.0.and_then(|metadata| metadata.exit.whole());
-            say(Body::ToolResult(ToolResult { id, failed, exit_code, text: text.text() }));
+            say(Body::ToolResult(ToolResult { id, failed, exit_code, text: text.text().into() }));
         }
     }
 

@@ -256,14 +256,14 @@ impl Decoder {
             "MessageEvent" => {
                 let said = inner::<Said<'_>>(event.llm_message).unwrap_or_default();
                 let role = if said.role.as_str() == "assistant" { Role::Assistant } else { Role::User };
-                say(0, Body::Message(Message { role, text: said.content.text() }));
+                say(0, Body::Message(Message { role, text: said.content.text().into() }));
             }
             "ActionEvent" => say(
                 0,
                 Body::ToolCall(ToolCall {
                     id: event.tool_call_id.text(),
                     name: event.tool_name.text(),
-                    input: raw_text(event.action),
+                    input: raw_text(event.action).into(),
                 }),
             ),
             "ObservationEvent" => {
@@ -274,7 +274,7 @@ impl Decoder {
                         id: event.tool_call_id.text(),
                         failed: answer.is_error == Some(true),
                         exit_code: answer.exit_code.whole(),
-                        text: answer.content.text(),
+                        text: answer.content.text().into(),
                     }),
                 );
             }
@@ -284,7 +284,7 @@ impl Decoder {
                     id: event.tool_call_id.text(),
                     failed: true,
                     exit_code: None,
-                    text: Cow::Borrowed(event.error.as_str()),
+                    text: event.error.as_str().into(),
                 }),
             ),
             "ConversationErrorEvent" => {
@@ -364,13 +364,13 @@ impl Decoder {
             return match (&*action, event.source.as_str()) {
                 ("message" | "system" | "recall", source) => {
                     let role = if source == "agent" && action == "message" { Role::Assistant } else { Role::User };
-                    say(0, Body::Message(Message { role, text: Cow::Borrowed(text.as_str()) }));
+                    say(0, Body::Message(Message { role, text: text.as_str().into() }));
                 }
                 ("finish", _) => say(0, Body::Lifecycle(Lifecycle::TurnEnded)),
                 ("change_agent_state" | "null" | "condensation", _) => say(0, Body::Lifecycle(Lifecycle::Other)),
                 (name, _) => {
                     let (id, name) = (Cow::Borrowed(""), Cow::Borrowed(name));
-                    say(0, Body::ToolCall(ToolCall { id, name, input: raw_text(event.args) }));
+                    say(0, Body::ToolCall(ToolCall { id, name, input: raw_text(event.args).into() }));
                 }
             };
         }
@@ -391,7 +391,7 @@ impl Decoder {
                         id: Cow::Borrowed(""),
                         failed,
                         exit_code: metadata.exit_code.whole().or(extras.exit_code.whole()),
-                        text: Cow::Borrowed(text.as_str()),
+                        text: text.as_str().into(),
                     }),
                 );
             }

@@ -202,7 +202,7 @@ impl Decode for Decoder {
             "tool_execution_start" => say(Body::ToolCall(ToolCall {
                 id: line.tool_call_id.text(),
                 name: line.tool_name.text(),
-                input: Cow::Borrowed(line.args.map_or("", RawValue::get)),
+                input: line.args.map_or("", RawValue::get).into(),
             })),
             "tool_execution_end" => {
                 say(tool_result(line.tool_call_id.text(), line.is_error.0 == Some(true), line.result.text()));
@@ -252,7 +252,7 @@ fn message(message: ChatMessage<'_>, calls: bool, say: &mut dyn FnMut(Body<'_>))
             let failed = message.is_error.0 == Some(true);
             say(tool_result(message.tool_call_id.text(), failed, text(message.content)));
         }
-        "user" | "custom" => say(Body::Message(Message { role: Role::User, text: text(message.content) })),
+        "user" | "custom" => say(Body::Message(Message { role: Role::User, text: text(message.content).into() })),
         // Commands that a person ran, summaries of what was said before.
         _ => say(Body::Lifecycle(Lifecycle::Other)),
     }
@@ -270,13 +270,13 @@ fn answer(message: ChatMessage<'_>, calls: bool, say: &mut dyn FnMut(Body<'_>)) 
             .map(|block| Cow::Borrowed(block.text.as_str()));
         let first = texts.next().unwrap_or_default();
         let text = texts.fold(first, |all, text| all + "\n" + text);
-        say(Body::Message(Message { role: Role::Assistant, text }));
+        say(Body::Message(Message { role: Role::Assistant, text: text.into() }));
         for block in blocks.into_iter().filter_map(|block| block.0) {
             if calls && block.kind.as_str() == "toolCall" {
                 say(Body::ToolCall(ToolCall {
                     id: block.id.text(),
                     name: block.name.text(),
-                    input: Cow::Borrowed(block.arguments.map_or("", RawValue::get)),
+                    input: block.arguments.map_or("", RawValue::get).into(),
                 }));
             }
         }
@@ -307,7 +307,7 @@ fn provider_failure(text: Cow<'_, str>) -> Failure<'_> {
 
 fn tool_result<'a>(id: Cow<'a, str>, failed: bool, text: Cow<'a, str>) -> Body<'a> {
     let exit_code = if failed { exit_code(&text) } else { None };
-    Body::ToolResult(ToolResult { id, failed, exit_code, text })
+    Body::ToolResult(ToolResult { id, failed, exit_code, text: text.into() })
 }
 
 /// The exit status that a failed command's output ends with.

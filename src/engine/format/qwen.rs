@@ -39,7 +39,7 @@ impl Format for Qwen {
 }
 
 /// Qwen's dialect of the Claude stream.
-static DIALECT: Dialect = Dialect { reported, input_includes_cache: true };
+static DIALECT: Dialect = Dialect { reported: Some(reported), input_includes_cache: true };
 
 /// How a text begins that is an API error.
 const API_ERROR: &str = "[API Error: ";
@@ -128,19 +128,19 @@ impl Decoder {
         }
         match (kind, line.subtype.get().unwrap_or_default()) {
             ("assistant", _) => {
-                emit(Body::Message(Message { role: Role::Assistant, text: prose(parts) }));
+                emit(Body::Message(Message { role: Role::Assistant, text: prose(parts).into() }));
                 for call in parts.iter().filter_map(|part| part.call.0.as_ref()) {
                     emit(Body::ToolCall(ToolCall {
                         id: call.id.cow(),
                         name: call.name.cow(),
-                        input: Cow::Borrowed(call.args.map_or("", RawValue::get)),
+                        input: call.args.map_or("", RawValue::get).into(),
                     }));
                 }
                 if let Some(tokens) = &line.usage.0 {
                     emit(Body::Usage(tokens.usage()));
                 }
             }
-            ("user", _) => emit(Body::Message(Message { role: Role::User, text: prose(parts) })),
+            ("user", _) => emit(Body::Message(Message { role: Role::User, text: prose(parts).into() })),
             ("tool_result", _) => {
                 let status = line.result.0.as_ref().and_then(|result| result.status.get());
                 for answer in parts.iter().filter_map(|part| part.answer.0.as_ref()) {
@@ -157,7 +157,7 @@ impl Decoder {
                         exit_code: output
                             .filter(|_| answer.name.get() == Some("run_shell_command"))
                             .and_then(exit_code),
-                        text: Cow::Borrowed(output.or(error).unwrap_or_default()),
+                        text: output.or(error).unwrap_or_default().into(),
                     }));
                     if status == Some("cancelled") {
                         emit(Body::Failure(Failure {

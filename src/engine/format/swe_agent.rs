@@ -134,10 +134,10 @@ impl Step<'_> {
         let failed = timed_out(self.observation.as_str());
         let at = if failed { self.observation.at(bytes) } else { 0 };
         let mut say = |at: usize, body: Body<'_>| out(Record { at, ..Record::new(body) });
-        say(0, Body::Message(Message { role: Role::Assistant, text: self.thought.text() }));
+        say(0, Body::Message(Message { role: Role::Assistant, text: self.thought.text().into() }));
         if self.action.is_some() {
             let input = self.action.text();
-            say(0, Body::ToolCall(ToolCall { id: Cow::Borrowed(""), name: Cow::Borrowed("bash"), input }));
+            say(0, Body::ToolCall(ToolCall { id: Cow::Borrowed(""), name: Cow::Borrowed("bash"), input: input.into() }));
         }
         say(at, result(failed, self.observation.as_str()));
     }
@@ -146,7 +146,7 @@ impl Step<'_> {
 /// A command's result.
 fn result(failed: bool, text: &str) -> Body<'_> {
     let text = if failed { text.trim() } else { text };
-    Body::ToolResult(ToolResult { id: Cow::Borrowed(""), failed, exit_code: None, text: Cow::Borrowed(text) })
+    Body::ToolResult(ToolResult { id: Cow::Borrowed(""), failed, exit_code: None, text: text.into() })
 }
 
 /// A message of the history: what the model was shown.
@@ -176,8 +176,8 @@ impl Entry<'_> {
             "user" | "tool" if timed_out(text) => {
                 return out(Record { at: self.content.at(bytes), ..Record::new(result(true, text)) });
             }
-            "assistant" => Body::Message(Message { role: Role::Assistant, text: Cow::Borrowed(text) }),
-            _ => Body::Message(Message { role: Role::User, text: Cow::Borrowed(text) }),
+            "assistant" => Body::Message(Message { role: Role::Assistant, text: text.into() }),
+            _ => Body::Message(Message { role: Role::User, text: text.into() }),
         };
         out(Record::new(body));
     }
