@@ -41,13 +41,14 @@ impl Screen {
         tcsetwinsize(&slave, size).unwrap();
         let found = tcgetattr(&slave).unwrap();
         let copy = || Stdio::from(slave.try_clone().unwrap());
-        // The shell is to be the leader of a session that this terminal controls.
+        // The shell is to be the leader of a session that this terminal controls, and to hear keys that whoever began the
+        // tests in the background has it ignore.
         let (leader, args) = if cfg!(target_os = "macos") {
             // The number is TIOCSCTTY.
-            let script = "use POSIX (); POSIX::setsid(); ioctl(STDIN, 0x20007461, 0); exec @ARGV";
+            let script = "use POSIX (); $SIG{INT} = $SIG{QUIT} = 'DEFAULT'; POSIX::setsid(); ioctl(STDIN, 0x20007461, 0); exec @ARGV";
             ("perl", vec!["-e", script])
         } else {
-            ("setsid", vec!["--ctty"])
+            ("setsid", vec!["--ctty", "env", "--default-signal=INT,QUIT"])
         };
         let shell = Command::new(leader)
             .args(args)
