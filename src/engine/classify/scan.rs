@@ -1,12 +1,10 @@
 //! The pre-scan for plain text: which lines can concern any rule at all.
 //!
-//! Rules for plain lines are anchored where a line's own words begin, so a line is decided by its form ([`forms`]): its
+//! Rules for plain lines are anchored where a line's own words begin, so a line is decided by its form (`classify/forms`): its
 //! first eight bytes, what stands around the blank behind its first word, and its last bytes are looked up in small
 //! tables made from the rules' patterns. Patterns of which nothing of the kind is certain (a user's; the built-in ones
 //! all have a form) name literals instead, and those are searched in the whole block. What passes goes on to the exact
 //! rules; the result is the same as asking every rule about every line, and a property test says so.
-//!
-//! [`forms`]: super::forms
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -353,7 +351,7 @@ fn is_plain(bytes: u64) -> bool {
 /// How many bytes at the front of a line's own words can matter: more than an opening has, for what is invisible.
 const FRONT: usize = 256;
 
-/// How many bytes behind the first word can matter: more than [`forms`] looks at, for blanks and what is invisible.
+/// How many bytes behind the first word can matter: more than `forms` looks at, for blanks and what is invisible.
 const JOINT: usize = 40;
 
 /// How many bytes can matter at the end of a line.
