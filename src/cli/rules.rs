@@ -156,7 +156,7 @@ fn told(rules: &Rules) -> String {
     format!(
         "{own} own rules, {introducers} own introducers, {} disabled (at most {OWN_LIMIT} together): no mistakes\n\
          literals searched anywhere in plain lines: {} of {ANYWHERE_LIMIT}\n\
-         ways in which plain lines begin: {} of {OPENINGS_LIMIT}\n",
+         ways in which plain lines begin or end: {} of {OPENINGS_LIMIT}\n",
         rules.switched_off.len(),
         load.anywhere(),
         load.openings()

@@ -84,10 +84,12 @@ pub fn from_slice<'de, T: de::Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, E
     utf8(bytes).map_or_else(|| error("the text is not UTF-8"), from_str)
 }
 
-/// Returns what a string says, from its notation with the quotes. `None` if it is no string, or there are escapes in it
-/// that do not exist. The notation must come from a text that was read: nothing else is looked at.
+/// Returns what a string says, from its notation with the quotes; `None` if it is no string. If there is an escape in it
+/// that does not exist (half of a pair, where somebody cut a text), all escapes are left as they stand: the words around
+/// them may matter. The notation must come from a text that was read: nothing else is looked at.
 pub fn string(notation: &str) -> Option<Cow<'_, str>> {
-    unquoted(notation.strip_prefix('"')?.strip_suffix('"')?)
+    let text = notation.strip_prefix('"')?.strip_suffix('"')?;
+    Some(unquoted(text).unwrap_or(Cow::Borrowed(text)))
 }
 
 /// Returns what a string says, from its notation with the quotes: all of it, or where it is long what no less than the
@@ -668,6 +670,13 @@ mod tests {
         if theirs {
             assert_eq!(raw, serde_json::from_str::<&RawValue>(text).ok().map(RawValue::get));
         }
+    }
+
+    #[test]
+    fn half_of_a_pair_does_not_cost_the_words_around_it() {
+        assert_eq!(string(r#""a \ud83d\ude00 b""#).unwrap(), "a 😀 b");
+        assert_eq!(string(r#""a \ud83d b""#).unwrap(), r"a \ud83d b");
+        assert_eq!(string("1"), None);
     }
 
     #[test]

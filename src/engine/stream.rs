@@ -211,6 +211,7 @@ impl Core {
             while next_hit.next_if(|at| *at < start).is_some() {}
             let hit = next_hit.peek().is_some_and(|at| *at < end);
             if calm && !hit && !escapes && self.passes_over(bytes, high) {
+                self.json_stream = false;
                 continue;
             }
             let offset = block.offset + start as u64;
@@ -283,7 +284,7 @@ impl Core {
             return;
         };
         if matches!(frame.bytes[first], b'{' | b'[') {
-            self.json_stream = true;
+            self.json_stream |= frame.bytes[first] == b'{';
             if self.json_line(now, frame, first, out) {
                 if !self.documents.is_open() {
                     self.after_line(now, frame, out);
