@@ -106,6 +106,7 @@ impl Core {
             let track = &mut self.tracks[index];
             track.last_time = Some(track.last_time.map_or(time, |last| last.max(time)));
         }
+        let looped = self.tracks[index].look_for_loops(&moment, &record.body);
         match record.body {
             Body::Message(message) => {
                 self.explain(
@@ -189,6 +190,10 @@ impl Core {
                     Some(Line::Nothing) | None => {}
                 }
             }
+        }
+        if let Some(verdict) = looped {
+            let out = &mut counting(&mut self.summary.alerts, out);
+            self.tracks[index].looped(&moment, verdict, &self.options.policy, out);
         }
     }
 

@@ -19,6 +19,7 @@ pub mod redact;
 pub mod session;
 
 pub mod detect;
+pub mod step;
 pub mod policy;
 
 use std::sync::Arc;

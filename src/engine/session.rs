@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::model::event::{Alert, Decision, Finding, Session, SourcePlace, Status};
 use crate::model::id::IdBuilder;
-use crate::model::{Basis, Class, Event, EventBody, Health, Level, Strategy, Timestamp};
+use crate::model::{Basis, Body, Class, Event, EventBody, Health, Level, Strategy, Timestamp};
 
+use super::detect::loops::{Loops, Row, Verdict};
 use super::detect::{self, Detection, Detector, Incident, Observation};
 use super::policy::Policy;
 use super::policy::episode::Episode;
@@ -54,6 +55,11 @@ pub struct Track {
     /// changes of its own.
     health_changes: u64,
     detectors: Vec<Box<dyn Detector + Send>>,
+    /// Looks for loops, from the first call of a tool or the first words on.
+    loops: Option<Box<Loops>>,
+    options: detect::Options,
+    /// Whether the steps are kept for `explain`.
+    explains: bool,
     episodes: BTreeMap<Class, Episode>,
     last: Option<Last>,
     /// The classes of the findings that the latest report of trouble consists of: programs say what ails them in
@@ -128,6 +134,9 @@ impl Track {
             health: Health::Ok,
             health_changes: offset,
             detectors: detect::build_all(options),
+            loops: None,
+            options: *options,
+            explains: false,
             episodes: BTreeMap::new(),
             last: None,
             report: Vec::new(),
@@ -312,14 +321,65 @@ impl Track {
     /// The agent demonstrably works: every episode ends.
     pub fn progress(&mut self, moment: &Moment, policy: &Policy, out: &mut dyn FnMut(Event)) {
         self.waiting = false;
-        if self.last.is_none() && self.episodes.is_empty() {
+        // Who goes in circles works, too.
+        let loops = self.loops.as_ref().is_some_and(|loops| loops.is_told());
+        let stays = |class: Class| loops && class == Class::ToolRepeat;
+        if self.last.is_none() && self.episodes.keys().all(|class| stays(*class)) {
             return;
         }
         let time = self.event_time(moment);
         self.last = None;
         self.observe(moment, time, &Observation::Progress, policy, out);
-        self.episodes.clear();
-        self.set_health(moment, Health::Ok, "the agent works again".to_owned(), Basis::Asserted, out);
+        self.episodes.retain(|class, _| stays(*class));
+        if self.episodes.is_empty() {
+            self.set_health(moment, Health::Ok, "the agent works again".to_owned(), Basis::Asserted, out);
+        }
+    }
+
+    /// Looks at a record for loops; returns what is to be told by [`Self::looped`].
+    pub fn look_for_loops(&mut self, moment: &Moment, body: &Body<'_>) -> Option<Verdict> {
+        if !matches!(body, Body::ToolCall(_) | Body::ToolResult(_) | Body::Message(_) | Body::Lifecycle(_)) {
+            return None;
+        }
+        let time = self.event_time(moment);
+        let place = moment.place.as_ref()?;
+        let loops = self.loops.get_or_insert_with(|| {
+            let mut loops = Box::new(Loops::new(&self.options.loops));
+            if self.explains {
+                loops.start_explaining();
+            }
+            loops
+        });
+        loops.record(body, place, time)
+    }
+
+    /// Tells that the agent goes in circles, or that it does no more.
+    pub fn looped(&mut self, moment: &Moment, verdict: Verdict, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        let time = self.event_time(moment);
+        match verdict {
+            Verdict::Loop(detection) => {
+                if detection.level == Level::Act {
+                    self.episodes.entry(Class::ToolRepeat).or_default().met(time, true);
+                }
+                self.alert(moment, time, *detection, policy, out);
+            }
+            Verdict::Over => {
+                if self.episodes.remove(&Class::ToolRepeat).is_some() && self.episodes.is_empty() {
+                    let reason = "the agent does something else".to_owned();
+                    self.set_health(moment, Health::Ok, reason, Basis::Inferred, out);
+                }
+            }
+        }
+    }
+
+    /// From now on, keeps the steps that [`Self::take_rows`] returns.
+    pub fn start_explaining(&mut self) {
+        self.explains = true;
+    }
+
+    /// Returns the steps since the last call, as the detectors of loops saw them.
+    pub fn take_rows(&mut self) -> Vec<Row> {
+        self.loops.as_mut().map(|loops| loops.take_rows()).unwrap_or_default()
     }
 
     /// Time passes: what was not taken back in time counts, and episodes that silence has ended go.
@@ -388,8 +448,13 @@ impl Track {
         }
         let failed = episode.tell(detection.level);
         let row = policy.class(class);
-        let fingerprint =
-            IdBuilder::new("trouble").part(self.id.as_bytes()).part(class.name().as_bytes()).finish("t-");
+        let trouble = IdBuilder::new("trouble");
+        // A loop is the same in whatever run of a session it comes back.
+        let fingerprint = match detection.key {
+            Some(key) => trouble.part(class.name().as_bytes()).number(key),
+            None => trouble.part(self.id.as_bytes()).part(class.name().as_bytes()),
+        }
+        .finish("t-");
         let alert_id = IdBuilder::new("alert")
             .part(fingerprint.as_bytes())
             .part(detection.detector.as_bytes())

@@ -1,0 +1,51 @@
+//! Other questions, the same answer: the agent searches where nothing is to be found.
+
+use super::{Evidence, LoopDetector, Sign};
+use crate::engine::step::mask::mix;
+use crate::engine::step::tools::Effect;
+
+pub(super) fn build() -> Box<dyn LoopDetector + Send> {
+    Box::new(SameAnswer::default())
+}
+
+#[derive(Default)]
+struct SameAnswer {
+    tool: u64,
+    answer: u64,
+    question: u64,
+    evidence: Evidence,
+}
+
+impl LoopDetector for SameAnswer {
+    fn see(&mut self, sign: &Sign<'_>) -> Option<Evidence> {
+        let Sign::Step(step) = sign else { return None };
+        // What failed is for the detector of errors; what runs and says nothing has done what it should.
+        let counts = match step.effect {
+            Effect::Read => true,
+            Effect::Exec => step.lines > 0,
+            _ => false,
+        };
+        if !counts || step.failed || step.waits {
+            *self = Self::default();
+            return Some(Evidence::default());
+        }
+        if (step.tool, step.answer) != (self.tool, self.answer) {
+            *self = Self { tool: step.tool, answer: step.answer, question: step.question, evidence: Evidence::default() };
+            self.evidence = Evidence {
+                count: 1,
+                period: 1,
+                since_line: step.line,
+                since: Some(step.time),
+                key: mix(step.tool, step.answer),
+            };
+        } else if step.question != self.question {
+            self.question = step.question;
+            self.evidence.count += 1;
+        }
+        Some(self.evidence.clone())
+    }
+
+    fn reason(&self, evidence: &Evidence, what: &str) -> String {
+        format!("got the same answer to {} different calls in a row, the last of them \"{what}\"", evidence.count)
+    }
+}

@@ -1,0 +1,516 @@
+//! What of an answer is the same when it is asked again: identities of text, its volatile parts left out.
+//!
+//! Two runs of one command print other times, durations, process ids and colours, and still say the same. Those are
+//! masked. Numbers that are the answer are not: counts ("3 failed"), line numbers, versions, paths, percentages.
+//!
+//! A text is taken as it stands in its record, JSON's escapes included: an escaped line end ends a line as a real one
+//! does. Nothing is copied but the lines that hold something to mask.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How many bytes at the front of a text are masked; what follows counts byte by byte, but for [`TAIL`].
+const HEAD: usize = 24 << 10;
+
+/// How many bytes at the end of a text are masked.
+const TAIL: usize = 8 << 10;
+
+/// How many lines a set of error lines may have; the others count no more.
+const ERROR_LINES: usize = 64;
+
+/// What stands for whatever was masked. No text that a person can read holds it.
+const MASK: u8 = 0x01;
+
+/// Mixes two hashes, in this order.
+#[inline]
+pub fn mix(one: u64, other: u64) -> u64 {
+    let product = u128::from(one ^ 0x9E37_79B9_7F4A_7C15) * u128::from(other ^ 0xD6E8_FEB8_6659_FD93);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+/// Returns the hash of a text as it stands.
+#[inline]
+pub fn hash(text: &str) -> u64 {
+    xxh3_64(text.as_bytes())
+}
+
+/// What a text says, masked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Print {
+    /// All of it: equal for texts that differ in nothing but what is volatile.
+    pub text: u64,
+    /// The set of its error lines, summary lines left out; `None`: there are none.
+    pub errors: Option<u64>,
+    /// How many lines with words it has.
+    pub lines: u32,
+}
+
+/// Takes prints of texts; holds what they have in common to do.
+#[derive(Clone, Debug, Default)]
+pub struct Masker {
+    line: Vec<u8>,
+}
+
+impl Masker {
+    /// Takes the print of a text. `each` is called with the hash of every masked line that has words in it.
+    pub fn print(&mut self, text: &str, mut each: impl FnMut(u64)) -> Print {
+        let mut print = Print::default();
+        let mut errors: Vec<u64> = Vec::new();
+        let (head, middle, tail) = parts(text.as_bytes());
+        let mut lines = |this: &mut Self, part: &[u8], print: &mut Print| {
+            for line in (Lines { rest: part }) {
+                let line = after_redraws(line).trim_ascii();
+                if line.is_empty() {
+                    continue;
+                }
+                let masked = this.mask(line);
+                if masked.is_empty() {
+                    continue;
+                }
+                let hash = xxh3_64(masked);
+                print.text = mix(print.text, hash);
+                print.lines += 1;
+                if errors.len() < ERROR_LINES && is_error(masked) && !errors.contains(&hash) {
+                    errors.push(hash);
+                }
+                each(hash);
+            }
+        };
+        lines(self, head, &mut print);
+        if !middle.is_empty() {
+            print.text = mix(print.text, xxh3_64(middle));
+        }
+        lines(self, tail, &mut print);
+        // A set: programs that work on several things at once tell them in any order.
+        print.errors = errors.into_iter().reduce(u64::wrapping_add);
+        print
+    }
+
+    /// Returns a line with what is volatile replaced.
+    fn mask<'l>(&'l mut self, line: &'l [u8]) -> &'l [u8] {
+        let plain = line.iter().fold(0u8, |kinds, byte| kinds | KINDS[usize::from(*byte)]) & (DIGIT | ODD) == 0;
+        if plain && memchr::memmem::find(line, b"\\u001b").is_none() {
+            return line;
+        }
+        self.line.clear();
+        let mut at = 0;
+        let mut label = Label::None;
+        let tally = is_tally(line);
+        while at < line.len() {
+            if let Some(length) = unseen(&line[at..]) {
+                at += length;
+                continue;
+            }
+            let inside = at > 0 && KINDS[usize::from(line[at - 1])] & WORD != 0;
+            if !inside && let Some(length) = volatile(&line[at..], label, tally) {
+                if self.line.last() != Some(&MASK) {
+                    self.line.push(MASK);
+                }
+                at += length;
+                label = Label::None;
+                continue;
+            }
+            let word = line[at..].iter().take_while(|byte| KINDS[usize::from(**byte)] & WORD != 0).count();
+            if word == 0 {
+                // Between a label and its value stands next to nothing.
+                if !matches!(line[at], b' ' | b':' | b'=' | b'#' | b'"' | b'\\' | b'[' | b'(') {
+                    label = Label::None;
+                }
+                self.line.push(line[at]);
+                at += 1;
+            } else {
+                label = label.after(&line[at..at + word]);
+                self.line.extend_from_slice(&line[at..at + word]);
+                at += word;
+            }
+        }
+        self.line.trim_ascii()
+    }
+}
+
+/// Returns the front, the middle and the end of a text, cut between lines where there are some.
+fn parts(text: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    if text.len() <= HEAD + TAIL {
+        return (text, &[], &[]);
+    }
+    (&text[..HEAD], &text[HEAD..text.len() - TAIL], &text[text.len() - TAIL..])
+}
+
+/// The lines of a text, real line ends and escaped ones.
+struct Lines<'t> {
+    rest: &'t [u8],
+}
+
+impl<'t> Iterator for Lines<'t> {
+    type Item = &'t [u8];
+
+    fn next(&mut self) -> Option<&'t [u8]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let mut from = 0;
+        while let Some(found) = memchr::memchr2(b'\n', b'\\', &self.rest[from..]) {
+            let at = from + found;
+            let length = match self.rest[at..] {
+                [b'\n', ..] => 1,
+                [b'\\', b'n', ..] => 2,
+                _ => {
+                    from = at + 1;
+                    continue;
+                }
+            };
+            let line = &self.rest[..at];
+            self.rest = &self.rest[at + length..];
+            return Some(line);
+        }
+        Some(std::mem::take(&mut self.rest))
+    }
+}
+
+/// Returns what a terminal shows of a line that was drawn several times.
+fn after_redraws(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\r").or_else(|| line.strip_suffix(b"\\r")).unwrap_or(line);
+    let real = memchr::memrchr(b'\r', line).map_or(0, |at| at + 1);
+    let escaped = memchr::memmem::rfind(line, b"\\r").map_or(0, |at| at + 2);
+    &line[real.max(escaped)..]
+}
+
+const DIGIT: u8 = 1;
+const LETTER: u8 = 2;
+const HEX: u8 = 4;
+/// What may have to be masked although there is no digit: escapes, spinners.
+const ODD: u8 = 8;
+/// What words consist of: no match begins inside of one.
+const WORD: u8 = 16;
+
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0u8;
+    loop {
+        let mut kind = 0;
+        if byte.is_ascii_digit() {
+            kind |= DIGIT | HEX | WORD;
+        }
+        if byte.is_ascii_alphabetic() || byte == b'_' {
+            kind |= LETTER | WORD;
+        }
+        if matches!(byte, b'a'..=b'f' | b'A'..=b'F') {
+            kind |= HEX;
+        }
+        if matches!(byte, 0x1b | 0xe2 | MASK) {
+            kind |= ODD;
+        }
+        kinds[byte as usize] = kind;
+        if byte == u8::MAX {
+            break kinds;
+        }
+        byte += 1;
+    }
+};
+
+fn run(bytes: &[u8], kind: u8) -> usize {
+    bytes.iter().take_while(|byte| KINDS[usize::from(**byte)] & kind != 0).count()
+}
+
+fn digits(bytes: &[u8]) -> usize {
+    run(bytes, DIGIT)
+}
+
+/// Returns the length of what a terminal does not show as text: colours, spinners.
+fn unseen(bytes: &[u8]) -> Option<usize> {
+    let escape = match bytes {
+        [0x1b, ..] => 1,
+        [b'\\', b'u', b'0', b'0', b'1', b'b' | b'B', ..] => 6,
+        // Braille, quarters of circles: what programs turn while they work.
+        [0xe2, 0xa0..=0xa3, _, ..] | [0xe2, 0x97, 0x90..=0x93, ..] => return Some(3),
+        _ => return None,
+    };
+    if bytes.get(escape) != Some(&b'[') {
+        return Some(escape);
+    }
+    let parameters = bytes[escape + 1..].iter().take_while(|byte| matches!(byte, b'0'..=b'?')).count();
+    Some((escape + 2 + parameters).min(bytes.len()))
+}
+
+/// What the word before said about the value behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Label {
+    None,
+    /// The word before another that only together name something: `request id`.
+    Named,
+    /// What follows identifies an occurrence, and nothing else.
+    Value,
+    /// What follows is a time that something took.
+    Span,
+}
+
+impl Label {
+    /// Returns the label after this word.
+    fn after(self, word: &[u8]) -> Self {
+        let is = |words: &[&[u8]]| words.iter().any(|other| word.eq_ignore_ascii_case(other));
+        if is(&[
+            b"pid", b"port", b"attempt", b"try", b"nonce", b"seed", b"request_id", b"requestid", b"call_id", b"callid",
+            b"trace_id", b"traceid", b"span_id", b"session_id", b"sessionid", b"run_id", b"chunk_id", b"process_id",
+        ]) {
+            return Self::Value;
+        }
+        if is(&[b"duration", b"duration_ms", b"duration_seconds", b"elapsed", b"elapsed_ms", b"wall_time", b"took"]) {
+            return Self::Span;
+        }
+        if is(&[b"request", b"call", b"trace", b"session", b"chunk", b"process"]) {
+            return Self::Named;
+        }
+        if self == Self::Named && is(&[b"id"]) { Self::Value } else { Self::None }
+    }
+}
+
+/// Returns the length of what is volatile here, at the beginning of a word.
+fn volatile(bytes: &[u8], label: Label, tally: bool) -> Option<usize> {
+    let digits = digits(bytes);
+    if label == Label::Value {
+        let value = bytes.iter().take_while(|byte| KINDS[usize::from(**byte)] & WORD != 0 || **byte == b'-').count();
+        if value > 0 && bytes[..value].iter().any(|byte| byte.is_ascii_digit()) {
+            return Some(value);
+        }
+    }
+    if let Some(length) = temporary(bytes) {
+        return Some(length);
+    }
+    if digits == 0 {
+        return hexadecimal(bytes);
+    }
+    date(bytes)
+        .or_else(|| clock(bytes))
+        .or_else(|| uuid(bytes))
+        .or_else(|| quantity(bytes))
+        .or_else(|| hexadecimal(bytes))
+        .or_else(|| epoch(bytes, digits))
+        .or_else(|| (label == Label::Span).then(|| number(bytes)))
+        .or_else(|| tally.then_some(digits))
+}
+
+/// Returns the length of a date, with its time of day where one follows.
+fn date(bytes: &[u8]) -> Option<usize> {
+    let b = bytes.first_chunk::<10>()?;
+    let is_date = digits(b) == 4 && b[4] == b[7] && matches!(b[4], b'-' | b'/' | b'.') && digits(&b[5..]) == 2 && digits(&b[8..]) == 2;
+    if !is_date || bytes.get(10).is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
+    let time = match bytes.get(10) {
+        Some(b'T' | b't' | b' ' | b'_') => clock(&bytes[11..]).map(|length| length + 1),
+        _ => None,
+    };
+    Some(10 + time.unwrap_or(0))
+}
+
+/// Returns the length of a time of day with seconds, with its fraction and zone. Without seconds it may be a place.
+fn clock(bytes: &[u8]) -> Option<usize> {
+    let hours = digits(bytes);
+    if !(1..=2).contains(&hours) {
+        return None;
+    }
+    let [b':', m1, m2, b':', s1, s2, ..] = bytes[hours..] else { return None };
+    if ![m1, m2, s1, s2].iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let mut at = hours + 6;
+    if bytes.get(at).is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
+    if matches!(bytes.get(at), Some(b'.' | b',')) {
+        let fraction = digits(&bytes[at + 1..]);
+        at += if fraction > 0 { fraction + 1 } else { 0 };
+    }
+    Some(at + match &bytes[at..] {
+        [b'Z', ..] => 1,
+        [b'+' | b'-', rest @ ..] if digits(rest) == 4 => 5,
+        [b'+' | b'-', rest @ ..] if digits(rest) == 2 && rest.get(2) == Some(&b':') => 6,
+        _ => 0,
+    }
+    .min(bytes.len() - at))
+}
+
+/// Returns the length of a UUID.
+fn uuid(bytes: &[u8]) -> Option<usize> {
+    let b = bytes.first_chunk::<36>()?;
+    let fits = b.iter().enumerate().all(|(at, byte)| match at {
+        8 | 13 | 18 | 23 => *byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    });
+    (fits && !bytes.get(36).is_some_and(|byte| KINDS[usize::from(*byte)] & WORD != 0)).then_some(36)
+}
+
+/// Returns the length of a hash or an address: seven hexadecimal digits at least, letters and digits among them.
+fn hexadecimal(bytes: &[u8]) -> Option<usize> {
+    let (from, least) = if bytes.starts_with(b"0x") { (2, 4) } else { (0, 7) };
+    let length = run(&bytes[from..], HEX);
+    let run = &bytes[from..from + length];
+    let ends = bytes.get(from + length).is_none_or(|byte| KINDS[usize::from(*byte)] & WORD == 0);
+    let is_mixed = from > 0
+        || (run.iter().any(u8::is_ascii_digit) && run.iter().any(u8::is_ascii_alphabetic));
+    if length >= least && ends && is_mixed {
+        return Some(from + length);
+    }
+    // A UUID may begin with a letter.
+    uuid(bytes)
+}
+
+/// Returns the length of seconds or milliseconds since 1970, of these years.
+fn epoch(bytes: &[u8], digits: usize) -> Option<usize> {
+    let ends = bytes.get(digits).is_none_or(|byte| KINDS[usize::from(*byte)] & WORD == 0);
+    let fits = matches!(digits, 10 | 13 | 16) && matches!(&bytes[..2], b"15" | b"16" | b"17" | b"18" | b"19");
+    (ends && fits).then_some(digits)
+}
+
+fn number(bytes: &[u8]) -> usize {
+    let whole = digits(bytes);
+    match bytes.get(whole) {
+        Some(b'.') => {
+            let fraction = digits(&bytes[whole + 1..]);
+            whole + if fraction > 0 { fraction + 1 } else { 0 }
+        }
+        _ => whole,
+    }
+}
+
+/// Units of time and of size, the longer before the shorter.
+const UNITS: [&[u8]; 25] = [
+    b"milliseconds", b"seconds", b"second", b"minutes", b"minute", b"hours", b"hour", b"bytes", b"secs", b"sec", b"msec", b"mins",
+    b"min", b"KiB", b"MiB", b"GiB", b"kB", b"KB", b"MB", b"GB", b"ms", b"ns", b"us", b"\xc2\xb5s", b"s",
+];
+
+/// Returns the length of a duration or a size: a number with its unit.
+fn quantity(bytes: &[u8]) -> Option<usize> {
+    let number = number(bytes);
+    let blank = usize::from(bytes.get(number) == Some(&b' '));
+    let rest = &bytes[number + blank..];
+    let unit = UNITS.iter().find(|unit| {
+        rest.starts_with(unit) && rest.get(unit.len()).is_none_or(|byte| KINDS[usize::from(*byte)] & WORD == 0)
+    });
+    if let Some(unit) = unit {
+        return Some(number + blank + unit.len());
+    }
+    // `1m 3s`, `2h05m`.
+    let [b'm' | b'h', after @ ..] = rest else { return None };
+    let gap = usize::from(after.first() == Some(&b' '));
+    let more = (blank == 0 && after.get(gap).is_some_and(u8::is_ascii_digit)).then(|| quantity(&after[gap..])).flatten()?;
+    Some(number + 1 + gap + more)
+}
+
+/// Returns the length of a path in a folder for temporary files that has a name of chance in it.
+fn temporary(bytes: &[u8]) -> Option<usize> {
+    let folder = [&b"tmp/"[..], b"var/folders/"].into_iter().find(|folder| bytes.starts_with(folder))?;
+    let path = bytes[folder.len()..]
+        .iter()
+        .take_while(|byte| KINDS[usize::from(**byte)] & WORD != 0 || matches!(byte, b'/' | b'.' | b'-'))
+        .count();
+    let path = &bytes[folder.len()..folder.len() + path];
+    path.iter().any(u8::is_ascii_digit).then_some(folder.len() + path.len())
+}
+
+/// Whether a line keeps count of what the agent has done so far, rather than of what there is.
+fn is_tally(line: &[u8]) -> bool {
+    const WORDS: [&[u8]; 9] = [
+        b"so far", b"this session", b"tokens used", b"tokens left", b"calls made", b"calls left", b"reads:", b"tool calls", b"token usage",
+    ];
+    line.len() <= 200
+        && WORDS.iter().any(|words| {
+            line.windows(words.len()).any(|window| window.eq_ignore_ascii_case(words))
+        })
+}
+
+/// Whether a line reports that something is wrong, and is not merely the sum of such lines.
+fn is_error(line: &[u8]) -> bool {
+    const WORDS: [&[u8]; 14] = [
+        b"error", b"failed", b"FAIL", b"panicked", b"xception", b"ot found", b"annot ", b"denied", b"fatal", b"undefined", b"nvalid",
+        b"No such", b"no such", b"mismatch",
+    ];
+    let line = &line[..line.len().min(400)];
+    let wrong = WORDS.iter().any(|word| memchr::memmem::find(line, word).is_some()) || line.starts_with(b"E  ");
+    let lower = |words: &[u8]| line.windows(words.len()).any(|window| window.eq_ignore_ascii_case(words));
+    wrong
+        && !(lower(b" failed,") || lower(b" passed") || lower(b"test result:") || lower(b"could not compile") || lower(b"aborting due to")
+            || lower(b"error: test failed") || lower(b"failures:") || lower(b" errors") || lower(b"for more information"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(line: &str) -> String {
+        let mut masker = Masker::default();
+        String::from_utf8_lossy(masker.mask(line.as_bytes())).replace('\u{1}', "·")
+    }
+
+    fn print(text: &str) -> Print {
+        Masker::default().print(text, |_| {})
+    }
+
+    #[test]
+    fn what_differs_from_run_to_run_is_masked() {
+        for (line, expected) in [
+            ("2026-11-20T05:00:01.123Z INFO up", "· INFO up"),
+            ("[2026-11-20 05:00:01,123 +0100] up", "[· ·] up"),
+            ("at 5:00:01 it began", "at · it began"),
+            ("finished in 3.21s", "finished in ·"),
+            ("finished in 1m 3s (61 seconds)", "finished in · (·)"),
+            ("read 12.5 MB, 17 bytes", "read ·, ·"),
+            ("id 7f3c2a1b-0000-4444-8888-aaaaaaaaaaaa", "id ·"),
+            ("id afbc2a1b-0000-4444-8888-aaaaaaaaaaaa", "id ·"),
+            ("commit 4f2a91c says", "commit · says"),
+            ("object at 0x7f3c2a1b00", "object at ·"),
+            ("wrote /tmp/tmp8x1/out", "wrote /·"),
+            ("pid 4711, port: 8080, attempt 3/5", "pid ·, port: ·, attempt ·/5"),
+            ("request id: req_0a1", "request id: ·"),
+            ("{\"duration_seconds\":0.25}", "{\"duration_seconds\":·}"),
+            ("started 1795154400", "started ·"),
+            ("\u{1b}[31merror\u{1b}[0m: x", "error: x"),
+            ("\\u001b[31merror\\u001b[0m: x", "error: x"),
+            ("⠋ building", "building"),
+            ("(14 reads this session)", "(· reads this session)"),
+        ] {
+            assert_eq!(masked(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_an_answer_says_is_not_masked() {
+        for line in [
+            "3 failed, 10 passed", "src/main.rs:12:34: unused", "version 1.2.3", "/srv/app2/x.py", "45 %", "127.0.0.1:8080", "abcdefg",
+            "1234567", "12:34", "face to face", "5 minded", "utf8 text", "v2.0.1-rc1", "issue #42",
+        ] {
+            assert_eq!(masked(line), line);
+        }
+    }
+
+    #[test]
+    fn a_line_drawn_again_counts_as_it_stands_at_last() {
+        assert_eq!(print("10 %\r20 %\rdone"), print("50 %\rdone"));
+        assert_eq!(print("10 %\\r20 %\\rdone"), print("done"));
+        assert_eq!(print("one\r\ntwo"), print("one\\ntwo"));
+    }
+
+    #[test]
+    fn errors_are_a_set_without_their_sums() {
+        let one = print("error: a is wrong\nerror: b is wrong\n2 failed, 3 passed in 0.1s");
+        let other = print("error: b is wrong\nnote\nerror: a is wrong\n2 failed, 4 passed in 7.1s");
+        assert_eq!(one.errors, other.errors);
+        assert_ne!(one.errors, print("error: a is wrong\n1 failed").errors);
+        assert_eq!(print("1 failed, 2 passed").errors, None);
+        assert_eq!(print("all is well").errors, None);
+    }
+
+    #[test]
+    fn of_a_long_text_the_middle_counts_as_it_stands() {
+        let text = |middle: &str, end: &str| format!("{}{middle}{}{end}", "x\n".repeat(HEAD), "y\n".repeat(TAIL));
+        let one = print(&text("a", "took 1s"));
+        assert_eq!(one, print(&text("a", "took 2s")));
+        assert_ne!(one, print(&text("b", "took 1s")));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_has_a_print(text in "(\\PC|\\\\n|\\\\r|[\x1b\r\n0-9a-f:.T -]){0,200}") {
+            proptest::prop_assert_eq!(print(&text), print(&text));
+        }
+    }
+}
