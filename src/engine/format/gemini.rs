@@ -777,6 +777,24 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_the_loop_guard_stopped_says_so_in_the_warnings_of_its_document() {
+        let stats = r#""stats":{"models":{"m":{"tokens":{"prompt":10,"candidates":1}}}}"#;
+        let document = |rest: &str| format!(r#"{{"session_id":"s","response":"Loop detected, stopping execution",{stats}{rest}}}"#);
+        let said = r#"started Some("s") None | Assistant: Loop detected, stopping execution | tokens Turn in Some(10) read None out Some(1)"#;
+        for (rest, end) in [
+            ("", "TurnEnded"),
+            (r#","warnings":["Hooks are slow"]"#, "TurnEnded"),
+            (r#","warnings":"Loop detected, stopping execution""#, "TurnEnded"),
+            (
+                r#","warnings":["Hooks are slow","Loop detected, stopping execution"]"#,
+                "! Loop detected, stopping execution (tool_repeat)",
+            ),
+        ] {
+            story(&[(&document(rest), &format!("{said} | {end}"))]);
+        }
+    }
+
+    #[test]
     fn the_document_is_one_frame_of_many_lines() {
         let models = r#"{"m1":{"tokens":{"prompt":100,"candidates":5,"cached":40,"thoughts":2}},"m2":{"tokens":{"prompt":10,"candidates":1,"cached":0}}}"#;
         let good = format!("{{\n  \"session_id\": \"0000-bbbb\",\n  \"response\": \"429 is a status\",\n  \"stats\": {{\n    \"models\": {models}\n  }}\n}}");

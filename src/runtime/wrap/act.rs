@@ -434,8 +434,7 @@ impl<'p> Actor<'p> {
             status: None,
             basis: Basis::Asserted,
             retry_at: None,
-            message: "its own guard against loops told it that it repeats itself, and then stopped it"
-                .to_owned(),
+            message: "the guard against loops warned it, and then stopped it".to_owned(),
             act: true,
         };
         self.tell_sighting(executor, LOOP_GUARD, 0, sighting);
