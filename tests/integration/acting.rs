@@ -278,11 +278,23 @@ fn a_session_that_is_refused_twice_goes_on_from_before_it_and_what_was_copied_is
     }
     let refused = json!([["init", 0], ["refused", 0], ["exits", 1]]);
     let works = json!([["init", 0], ["says", "u1"], ["says", "u2"], ["refused", 0], ["exits", 1]]);
-    // A copy begins with the messages of the session that it was made of, with their times.
-    let copied = r#"{"type":"assistant","uuid":"u1","parentUuid":null,"isSidechain":false,"cwd":"{cwd}","sessionId":"{session}","timestamp":"2020-01-01T00:00:00.000Z","message":{"id":"msg_u1","type":"message","role":"assistant","model":"sample-model","content":[{"type":"text","text":"words"}],"stop_reason":null}}"#;
+    // A copy begins with what the session had, with its times: a failure that was mended long ago, and work.
+    let record = |rest: &str| {
+        format!(
+            r#"{{"type":"assistant","uuid":"u1","parentUuid":null,"isSidechain":false,"cwd":"{{cwd}}","sessionId":"{{session}}","timestamp":"2020-01-01T00:00:00.000Z",{rest}}}"#
+        ) + "\n"
+    };
+    let copied = record(
+        r#""isApiErrorMessage":true,"error":"authentication_failed","message":{"id":"m0","type":"message","role":"assistant","model":"<synthetic>","content":[{"type":"text","text":"Invalid API key · Please run /login"}]}"#,
+    ) + &record(
+        r#""message":{"id":"msg_u1","type":"message","role":"assistant","model":"sample-model","content":[{"type":"text","text":"words"}]}"#,
+    );
     let path = ".claude/projects/{folder}/{session}.jsonl";
-    let copy = json!([["init", 0], ["writes", [path, format!("{copied}\n")]], ["refused", 0], ["exits", 1]]);
+    let copy = json!([["init", 0], ["writes", [path, copied]], ["refused", 0], ["exits", 1]]);
     let story = Story::of("claude", &json!([works, refused, copy, well()]));
+    // Each ends by itself, and its transcript is read to the end.
+    let config = QUICK.replace("settle_sec = 0", "settle_sec = 60");
+    fs::write(story.world.path("home/.config/session-doctor/config.toml"), config).unwrap();
     let output = story.run(&["--act"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let starts = story.starts();

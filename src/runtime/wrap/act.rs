@@ -633,6 +633,9 @@ impl<'p> Actor<'p> {
             && executor.stdin == Stdin::Inherit
             && matches!(self.acting.kept, Kept::Terminal);
         self.acting.run.started(&start);
+        if let Some(prompt) = &start.prompt {
+            self.witness.seen().notes.prompted(prompt);
+        }
         self.starts += 1;
         if let Some(id) = self.told_ahead.take() {
             let done = done_words(start.kind);
