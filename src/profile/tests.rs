@@ -392,7 +392,6 @@ fn some_agents_copy_a_session_go_back_in_it_or_make_it_smaller() {
             "claude --resume SID --resume-session-at M --fork-session --session-id NEW 'go on' -p --disable-slash-commands",
             "-",
         ),
-        ("claude", "claude --resume SID --fork-session 'go on'", "-", "-"),
         ("codex exec --json x", "codex exec --json fork SID 'go on'", "-", "-"),
         ("gemini -p x", "-", "-", "-"),
         ("qwen -p x", "-", "-", "-"),
@@ -410,6 +409,9 @@ fn some_agents_copy_a_session_go_back_in_it_or_make_it_smaller() {
         );
         assert_eq!(show(&agent, agent.profile.compact(&call, &session)), compacted, "{before}");
     }
+    // Where a person sits, Claude takes no message to go back to.
+    let agent = agent("claude", TERMINAL);
+    assert_eq!(show(&agent, agent.profile.rewind(&agent.call(), &session, "M", "go on", "NEW")), "-");
 }
 
 #[test]
