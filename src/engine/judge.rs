@@ -456,10 +456,9 @@ impl Core {
         let track = &mut self.tracks[index];
         let mut changed = !track.announced;
         let names = &mut self.names;
-        for (known, told, shown) in [
-            (&mut track.known.cwd, cwd, &mut names.cwd),
-            (&mut track.known.model, model, &mut names.model),
-        ] {
+        for (known, told, shown) in
+            [(&mut track.known.cwd, cwd, &mut names.cwd), (&mut track.known.model, model, &mut names.model)]
+        {
             if let Some(told) = told {
                 let told = shown.of(told, MESSAGE_CHARS);
                 if !told.is_empty() && known.as_deref() != Some(told) {

@@ -144,7 +144,8 @@ impl Literals {
 
     fn new() -> Self {
         let head = |literal: &str| literal.bytes().take(3).fold(0, Self::head);
-        let literals = |(number, rule): (usize, &Rule)| rule.literals.iter().map(move |literal| (number, *literal));
+        let literals =
+            |(number, rule): (usize, &Rule)| rule.literals.iter().map(move |literal| (number, *literal));
         let all = RULES.iter().enumerate().flat_map(literals);
         let mut all: Vec<_> = all.map(|(number, literal)| (head(literal), number, literal)).collect();
         all.sort_unstable();

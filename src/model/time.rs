@@ -70,8 +70,7 @@ impl Timestamp {
     /// Parses an RFC 3339 time with an offset (`2026-11-20T05:11:09.120Z`). Returns `None` for anything else,
     /// a time without an offset included.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        Self::parse_usual(text.as_bytes())
-            .or_else(|| text.parse::<jiff::Timestamp>().ok().map(Self::from))
+        Self::parse_usual(text.as_bytes()).or_else(|| text.parse::<jiff::Timestamp>().ok().map(Self::from))
     }
 
     /// Reads a time as most programs write it, much faster than one of any form: `2026-11-20T05:11:09Z`, with up to six
@@ -104,12 +103,18 @@ impl Timestamp {
             1..=12 => 31,
             _ => return None,
         };
-        if year < 1 || !(1..=last_day).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        if !(1..=9998).contains(&year)
+            || !(1..=last_day).contains(&day)
+            || hour > 23
+            || minute > 59
+            || second > 59
+        {
             return None;
         }
         // Years begin in March, so that the odd day comes last.
         let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-        let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - DAYS_TO_1970;
+        let days =
+            365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - DAYS_TO_1970;
         Some(Self(((days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000 + micros))
     }
 }
@@ -179,12 +184,22 @@ mod tests {
     #[test]
     fn a_time_in_its_usual_form_is_what_the_calendar_says() {
         let mut times = Vec::new();
-        for date in ["0001-01-01", "1582-10-15", "1899-12-31", "1970-01-01", "1999-12-28", "2000-02-28", "2000-02-29"]
-            .into_iter()
-            .chain(["2000-03-01", "2023-02-29", "2024-12-31", "2026-11-20", "2100-02-28", "9999-12-28", "2026-13-01"])
+        for date in
+            ["0001-01-01", "1582-10-15", "1899-12-31", "1970-01-01", "1999-12-28", "2000-02-28", "2000-02-29"]
+                .into_iter()
+                .chain([
+                    "2000-03-01",
+                    "2023-02-29",
+                    "2024-12-31",
+                    "2026-11-20",
+                    "2100-02-28",
+                    "9999-12-28",
+                    "2026-13-01",
+                ])
         {
             for time in ["00:00:00", "23:59:59", "12:34:56", "24:00:00", "23:59:60", "23:60:00"] {
-                for end in ["Z", ".1Z", ".120Z", ".000001Z", ".1234567Z", ".Z", "z", "+01:00", ".5-00:30", ""] {
+                for end in ["Z", ".1Z", ".120Z", ".000001Z", ".1234567Z", ".Z", "z", "+01:00", ".5-00:30", ""]
+                {
                     times.push(format!("{date}T{time}{end}"));
                 }
             }
@@ -196,7 +211,9 @@ mod tests {
                 }
             }
         }
-        times.extend(["2026-1-20T05:11:09Z", "2026-11-20 05:11:09Z", "２026-11-20T05:1", "Z"].map(str::to_owned));
+        times.extend(
+            ["2026-1-20T05:11:09Z", "2026-11-20 05:11:09Z", "２026-11-20T05:1", "Z"].map(str::to_owned),
+        );
         for time in times {
             let theirs = time.parse::<jiff::Timestamp>().ok().map(Timestamp::from);
             assert_eq!(Timestamp::parse_rfc3339(&time), theirs, "{time}");

@@ -145,7 +145,9 @@ fn behind_word(before: &[u8]) -> Option<usize> {
             let start = word.len().checked_sub(phrase.len())?;
             is_phrase(&word[start..], phrase).then_some(start)
         });
-        let starts = starts.chain(protocol(word)).filter(|start| !before[..*start].last().copied().is_some_and(is_word));
+        let starts = starts
+            .chain(protocol(word))
+            .filter(|start| !before[..*start].last().copied().is_some_and(is_word));
         first = starts.chain(first).min();
         let Some(byte) = word.last() else { return first };
         let matches = (0..BETWEEN.len()).filter(|at| next >> (at + 1) != 0 && BETWEEN[*at](*byte));
@@ -175,9 +177,8 @@ fn protocol(text: &[u8]) -> Option<usize> {
 
 /// Returns where the member of an object begins whose value stands behind, in quotes or not.
 fn behind_member(before: &[u8]) -> Option<usize> {
-    let without = |bytes: &[u8], is: fn(u8) -> bool| {
-        bytes.len() - usize::from(bytes.last().copied().is_some_and(is))
-    };
+    let without =
+        |bytes: &[u8], is: fn(u8) -> bool| bytes.len() - usize::from(bytes.last().copied().is_some_and(is));
     let rest = &before[..without(before, is_quote)];
     let rest = &rest[..without(rest, is_space)];
     let rest = rest.strip_suffix(b":")?;
@@ -333,9 +334,22 @@ mod tests {
             prop::sample::select(STATUS_MEMBERS.to_vec()),
             prop::sample::select(STATUS_MEANINGS.to_vec()),
             prop::sample::select(RAISERS.to_vec()),
-            prop::sample::select(vec!["\"", "'", " ", ":", "=", "(", ")", ".", "/", "_", "\n", "\u{b}", "é", "x", ": "]),
-            prop::sample::select(vec!["429", "500", "42", "4290", "999", "1", "http/1.1", "http/2", "https", "error:"]),
-            prop::sample::select(vec!["ratelimiterror", "aerror", "abcerror", "status\n", "api", "too", "\": ", "error: "]),
+            prop::sample::select(vec![
+                "\"", "'", " ", ":", "=", "(", ")", ".", "/", "_", "\n", "\u{b}", "é", "x", ": "
+            ]),
+            prop::sample::select(vec![
+                "429", "500", "42", "4290", "999", "1", "http/1.1", "http/2", "https", "error:"
+            ]),
+            prop::sample::select(vec![
+                "ratelimiterror",
+                "aerror",
+                "abcerror",
+                "status\n",
+                "api",
+                "too",
+                "\": ",
+                "error: "
+            ]),
         ];
         prop::collection::vec(word, 0..9).prop_map(|words| words.concat())
     }
