@@ -12,6 +12,7 @@ use super::classify::scan::Scanner;
 use super::document::{Documents, Element, Step};
 use super::format::{self, Decode, Decoded, Format, Frame};
 use super::framing::Block;
+use super::judge::Names;
 use super::session::{Moment, Track};
 use super::sweep::{self, Lines};
 use super::{Explanation, Options, ansi, classify, encoding, json};
@@ -92,6 +93,8 @@ pub(super) struct Core {
     pub(super) named: bool,
     /// The name as the agent last wrote it.
     pub(super) named_as: String,
+    /// Names that were said lately, as they are shown.
+    pub(super) names: Names,
     /// Whether lines came that were JSON lately: decides how plain lines are pre-scanned, never the result.
     pub(super) json_stream: bool,
     pub(super) first_time: Option<Timestamp>,
@@ -124,6 +127,7 @@ impl Core {
             session: IdBuilder::new("session").part(seed.as_bytes()).finish("s-"),
             named: false,
             named_as: String::new(),
+            names: Names::default(),
             json_stream: false,
             first_time: None,
             last_time: None,
