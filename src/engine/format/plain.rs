@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
+use wide::u8x16;
 
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{Body, LogLevel, Record, TextLine};
@@ -77,7 +78,7 @@ pub struct Prefix {
 }
 
 /// Returns the words with this first letter that programs write in front of a line to say how bad it is.
-fn levels(first: u8) -> &'static [&'static [u8]] {
+const fn levels(first: u8) -> &'static [&'static [u8]] {
     match first {
         b'T' => &[b"TRACE"],
         b'D' => &[b"DEBUG"],
@@ -102,11 +103,33 @@ pub fn own_words(line: &[u8], indent: usize) -> usize {
         [b'0'..=b'9', ..] if indent > 0 || !may_be_dated(line) => indent,
         [b'[', b'0'..=b'9', ..] if indent > 0 || !may_be_dated(&line[1..]) => indent,
         [b'[', next, ..] if !next.is_ascii_alphanumeric() => indent,
-        [b'A'..=b'Z', ..] if level(&line[indent..]).is_none() => indent,
+        [b'A'..=b'Z', ..] | [b'[', b'A'..=b'Z' | b'a'..=b'z', ..] if level(&line[indent..]).is_none() => indent,
         [b'0'..=b'9' | b'A'..=b'Z' | b'[' | b'>' | b'|' | 0xc3 | 0xe2, ..] => prefix(line).end,
         _ => indent,
     }
 }
+
+/// Whether a line's own words begin behind its blanks, whatever follows, by their first two bytes: no digit, bracket,
+/// brace, row mark, nor what may be a level.
+#[inline(always)]
+pub fn begins_with_words([one, two]: [u8; 2]) -> bool {
+    FIRST[usize::from(one)] & (1 | (two.is_ascii_lowercase() as u8) << 1) != 0
+}
+
+/// For [`begins_with_words`], by the first byte: 1 if that is enough, 2 if a lower-case letter has to follow.
+const FIRST: [u8; 256] = {
+    let mut first = [0; 256];
+    let mut byte = b'!';
+    while byte < 0x7f {
+        first[byte as usize] = match byte {
+            b'0'..=b'9' | b'[' | b'{' | b'>' | b'|' => 0,
+            b'A'..=b'Z' => 2,
+            _ => 1,
+        };
+        byte += 1;
+    }
+    first
+};
 
 /// Returns how many blanks a line begins with.
 #[inline]
@@ -132,6 +155,8 @@ const DIGIT: u8 = 4;
 const NAME: u8 = 8;
 /// What the paths of source files consist of.
 const PATH: u8 = 16;
+/// What levels begin with, in either case.
+const LEVEL: u8 = 32;
 
 const KINDS: [u8; 256] = {
     let mut kinds = [0; 256];
@@ -152,6 +177,9 @@ const KINDS: [u8; 256] = {
         }
         if matches!(byte, b'/' | b'-') {
             kind |= PATH;
+        }
+        if !levels(byte & !0x20).is_empty() {
+            kind |= LEVEL;
         }
         kinds[byte as usize] = kind;
         if byte == u8::MAX {
@@ -232,6 +260,10 @@ const VARIATION: &[u8] = "\u{fe0f}".as_bytes();
 fn row_marks(line: &[u8], mut at: usize) -> usize {
     let mut row = 0;
     for _ in 0..2 {
+        // Most lines end here.
+        if !matches!(line.get(at), Some(b'>' | b'|' | 0xc3 | 0xe2)) {
+            break;
+        }
         let Some(mark) = MARKS.iter().find(|mark| line[at..].starts_with(mark)) else { break };
         at += mark.len();
         at += if line[at..].starts_with(VARIATION) { VARIATION.len() } else { 0 };
@@ -291,7 +323,8 @@ fn time_stamp(bytes: &[u8]) -> Option<usize> {
     let fits = [b[4], b[7]].iter().all(|byte| matches!(byte, b'-' | b'/' | b'.'))
         && matches!(b[10], b'T' | b' ')
         && [b[13], b[16]] == [b':', b':']
-        && [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18].iter().all(|at| b[*at].is_ascii_digit());
+        && digits(b.first_chunk()?) == 0b1101_1011_0110_1111
+        && [b[17], b[18]].iter().all(u8::is_ascii_digit);
     if !fits {
         return None;
     }
@@ -307,9 +340,26 @@ fn time_stamp(bytes: &[u8]) -> Option<usize> {
     Some(at + space + zone)
 }
 
+/// Returns which of sixteen bytes are digits, a bit each.
+#[inline(always)]
+fn digits(bytes: &[u8; 16]) -> u32 {
+    let values = u8x16::new(*bytes) - u8x16::splat(b'0');
+    values.min(u8x16::splat(9)).simd_eq(values).to_bitmask()
+}
+
 /// Returns the length of a level, with its brackets and colon.
+#[inline]
 fn level(bytes: &[u8]) -> Option<usize> {
     let open = usize::from(bytes.first() == Some(&b'['));
+    let words = &bytes[open..];
+    // Most ask in vain.
+    if KINDS[usize::from(*words.first()?)] & LEVEL == 0 {
+        return None;
+    }
+    level_behind(bytes, open)
+}
+
+fn level_behind(bytes: &[u8], open: usize) -> Option<usize> {
     let words = &bytes[open..];
     let is_level = |level: &&[u8]| {
         words.starts_with(level)
@@ -337,6 +387,9 @@ fn logger(bytes: &[u8]) -> usize {
 
 /// Returns the length of the notes in brackets between a time stamp and a level: `[Req:7f] [worker 2] [ERROR]`.
 fn noted(bytes: &[u8]) -> usize {
+    if bytes.first() != Some(&b'[') {
+        return 0;
+    }
     let mut at = 0;
     for _ in 0..2 {
         if level(&bytes[at..]).is_some() {
@@ -378,7 +431,7 @@ fn target(bytes: &[u8]) -> usize {
         .take_while(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b':'))
         .count();
     let path = &bytes[..name];
-    if path.ends_with(b":") && bytes.get(name) == Some(&b' ') && memchr::memmem::find(path, b"::").is_some() {
+    if path.ends_with(b":") && bytes.get(name) == Some(&b' ') && path.windows(2).any(|pair| pair == b"::") {
         name + 1
     } else {
         0
