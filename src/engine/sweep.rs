@@ -32,39 +32,44 @@ fn masks(step: &[u8; STEP]) -> (u64, u64) {
     (ends, odd & !ends)
 }
 
+/// As [`masks`], of less than a step, with a line feed behind it.
+#[inline(never)]
+fn last_masks(rest: &[u8]) -> (u64, u64) {
+    let mut step = [b' '; STEP];
+    step[..rest.len()].copy_from_slice(rest);
+    step[rest.len()] = b'\n';
+    masks(&step)
+}
+
 /// Calls `each` with the lines of a block, in order; a last one without a line end is told as well.
 #[inline(always)]
 pub fn lines(block: &[u8], mut each: impl FnMut(Line)) {
-    let (mut start, mut odd_before) = (0, false);
-    let mut tell = |start: usize, end: usize, odd: u64, odd_before: bool| {
-        let returns = end > start && block[end - 1] == b'\r';
-        // The carriage return of the line end, which stands last, is not odd.
-        let odd = odd & !(u64::from(returns) << 63) != 0;
-        each(Line { start, end: end - usize::from(returns), odd: odd || odd_before });
-    };
-    let mut rest = [b' '; STEP];
-    for at in (0..block.len()).step_by(STEP) {
-        let (mut ends, mut odd) = match block[at..].first_chunk() {
+    let (mut start, mut at) = (0, 0);
+    // Whether the steps before hold something odd of the line that is open.
+    let mut odd_before = false;
+    while start < block.len() {
+        let rest = &block[at..];
+        let (mut ends, mut odd) = match rest.first_chunk() {
             Some(step) => masks(step),
-            None => {
-                rest[..block.len() - at].copy_from_slice(&block[at..]);
-                masks(&rest)
-            }
+            None => last_masks(rest),
         };
         while ends != 0 {
-            let bit = ends.trailing_zeros();
-            // What stands in front of the line feed, shifted to the highest bits.
-            let before = if bit > 0 { odd << (64 - bit) } else { 0 };
-            tell(start, at + bit as usize, before, odd_before);
-            start = at + bit as usize + 1;
+            let bit = ends.trailing_zeros() as usize;
+            let end = at + bit;
+            if start == block.len() {
+                return;
+            }
+            let returns = end > start && block[end - 1] == b'\r';
+            // What stands in front of the line feed, in the highest bits; the carriage return of the line end is not odd.
+            let before = (odd << (STEP - 1 - bit) << 1) & !(u64::from(returns) << (STEP - 1));
+            each(Line { start, end: end - usize::from(returns), odd: (before != 0) | odd_before });
+            start = end + 1;
             odd_before = false;
             odd &= u64::MAX << bit;
             ends &= ends - 1;
         }
         odd_before |= odd != 0;
-    }
-    if start < block.len() {
-        tell(start, block.len(), 0, odd_before);
+        at += STEP;
     }
 }
 
@@ -117,7 +122,9 @@ mod tests {
         let block = "one\n\ttabbed\nna\u{ef}ve\ncrlf\r\n\nbell\u{7}\nlast".as_bytes();
         let odd: Vec<bool> = found(block).iter().map(|line| line.odd).collect();
         assert_eq!(odd, [false, true, true, false, false, true, false]);
-        for (line, high, control) in [("\ttabbed", false, false), ("na\u{ef}ve", true, false), ("\u{7}", false, true)] {
+        for (line, high, control) in
+            [("\ttabbed", false, false), ("na\u{ef}ve", true, false), ("\u{7}", false, true)]
+        {
             assert_eq!(Kinds::of(line.as_bytes()), Kinds { high, control }, "{line:?}");
         }
     }
@@ -135,7 +142,7 @@ mod tests {
             prop_assert_eq!(found.len(), naive.len());
             for (line, naive) in found.iter_mut().zip(&naive) {
                 // The carriage return of a line end may stand in one step and the line feed in the next.
-                let apart = block[line.end..].starts_with(b"\r") && (line.end + 1) % STEP == 0 || line.end + 1 == block.len();
+                let apart = block[line.end..].starts_with(b"\r") && (line.end + 1) % STEP == 0;
                 prop_assert!(line.odd || !naive.odd);
                 line.odd &= naive.odd || !apart;
             }

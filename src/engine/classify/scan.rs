@@ -279,7 +279,8 @@ impl Openings {
         }
         let words = &line[at..];
         let Some(head) = spaces.fold_head(words) else { return false };
-        let opens = self.starts.contains(Table::key::<START>(head)) | self.few.contains(Table::key::<HEAD>(head));
+        let opens =
+            self.starts.contains(Table::key::<START>(head)) | self.few.contains(Table::key::<HEAD>(head));
         let goes_on = match spaces.joint(words) {
             Joint::None => false,
             Joint::Bytes(joint) => self.joints.contains(Table::head_key(joint)),

@@ -77,22 +77,6 @@ pub struct Prefix {
     pub indented: bool,
 }
 
-/// Returns the words with this first letter that programs write in front of a line to say how bad it is.
-const fn levels(first: u8) -> &'static [&'static [u8]] {
-    match first {
-        b'T' => &[b"TRACE"],
-        b'D' => &[b"DEBUG"],
-        b'I' => &[b"INFO"],
-        b'N' => &[b"NOTICE"],
-        b'W' => &[b"WARNING", b"WARN"],
-        b'E' => &[b"ERROR", b"ERR"],
-        b'F' => &[b"FATAL"],
-        b'C' => &[b"CRITICAL"],
-        b'P' => &[b"PANIC"],
-        _ => &[],
-    }
-}
-
 /// Returns where a line's own words begin: [`Prefix::end`] of [`prefix`], in a few steps for lines that have nothing in
 /// front of them but blanks, of which there are so many.
 #[inline]
@@ -178,7 +162,7 @@ const KINDS: [u8; 256] = {
         if matches!(byte, b'/' | b'-') {
             kind |= PATH;
         }
-        if !levels(byte & !0x20).is_empty() {
+        if matches!(byte & !0x20, b'T' | b'D' | b'I' | b'N' | b'W' | b'E' | b'F' | b'C' | b'P') {
             kind |= LEVEL;
         }
         kinds[byte as usize] = kind;
@@ -361,12 +345,26 @@ fn level(bytes: &[u8]) -> Option<usize> {
 
 fn level_behind(bytes: &[u8], open: usize) -> Option<usize> {
     let words = &bytes[open..];
-    let is_level = |level: &&[u8]| {
-        words.starts_with(level)
-            || (open == 1 && words.len() >= level.len() && words[..level.len()].eq_ignore_ascii_case(level))
+    let mut upper = [0; "CRITICAL".len()];
+    let length = words.len().min(upper.len());
+    upper[..length].copy_from_slice(&words[..length]);
+    if open == 1 {
+        upper.make_ascii_uppercase();
+    }
+    let word = match &upper {
+        b"CRITICAL" => 8,
+        [b'W', b'A', b'R', b'N', b'I', b'N', b'G', _] => 7,
+        [b'N', b'O', b'T', b'I', b'C', b'E', ..] => 6,
+        [b'T', b'R', b'A', b'C', b'E', ..]
+        | [b'D', b'E', b'B', b'U', b'G', ..]
+        | [b'E', b'R', b'R', b'O', b'R', ..]
+        | [b'F', b'A', b'T', b'A', b'L', ..]
+        | [b'P', b'A', b'N', b'I', b'C', ..] => 5,
+        [b'I', b'N', b'F', b'O', ..] | [b'W', b'A', b'R', b'N', ..] => 4,
+        [b'E', b'R', b'R', ..] => 3,
+        _ => return None,
     };
-    let word = levels(words.first()? & !0x20).iter().find(|level| is_level(level))?;
-    let mut at = open + word.len();
+    let mut at = open + word;
     if open == 1 {
         if bytes.get(at) != Some(&b']') {
             return None;
@@ -423,8 +421,30 @@ fn logger_name(bytes: &[u8]) -> usize {
     }
 }
 
+/// Returns where the first blank stands, or the end, looking at 81 bytes at most: in a few steps for short words.
+#[inline]
+fn first_blank(bytes: &[u8]) -> usize {
+    let of = |stretch: &[u8; 16]| {
+        let stretch = u8x16::new(*stretch);
+        (stretch.simd_eq(u8x16::splat(b' ')) | stretch.simd_eq(u8x16::splat(b'\t'))).to_bitmask()
+    };
+    match bytes.first_chunk().map(of) {
+        Some(blanks) if blanks != 0 => blanks.trailing_zeros() as usize,
+        _ => bytes.iter().take(81).position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(bytes.len()),
+    }
+}
+
+/// Returns the last byte of the first word; 0 if there is none.
+#[inline]
+fn last_of_word(bytes: &[u8]) -> u8 {
+    first_blank(bytes).checked_sub(1).map_or(0, |last| bytes[last])
+}
+
 /// Returns the length of the module that a log line says it comes from: `app::client: `.
 fn target(bytes: &[u8]) -> usize {
+    if last_of_word(bytes) != b':' {
+        return 0;
+    }
     let name = bytes
         .iter()
         .take(80)
@@ -440,6 +460,9 @@ fn target(bytes: &[u8]) -> usize {
 
 /// Returns the length of a place in a source file: `main.py:498  `.
 fn source_place(bytes: &[u8]) -> usize {
+    if !last_of_word(bytes).is_ascii_digit() {
+        return 0;
+    }
     let path = run(bytes, 66, PATH);
     let digits = match bytes.get(path) {
         Some(b':') if bytes[..path].contains(&b'.') => run(&bytes[path + 1..], 6, DIGIT),
