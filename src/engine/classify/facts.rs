@@ -50,7 +50,7 @@ fn status(text: &str) -> Option<u16> {
     if !text.bytes().any(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let found = regex(
+    let status = regex(
         &STATUS,
         r#"(?x)
         (?: \b(?:http|https?\sstatus|status|status\scode|http/\d(?:\.\d)?|error\scode|api\serror|client\serror|server\serror|rejected|code|statuscode|http_code|error_code|apistatuserror|capierror|repeated)
@@ -58,8 +58,13 @@ fn status(text: &str) -> Option<u16> {
         | (?: ["'](?:code|status|statuscode|status_code|http_status_code)["'] \s? : \s? ["']? ([45]\d\d) \b )
         | (?: ^(?:[\w.]+\s?error:\s)? ([45]\d\d) \s (?:\{|unauthorized|forbidden|too\smany|bad\srequest|bad\sgateway|internal\sserver|service\sunavailable|payment|not\sfound|client\serror|server\serror|gateway|overloaded|oauth|incorrect|invalid|status\scode) )
         "#,
-    )
-    .captures(text)?;
+    );
+    // But for the last way of saying it, the match ends with the number.
+    let found = &text[status.find(text)?.range()];
+    if found.ends_with(|last: char| last.is_ascii_digit()) {
+        return found[found.len() - 3..].parse().ok();
+    }
+    let found = status.captures(text)?;
     (1..=3).find_map(|group| found.get(group)).and_then(|number| number.as_str().parse().ok())
 }
 

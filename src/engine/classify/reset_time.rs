@@ -120,22 +120,12 @@ const STEMS: &[(&str, Kind)] = &[
     ("wait", Kind::Wait),
 ];
 
-/// What [`STEMS`] begin with.
-const FIRST_BYTES: [bool; 256] = {
-    let mut first = [false; 256];
-    let mut number = 0;
-    while number < STEMS.len() {
-        first[STEMS[number].0.as_bytes()[0] as usize] = true;
-        number += 1;
-    }
-    first
-};
-
 /// Returns where announcing words begin, each with what it is.
 fn announcements(lower: &str) -> Vec<(usize, &'static str, Kind)> {
     let mut found = Vec::new();
-    for (at, byte) in lower.bytes().enumerate() {
-        if FIRST_BYTES[usize::from(byte)] {
+    for (at, pair) in lower.as_bytes().windows(2).enumerate() {
+        // How all of them begin.
+        if matches!(pair, b"re" | b"ag" | b"av" | b"wa") {
             let stands = |(stem, _): &&(&str, Kind)| lower.as_bytes()[at..].starts_with(stem.as_bytes());
             found.extend(STEMS.iter().filter(stands).map(|(stem, kind)| (at, *stem, *kind)));
         }

@@ -88,9 +88,43 @@ pub fn own_words(line: &[u8], indent: usize) -> usize {
         [b'[', b'0'..=b'9', ..] if indent > 0 || !may_be_dated(&line[1..]) => indent,
         [b'[', next, ..] if !next.is_ascii_alphanumeric() => indent,
         [b'A'..=b'Z', ..] | [b'[', b'A'..=b'Z' | b'a'..=b'z', ..] if level(&line[indent..]).is_none() => indent,
-        [b'0'..=b'9' | b'A'..=b'Z' | b'[' | b'>' | b'|' | 0xc3 | 0xe2, ..] => prefix(line).end,
+        [b'0'..=b'9', ..] => dated_words(line).unwrap_or_else(|| prefix(line).end),
+        [b'A'..=b'Z' | b'[' | b'>' | b'|' | 0xc3 | 0xe2, ..] => prefix(line).end,
         _ => indent,
     }
+}
+
+/// As [`own_words`], for a line that begins with a date and a time, behind which there is no more than a level: how most
+/// logs look. `None`: it takes [`prefix`] to tell.
+fn dated_words(line: &[u8]) -> Option<usize> {
+    let stretch = line.first_chunk::<32>()?;
+    let digits = date_digits(stretch)?;
+    let mut at = DATE_LENGTH;
+    if matches!(line[at], b'.' | b',') {
+        let fraction = (digits >> (at + 1)).trailing_ones().min(9) as usize;
+        at += if fraction > 0 { fraction + 1 } else { 0 };
+    }
+    let space = usize::from(*line.get(at)? == b' ');
+    match line[at + space..] {
+        [b'Z', ..] if space == 0 => at += 1,
+        [b'Z' | b'U', ..] | [b'+' | b'-', b'0'..=b'9', ..] => return None,
+        _ => {}
+    }
+    let filler = |at: usize| Some(run(&line[at..], 8, FILLER)).filter(|length| *length < 8);
+    at += filler(at)?;
+    if let Some(level) = level(&line[at..]) {
+        at += level;
+        at += filler(at)?;
+    } else {
+        // Perhaps the name of a logger, or notes, with a level behind them.
+        let name = run(&line[at..], 42, NAME);
+        let behind = &line[at + name..];
+        if name > 0 && (behind.starts_with(b" - ") || behind.starts_with(b":")) || noted(&line[at..]) > 0 {
+            return None;
+        }
+    }
+    let words = &line[at..];
+    (target(words) == 0 && source_place(words) == 0).then(|| at + indent(words))
 }
 
 /// Whether a line's own words begin behind its blanks, whatever follows, by their first two bytes: no digit, bracket,
@@ -176,7 +210,12 @@ const KINDS: [u8; 256] = {
 /// Returns how many bytes of a kind stand in front, looking at `most`.
 #[inline]
 fn run(bytes: &[u8], most: usize, kind: u8) -> usize {
-    bytes.iter().take(most).take_while(|byte| KINDS[usize::from(**byte)] & kind != 0).count()
+    let most = most.min(bytes.len());
+    let mut length = 0;
+    while length < most && KINDS[usize::from(bytes[length])] & kind != 0 {
+        length += 1;
+    }
+    length
 }
 
 /// Finds row marks (`>`, `|`, `⎿`, `└`, `✕`), a time stamp, a level, the name of a logger and a place in a source file in
@@ -287,9 +326,33 @@ fn row_gap(bytes: &[u8]) -> usize {
     at
 }
 
+/// The length of a date and a time without fraction and zone.
+const DATE_LENGTH: usize = "2026-11-20T05:00:01".len();
+
+/// Returns which of these bytes are digits, a bit each, if they begin with a date and a time.
+#[inline]
+fn date_digits<const N: usize>(bytes: &[u8; N]) -> Option<u32> {
+    const DATE: u32 = 0b110_1101_1011_0110_1111;
+    let separated = matches!(bytes[4], b'-' | b'/' | b'.')
+        && matches!(bytes[7], b'-' | b'/' | b'.')
+        && matches!(bytes[10], b'T' | b' ')
+        && [bytes[13], bytes[16]] == [b':', b':'];
+    if !separated {
+        return None;
+    }
+    let mut padded = [0; 32];
+    padded[..N].copy_from_slice(bytes);
+    let digits = |part: &[u8; 16]| {
+        let values = u8x16::new(*part) - u8x16::splat(b'0');
+        values.min(u8x16::splat(9)).simd_eq(values).to_bitmask()
+    };
+    let [front, back] = padded.as_chunks::<16>().0 else { return None };
+    let found = digits(front) | digits(back) << 16;
+    (found & ((1 << DATE_LENGTH) - 1) == DATE).then_some(found)
+}
+
 /// Returns the length of a time stamp such as `2026-11-20T05:00:01,123 +0100`, or of a clock time alone.
 fn time_stamp(bytes: &[u8]) -> Option<usize> {
-    const LENGTH: usize = "2026-11-20T05:00:01".len();
     let fraction = |at: usize| match bytes.get(at) {
         Some(b'.' | b',') => {
             let digits = run(&bytes[at + 1..], 9, DIGIT);
@@ -303,16 +366,8 @@ fn time_stamp(bytes: &[u8]) -> Option<usize> {
         let end = fits.then(|| fraction(clock.len()))?;
         return matches!(bytes.get(end), Some(b' ' | b'\t' | b']')).then_some(end);
     }
-    let b = bytes.first_chunk::<LENGTH>()?;
-    let fits = [b[4], b[7]].iter().all(|byte| matches!(byte, b'-' | b'/' | b'.'))
-        && matches!(b[10], b'T' | b' ')
-        && [b[13], b[16]] == [b':', b':']
-        && digits(b.first_chunk()?) == 0b1101_1011_0110_1111
-        && [b[17], b[18]].iter().all(u8::is_ascii_digit);
-    if !fits {
-        return None;
-    }
-    let at = fraction(LENGTH);
+    date_digits(bytes.first_chunk::<DATE_LENGTH>()?)?;
+    let at = fraction(DATE_LENGTH);
     let space = usize::from(bytes.get(at) == Some(&b' '));
     let zone = match &bytes[at + space..] {
         [b'Z', ..] => 1,
@@ -322,13 +377,6 @@ fn time_stamp(bytes: &[u8]) -> Option<usize> {
         _ => return Some(at),
     };
     Some(at + space + zone)
-}
-
-/// Returns which of sixteen bytes are digits, a bit each.
-#[inline(always)]
-fn digits(bytes: &[u8; 16]) -> u32 {
-    let values = u8x16::new(*bytes) - u8x16::splat(b'0');
-    values.min(u8x16::splat(9)).simd_eq(values).to_bitmask()
 }
 
 /// Returns the length of a level, with its brackets and colon.
@@ -430,7 +478,7 @@ fn first_blank(bytes: &[u8]) -> usize {
     };
     match bytes.first_chunk().map(of) {
         Some(blanks) if blanks != 0 => blanks.trailing_zeros() as usize,
-        _ => bytes.iter().take(81).position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(bytes.len()),
+        _ => memchr::memchr2(b' ', b'\t', &bytes[..bytes.len().min(81)]).unwrap_or(bytes.len()),
     }
 }
 
@@ -442,7 +490,9 @@ fn last_of_word(bytes: &[u8]) -> u8 {
 
 /// Returns the length of the module that a log line says it comes from: `app::client: `.
 fn target(bytes: &[u8]) -> usize {
-    if last_of_word(bytes) != b':' {
+    // Its only colon is its last byte in most that have one.
+    let word = &bytes[..first_blank(bytes)];
+    if word.last() != Some(&b':') || word.iter().position(|byte| *byte == b':') == Some(word.len() - 1) {
         return 0;
     }
     let name = bytes
@@ -460,7 +510,8 @@ fn target(bytes: &[u8]) -> usize {
 
 /// Returns the length of a place in a source file: `main.py:498  `.
 fn source_place(bytes: &[u8]) -> usize {
-    if !last_of_word(bytes).is_ascii_digit() {
+    let begins = |first: &u8| KINDS[usize::from(*first)] & PATH != 0;
+    if !bytes.first().is_some_and(begins) || !last_of_word(bytes).is_ascii_digit() {
         return 0;
     }
     let path = run(bytes, 66, PATH);
@@ -660,6 +711,21 @@ mod tests {
             line in "[ \t]{0,6}([a-zA-Z\\[>|⎿é]|ERROR|\\[warn\\]|\\[?2026-01-16[ T]00:02:46)?[ \\]:a-zA-Z0-9.-]{0,20}",
         ) {
             prop_assert_eq!(own_words(line.as_bytes(), indent(line.as_bytes())), prefix(line.as_bytes()).end);
+        }
+
+        #[test]
+        fn own_words_behind_a_date_begin_where_the_prefix_ends(
+            date in "(20[0-9]{2}[-/.][01][0-9][-/.][0-3][0-9][T ][012][0-9]:[0-9]{2}:[0-9]{2}|[0-9-]{4}-[0-9]{2}-[0-9: ]{9,14})",
+            fraction in "([.,][0-9]{0,11})?",
+            zone in "(| ?Z| UTC| ?[+-]0[0-9]:?00| -| \\+)",
+            filler in "[ \t:|-]{0,10}",
+            level in "(|INFO|WARNING|WARN|error|\\[Error\\]|ERR|INFORM|\\[main\\]|\\[a\\] \\[WARN\\]|openai|worker:ERROR)",
+            between in "(| |:|  | - |:root:)",
+            source in "(|app::client: |src/main.py:48  |a.b:7\t|client: |[a-z/.]{1,40}:5 )",
+            words in "[ a-z0-9:]{0,20}",
+        ) {
+            let line = format!("{date}{fraction}{zone}{filler}{level}{between}{source}{words}");
+            prop_assert_eq!(own_words(line.as_bytes(), 0), prefix(line.as_bytes()).end, "{}", line);
         }
 
         #[test]
