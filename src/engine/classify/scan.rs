@@ -258,7 +258,7 @@ impl Openings {
     }
 
     /// Whether a line of printable ASCII has none of the forms, nor may be JSON, as far as a quick look can tell: false if
-    /// more looks are needed. It is the same to short lines and to what is oddly spaced.
+    /// it takes more to say, as it does of short lines and of what is oddly spaced.
     #[inline(always)]
     fn is_strange_to(&self, line: &[u8]) -> bool {
         let Some(mut spaces) = Spaces::read(line, 0) else { return false };
@@ -565,8 +565,8 @@ impl Scanner {
         self.openings.has_form(&line[plain::own_words(line, indent)..], high)
     }
 
-    /// Whether a line of printable ASCII is surely neither JSON nor has the form of one that may concern a rule. Many are
-    /// neither of which this does not say so.
+    /// Whether a line of printable ASCII is surely neither JSON nor has the form of one that may concern a rule. False says
+    /// nothing.
     #[inline(always)]
     pub(in crate::engine) fn is_nobodys(&self, line: &[u8]) -> bool {
         self.openings.is_strange_to(line)
