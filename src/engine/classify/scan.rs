@@ -683,6 +683,22 @@ mod tests {
         }
     }
 
+    /// Whether a line has one of the forms, asked of each and not of tables, which let a stranger slip in.
+    fn has_form_of_a_rule(line: &str) -> bool {
+        let own = &line.as_bytes()[plain::prefix(line.as_bytes()).end..];
+        let words = fold::fold_lower(&String::from_utf8_lossy(own));
+        let (word, rest) = words.split_once(' ').unwrap_or((words.as_str(), ""));
+        Rules::built_in().line_patterns().any(|(pattern, stems)| {
+            let forms = forms::of(pattern, stems);
+            let goes_on = |(end, next): &(String, String)| {
+                word.ends_with(end.as_str()) && rest.starts_with(next.as_str())
+            };
+            forms.heads.iter().any(|head| words.starts_with(head.as_str()))
+                || forms.words.iter().any(goes_on)
+                || forms.ends.iter().any(|end| words.ends_with(end.as_str()))
+        })
+    }
+
     proptest! {
         #[test]
         fn a_quick_look_passes_over_nothing_that_has_a_form(
@@ -695,7 +711,7 @@ mod tests {
         ) {
             let scanner = Scanner::new(&Rules::built_in(), &[]);
             let line = format!("{indent}{stamp}{front}{words}{more}{back}");
-            prop_assert!(!(scanner.is_nobodys(line.as_bytes()) && scanner.has_form(line.as_bytes())), "{line}");
+            prop_assert!(!(scanner.is_nobodys(line.as_bytes()) && has_form_of_a_rule(&line)), "{line}");
         }
     }
 
