@@ -51,6 +51,10 @@ pub fn excerpt(text: &str, max_chars: usize) -> String {
         let kept = self::head(&clean, clean.len().saturating_sub(BORDER)).to_owned();
         clean = Cow::Owned(kept);
     }
+    // Most messages are one line of ASCII with nothing to fold, drop or cut.
+    if !cut && matches!(clean, Cow::Borrowed(_)) && clean.len() <= max_chars && is_tidy(&clean) {
+        return clean.into_owned();
+    }
     let stripped = strip_controls(&clean);
     // An escape sequence may hide a secret from the first look, or its second half.
     let line = if stripped == clean { stripped } else { drop_joined(&redact(&stripped)) };
@@ -96,6 +100,15 @@ fn fold_space(text: &str, most: usize) -> (String, bool) {
         }
     }
     (result, false)
+}
+
+/// Whether a text is printable ASCII with single spaces between its words, none at the ends: what stripping and folding
+/// leave as it is.
+fn is_tidy(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let printable = bytes.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
+    let doubled = bytes.windows(2).fold(false, |any, pair| any | (pair == b"  "));
+    printable && !doubled && !text.starts_with(' ') && !text.ends_with(' ')
 }
 
 /// Drops what an escape sequence had kept apart from a redacted secret: the rest of it, as far as can be told.

@@ -227,7 +227,6 @@ fn error_names(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn codes(text: &str) -> Vec<String> {
-    static CODES: OnceLock<Regex> = OnceLock::new();
     static BOTO: OnceLock<Regex> = OnceLock::new();
     static NAMED: OnceLock<Regex> = OnceLock::new();
     static RAISED: OnceLock<Regex> = OnceLock::new();
@@ -245,13 +244,7 @@ fn codes(text: &str) -> Vec<String> {
         add(word);
     }
     if text.contains(['{', '=']) || text.contains("code: ") {
-        let body = regex(
-            &CODES,
-            r#"\\?["']?\b(?:code|type|status|reason|error_code|error_type|errortype|exit_status)\\?["']?\s?[:=]\s?\\?["']?([a-z][a-z0-9_.]{3,60})\b"#,
-        );
-        for found in body.captures_iter(text).take(16) {
-            add(&found[1]);
-        }
+        body_codes(text).take(16).for_each(&mut add);
     }
     if text.contains("when calling the") {
         let boto = regex(&BOTO, r"an error occurred \((\w{3,60})\) when calling");
@@ -280,6 +273,45 @@ fn codes(text: &str) -> Vec<String> {
         }
     }
     codes
+}
+
+/// What names a machine code in an error body.
+const CODE_NAMES: [&[u8]; 8] =
+    [b"code", b"type", b"status", b"reason", b"error_code", b"error_type", b"errortype", b"exit_status"];
+
+/// Returns the values behind [`CODE_NAMES`], a colon or an equals sign between them: words in lower case, with or without
+/// quotes, which may be escaped. By hand, since an expression takes as many steps for it as all else for a failure.
+fn body_codes(text: &str) -> impl Iterator<Item = &str> {
+    let bytes = text.as_bytes();
+    let is_word = |at: usize| bytes.get(at).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let is_space = |at: usize| matches!(bytes.get(at), Some(b'\t'..=b'\r' | b' '));
+    let is_quote = |at: usize| matches!(bytes.get(at), Some(b'"' | b'\''));
+    let is_backslash = |at: usize| bytes.get(at) == Some(&b'\\');
+    let mut done = 0;
+    memchr::memchr2_iter(b':', b'=', bytes).filter_map(move |mark| {
+        let mut end = mark;
+        for skipped in [&is_space as &dyn Fn(usize) -> bool, &is_quote, &is_backslash] {
+            end -= usize::from(end > 0 && skipped(end - 1));
+        }
+        let start = end - (0..end).rev().take_while(|at| is_word(*at)).count();
+        if start < done || !CODE_NAMES.contains(&&bytes[start..end]) {
+            return None;
+        }
+        let mut value = mark + 1;
+        for skipped in [&is_space as &dyn Fn(usize) -> bool, &is_backslash, &is_quote] {
+            value += usize::from(skipped(value));
+        }
+        let fits = |byte: &&u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.');
+        let length = bytes.get(value..)?.iter().take(61).take_while(fits).count();
+        if !bytes.get(value)?.is_ascii_lowercase() {
+            return None;
+        }
+        // The longest that ends where a word does.
+        let length =
+            (4..=length).rev().find(|length| is_word(value + length - 1) != is_word(value + length))?;
+        done = value + length;
+        Some(&text[value..done])
+    })
 }
 
 fn retry(text: &str) -> Option<Retry> {
@@ -326,6 +358,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn codes_in_bodies_are_those_that_an_expression_finds(
+            text in r#"((code|type|status|reason|error_code|xtype|é)?(\\|["'])?(\\|["'])?[ \x0b]?[:=]?[ ]?\\?["']?([a-z_.]{1,6}|[a-z.]{56,64}|_|Ab1|é|,|code)?){0,5}"#,
+        ) {
+            let body = regex::RegexBuilder::new(
+                r#"\\?["']?\b(?:code|type|status|reason|error_code|error_type|errortype|exit_status)\\?["']?\s?[:=]\s?\\?["']?([a-z][a-z0-9_.]{3,60})\b"#,
+            )
+            .unicode(false)
+            .build()
+            .unwrap();
+            let expected: Vec<&str> =
+                body.captures_iter(&text).map(|found| found.get(1).unwrap().as_str()).collect();
+            prop_assert_eq!(body_codes(&text).collect::<Vec<_>>(), expected, "{}", text);
+        }
+    }
 
     /// What makes statuses and names of errors, and what comes near it.
     fn words() -> impl Strategy<Value = String> {
