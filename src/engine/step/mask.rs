@@ -6,6 +6,11 @@
 //! A text is taken as it stands in its record, JSON's escapes included: an escaped line end ends a line as a real one
 //! does. Nothing is copied but the lines that hold something to mask.
 
+use std::sync::{LazyLock, OnceLock};
+
+use aho_corasick::{AhoCorasick, packed};
+use memchr::memmem;
+use wide::u8x16;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How many bytes at the front of a text are masked; what follows counts byte by byte, but for [`TAIL`].
@@ -47,30 +52,88 @@ pub struct Print {
 /// Takes prints of texts; holds what they have in common to do.
 #[derive(Clone, Debug, Default)]
 pub struct Masker {
+    /// A line without what a terminal does not show.
+    shown: Vec<u8>,
+    /// A line with what is volatile replaced.
     line: Vec<u8>,
+}
+
+/// What a text is, as far as masking goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// What was kept somewhere, a file: it is what it is. Only its end is masked, where tools add remarks.
+    Kept,
+    /// What a program prints.
+    Printed,
+    /// The same, and its error lines are looked for.
+    Run,
+}
+
+/// How many bytes at the end of what was kept may be a tool's remarks.
+const FOOTER: usize = 400;
+
+/// What a text may hold, asked once of all of it.
+#[derive(Clone, Copy)]
+struct May {
+    redraws: bool,
+    unseen: bool,
+    temporary: bool,
+}
+
+impl May {
+    fn of(text: &[u8]) -> Self {
+        fn finder(cell: &'static OnceLock<memmem::Finder<'static>>, of: &'static str) -> &'static memmem::Finder<'static> {
+            cell.get_or_init(|| memmem::Finder::new(of))
+        }
+        static RETURN: OnceLock<memmem::Finder<'static>> = OnceLock::new();
+        static ESCAPE: OnceLock<memmem::Finder<'static>> = OnceLock::new();
+        static TEMPORARY: OnceLock<memmem::Finder<'static>> = OnceLock::new();
+        static FOLDERS: OnceLock<memmem::Finder<'static>> = OnceLock::new();
+        let has = |finder: &memmem::Finder<'_>| finder.find(text).is_some();
+        Self {
+            redraws: memchr::memchr(b'\r', text).is_some() || has(finder(&RETURN, "\\r")),
+            unseen: memchr::memchr2(0x1b, 0xe2, text).is_some() || has(finder(&ESCAPE, "\\u001")),
+            temporary: has(finder(&TEMPORARY, "/tmp/")) || has(finder(&FOLDERS, "/var/folders/")),
+        }
+    }
 }
 
 impl Masker {
     /// Takes the print of a text. `each` is called with the hash of every masked line that has words in it.
-    pub fn print(&mut self, text: &str, mut each: impl FnMut(u64)) -> Print {
+    pub fn print(&mut self, text: &str, kind: Kind, mut each: impl FnMut(u64)) -> Print {
         let mut print = Print::default();
-        let mut errors: Vec<u64> = Vec::new();
-        let (head, middle, tail) = parts(text.as_bytes());
+        let mut wrong: Vec<u64> = Vec::new();
+        let (kept, text) = match kind {
+            Kind::Kept => text.as_bytes().split_at(text.len().saturating_sub(FOOTER)),
+            _ => (&[][..], text.as_bytes()),
+        };
+        for line in (Lines { rest: kept }) {
+            let line = line.trim_ascii();
+            if !line.is_empty() {
+                let hash = xxh3_64(line);
+                print.text = mix(print.text, hash);
+                print.lines += 1;
+                each(hash);
+            }
+        }
+        let may = May::of(text);
+        let errors = kind == Kind::Run && has_error_words(text);
+        let (head, middle, tail) = parts(text);
         let mut lines = |this: &mut Self, part: &[u8], print: &mut Print| {
             for line in (Lines { rest: part }) {
-                let line = after_redraws(line).trim_ascii();
+                let line = if may.redraws { after_redraws(line) } else { line }.trim_ascii();
                 if line.is_empty() {
                     continue;
                 }
-                let masked = this.mask(line);
+                let masked = this.mask(line, may);
                 if masked.is_empty() {
                     continue;
                 }
                 let hash = xxh3_64(masked);
                 print.text = mix(print.text, hash);
                 print.lines += 1;
-                if errors.len() < ERROR_LINES && is_error(masked) && !errors.contains(&hash) {
-                    errors.push(hash);
+                if errors && wrong.len() < ERROR_LINES && is_error(masked) && !wrong.contains(&hash) {
+                    wrong.push(hash);
                 }
                 each(hash);
             }
@@ -81,50 +144,75 @@ impl Masker {
         }
         lines(self, tail, &mut print);
         // A set: programs that work on several things at once tell them in any order.
-        print.errors = errors.into_iter().reduce(u64::wrapping_add);
+        print.errors = wrong.into_iter().reduce(u64::wrapping_add);
         print
     }
 
     /// Returns a line with what is volatile replaced.
-    fn mask<'l>(&'l mut self, line: &'l [u8]) -> &'l [u8] {
-        let plain = line.iter().fold(0u8, |kinds, byte| kinds | KINDS[usize::from(*byte)]) & (DIGIT | ODD) == 0;
-        if plain && memchr::memmem::find(line, b"\\u001b").is_none() {
-            return line;
-        }
+    fn mask<'l>(&'l mut self, line: &'l [u8], may: May) -> &'l [u8] {
+        let line = if may.unseen { without_unseen(line, &mut self.shown) } else { line };
         self.line.clear();
-        let mut at = 0;
-        let mut label = Label::None;
-        let tally = is_tally(line);
-        while at < line.len() {
-            if let Some(length) = unseen(&line[at..]) {
-                at += length;
-                continue;
-            }
-            let inside = at > 0 && KINDS[usize::from(line[at - 1])] & WORD != 0;
-            if !inside && let Some(length) = volatile(&line[at..], label, tally) {
-                if self.line.last() != Some(&MASK) {
-                    self.line.push(MASK);
+        // How far the line is copied, and how far it is read.
+        let (mut copied, mut at) = (0, 0);
+        let mut tally = None;
+        while let Some(digit) = next_digit(line, at) {
+            let start = line[at..digit].iter().rposition(|byte| !is_word(*byte)).map_or(at, |before| at + before + 1);
+            let found = if may.temporary { temporary(line, start) } else { None }
+                .or_else(|| volatile(line, start, digit, &mut tally).map(|length| (start, length)));
+            match found {
+                Some((from, length)) => {
+                    self.line.extend_from_slice(&line[copied..from.max(copied)]);
+                    if self.line.last() != Some(&MASK) {
+                        self.line.push(MASK);
+                    }
+                    at = from + length;
+                    copied = at;
                 }
-                at += length;
-                label = Label::None;
-                continue;
-            }
-            let word = line[at..].iter().take_while(|byte| KINDS[usize::from(**byte)] & WORD != 0).count();
-            if word == 0 {
-                // Between a label and its value stands next to nothing.
-                if !matches!(line[at], b' ' | b':' | b'=' | b'#' | b'"' | b'\\' | b'[' | b'(') {
-                    label = Label::None;
-                }
-                self.line.push(line[at]);
-                at += 1;
-            } else {
-                label = label.after(&line[at..at + word]);
-                self.line.extend_from_slice(&line[at..at + word]);
-                at += word;
+                None => at = digit + line[digit..].iter().take_while(|byte| is_word(**byte)).count(),
             }
         }
+        if copied == 0 {
+            return line.trim_ascii();
+        }
+        self.line.extend_from_slice(&line[copied..]);
         self.line.trim_ascii()
     }
+}
+
+/// Returns where the next digit stands.
+fn next_digit(line: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(part) = line[at..].first_chunk::<16>() {
+        let distance = u8x16::new(*part) - u8x16::splat(b'0');
+        let digits = distance.min(u8x16::splat(9)).simd_eq(distance).to_bitmask();
+        if digits != 0 {
+            return Some(at + digits.trailing_zeros() as usize);
+        }
+        at += 16;
+    }
+    line[at..].iter().position(u8::is_ascii_digit).map(|found| at + found)
+}
+
+/// Returns a line without what a terminal does not show as text.
+fn without_unseen<'l>(line: &'l [u8], shown: &'l mut Vec<u8>) -> &'l [u8] {
+    shown.clear();
+    let (mut copied, mut at) = (0, 0);
+    while let Some(found) = memchr::memchr3(0x1b, 0xe2, b'\\', &line[at..]) {
+        at += found;
+        match unseen(&line[at..]) {
+            Some(length) => {
+                shown.extend_from_slice(&line[copied..at]);
+                at += length;
+                copied = at;
+            }
+            None => at += 1,
+        }
+    }
+    if copied == 0 {
+        return line;
+    }
+    shown.extend_from_slice(&line[copied..]);
+    shown
 }
 
 /// Returns the front, the middle and the end of a text, cut between lines where there are some.
@@ -170,15 +258,12 @@ impl<'t> Iterator for Lines<'t> {
 fn after_redraws(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\r").or_else(|| line.strip_suffix(b"\\r")).unwrap_or(line);
     let real = memchr::memrchr(b'\r', line).map_or(0, |at| at + 1);
-    let escaped = memchr::memmem::rfind(line, b"\\r").map_or(0, |at| at + 2);
+    let escaped = memmem::rfind(line, b"\\r").map_or(0, |at| at + 2);
     &line[real.max(escaped)..]
 }
 
 const DIGIT: u8 = 1;
-const LETTER: u8 = 2;
 const HEX: u8 = 4;
-/// What may have to be masked although there is no digit: escapes, spinners.
-const ODD: u8 = 8;
 /// What words consist of: no match begins inside of one.
 const WORD: u8 = 16;
 
@@ -191,13 +276,10 @@ const KINDS: [u8; 256] = {
             kind |= DIGIT | HEX | WORD;
         }
         if byte.is_ascii_alphabetic() || byte == b'_' {
-            kind |= LETTER | WORD;
+            kind |= WORD;
         }
         if matches!(byte, b'a'..=b'f' | b'A'..=b'F') {
             kind |= HEX;
-        }
-        if matches!(byte, 0x1b | 0xe2 | MASK) {
-            kind |= ODD;
         }
         kinds[byte as usize] = kind;
         if byte == u8::MAX {
@@ -231,61 +313,85 @@ fn unseen(bytes: &[u8]) -> Option<usize> {
     Some((escape + 2 + parameters).min(bytes.len()))
 }
 
-/// What the word before said about the value behind it.
+/// What the words in front of a value say of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Label {
-    None,
-    /// The word before another that only together name something: `request id`.
-    Named,
-    /// What follows identifies an occurrence, and nothing else.
+    /// It identifies an occurrence, and nothing else.
     Value,
-    /// What follows is a time that something took.
+    /// It is a time that something took.
     Span,
 }
 
-impl Label {
-    /// Returns the label after this word.
-    fn after(self, word: &[u8]) -> Self {
-        let is = |words: &[&[u8]]| words.iter().any(|other| word.eq_ignore_ascii_case(other));
-        if is(&[
-            b"pid", b"port", b"attempt", b"try", b"nonce", b"seed", b"request_id", b"requestid", b"call_id", b"callid",
-            b"trace_id", b"traceid", b"span_id", b"session_id", b"sessionid", b"run_id", b"chunk_id", b"process_id",
-        ]) {
-            return Self::Value;
+/// Words behind which a value stands that identifies an occurrence.
+const VALUES: [&[u8]; 18] = [
+    b"pid", b"port", b"attempt", b"try", b"nonce", b"seed", b"request_id", b"requestid", b"call_id", b"callid", b"trace_id",
+    b"traceid", b"span_id", b"session_id", b"sessionid", b"run_id", b"chunk_id", b"process_id",
+];
+
+/// Words behind which a time stands that something took.
+const SPANS: [&[u8]; 7] =
+    [b"duration", b"duration_ms", b"duration_seconds", b"elapsed", b"elapsed_ms", b"wall_time", b"took"];
+
+/// Words that are such a word together with `id`.
+const NAMED: [&[u8]; 6] = [b"request", b"call", b"trace", b"session", b"chunk", b"process"];
+
+/// Returns what the words in front of a place say of what stands there.
+fn label(before: &[u8]) -> Option<Label> {
+    let word = last_word(before)?;
+    let is = |words: &[&[u8]]| words.iter().any(|other| word.eq_ignore_ascii_case(other));
+    // No label is shorter, none longer.
+    match word.len() {
+        2 if word.eq_ignore_ascii_case(b"id") => {
+            let front = &before[..word.as_ptr() as usize - before.as_ptr() as usize];
+            let named = last_word(front)?;
+            NAMED.iter().any(|other| named.eq_ignore_ascii_case(other)).then_some(Label::Value)
         }
-        if is(&[b"duration", b"duration_ms", b"duration_seconds", b"elapsed", b"elapsed_ms", b"wall_time", b"took"]) {
-            return Self::Span;
-        }
-        if is(&[b"request", b"call", b"trace", b"session", b"chunk", b"process"]) {
-            return Self::Named;
-        }
-        if self == Self::Named && is(&[b"id"]) { Self::Value } else { Self::None }
+        3..=16 if is(&VALUES) => Some(Label::Value),
+        4..=16 if is(&SPANS) => Some(Label::Span),
+        _ => None,
     }
 }
 
-/// Returns the length of what is volatile here, at the beginning of a word.
-fn volatile(bytes: &[u8], label: Label, tally: bool) -> Option<usize> {
+/// Returns the word in front of a place, if nothing but marks stands between them.
+fn last_word(before: &[u8]) -> Option<&[u8]> {
+    let gap = before.iter().rev().take(5).take_while(|byte| matches!(byte, b' ' | b':' | b'=' | b'#' | b'"' | b'\\' | b'[' | b'(')).count();
+    let before = &before[..before.len() - gap];
+    let length = before.iter().rev().take(17).take_while(|byte| is_word(**byte)).count();
+    (length > 1 && gap > 0).then(|| &before[before.len() - length..])
+}
+
+fn is_word(byte: u8) -> bool {
+    KINDS[usize::from(byte)] & WORD != 0
+}
+
+/// Returns the length of what is volatile in a word that begins here, and whose first digit stands there.
+fn volatile(line: &[u8], start: usize, digit: usize, tally: &mut Option<bool>) -> Option<usize> {
+    let label = label(&line[..start]);
+    let bytes = &line[start..];
+    if label == Some(Label::Value) {
+        return Some(bytes.iter().take_while(|byte| is_word(**byte) || **byte == b'-').count());
+    }
+    if start < digit {
+        return if bytes[..digit - start].iter().all(|byte| KINDS[usize::from(*byte)] & HEX != 0) {
+            uuid(bytes).or_else(|| hexadecimal(bytes))
+        } else {
+            None
+        };
+    }
     let digits = digits(bytes);
-    if label == Label::Value {
-        let value = bytes.iter().take_while(|byte| KINDS[usize::from(**byte)] & WORD != 0 || **byte == b'-').count();
-        if value > 0 && bytes[..value].iter().any(|byte| byte.is_ascii_digit()) {
-            return Some(value);
-        }
-    }
-    if let Some(length) = temporary(bytes) {
-        return Some(length);
-    }
-    if digits == 0 {
-        return uuid(bytes).or_else(|| hexadecimal(bytes));
-    }
-    date(bytes)
-        .or_else(|| clock(bytes))
-        .or_else(|| uuid(bytes))
-        .or_else(|| quantity(bytes))
-        .or_else(|| hexadecimal(bytes))
+    let by_form = match bytes.get(digits) {
+        Some(b':') => clock(bytes),
+        Some(b'-') => date(bytes).or_else(|| uuid(bytes)),
+        Some(b'/') => date(bytes),
+        Some(b'.') => date(bytes).or_else(|| quantity(bytes)),
+        Some(b' ' | 0xc2) => quantity(bytes),
+        Some(byte) if byte.is_ascii_alphabetic() => quantity(bytes).or_else(|| uuid(bytes)).or_else(|| hexadecimal(bytes)),
+        _ => None,
+    };
+    by_form
         .or_else(|| epoch(bytes, digits))
-        .or_else(|| (label == Label::Span).then(|| number(bytes)))
-        .or_else(|| tally.then_some(digits))
+        .or_else(|| (label == Some(Label::Span)).then(|| number(bytes)))
+        .or_else(|| tally.get_or_insert_with(|| is_tally(line)).then_some(digits))
 }
 
 /// Returns the length of a date, with its time of day where one follows.
@@ -392,40 +498,56 @@ fn quantity(bytes: &[u8]) -> Option<usize> {
     Some(number + 1 + gap + more)
 }
 
-/// Returns the length of a path in a folder for temporary files that has a name of chance in it.
-fn temporary(bytes: &[u8]) -> Option<usize> {
-    let folder = [&b"tmp/"[..], b"var/folders/"].into_iter().find(|folder| bytes.starts_with(folder))?;
-    let path = bytes[folder.len()..]
-        .iter()
-        .take_while(|byte| KINDS[usize::from(**byte)] & WORD != 0 || matches!(byte, b'/' | b'.' | b'-'))
-        .count();
-    let path = &bytes[folder.len()..folder.len() + path];
-    path.iter().any(u8::is_ascii_digit).then_some(folder.len() + path.len())
+/// Returns where a path in a folder for temporary files begins and how long it is, if the word that begins here is in
+/// one and the path has a name of chance in it.
+fn temporary(line: &[u8], start: usize) -> Option<(usize, usize)> {
+    let in_path = |byte: &u8| is_word(*byte) || matches!(byte, b'/' | b'.' | b'-');
+    let before = line[..start].iter().rev().take_while(|byte| in_path(byte)).count();
+    let path = &line[start - before..];
+    let folder = [&b"/tmp/"[..], b"/var/folders/"].into_iter().find(|folder| path.starts_with(folder))?;
+    let length = path.iter().take_while(|byte| in_path(byte)).count();
+    (length > folder.len()).then_some((start - before, length))
 }
 
-/// Whether a line keeps count of what the agent has done so far, rather than of what there is.
+/// Whether a line keeps count of what the agent has done so far, rather than of what there is: a remark in brackets.
 fn is_tally(line: &[u8]) -> bool {
     const WORDS: [&[u8]; 9] = [
         b"so far", b"this session", b"tokens used", b"tokens left", b"calls made", b"calls left", b"reads:", b"tool calls", b"token usage",
     ];
-    line.len() <= 200
+    let remark = matches!(line.first(), Some(b'(' | b'[' | b'<' | b'*' | b'-' | b'#')) || matches!(line.last(), Some(b')' | b']' | b'>'));
+    remark
+        && line.len() <= 200
         && WORDS.iter().any(|words| {
             line.windows(words.len()).any(|window| window.eq_ignore_ascii_case(words))
         })
 }
 
+/// Words of lines that report that something is wrong.
+const ERROR_WORDS: [&str; 14] = [
+    "error", "failed", "FAIL", "panicked", "xception", "ot found", "annot ", "denied", "fatal", "undefined", "nvalid", "o such",
+    "mismatch", "Error",
+];
+
+fn has_error_words(text: &[u8]) -> bool {
+    static SEARCHER: LazyLock<Option<packed::Searcher>> = LazyLock::new(|| {
+        packed::Config::new().builder().extend(ERROR_WORDS.iter().chain(&["E  "])).build()
+    });
+    // Where the processor cannot search for them at once, every line is asked.
+    SEARCHER.as_ref().is_none_or(|searcher| searcher.find(text).is_some())
+}
+
 /// Whether a line reports that something is wrong, and is not merely the sum of such lines.
 fn is_error(line: &[u8]) -> bool {
-    const WORDS: [&[u8]; 14] = [
-        b"error", b"failed", b"FAIL", b"panicked", b"xception", b"ot found", b"annot ", b"denied", b"fatal", b"undefined", b"nvalid",
-        b"No such", b"no such", b"mismatch",
+    static WORDS: LazyLock<AhoCorasick> =
+        LazyLock::new(|| AhoCorasick::new(ERROR_WORDS).expect("a few short words are searched"));
+    const SUMS: [&[u8]; 9] = [
+        b" failed,", b" passed", b"test result:", b"could not compile", b"aborting due to", b"error: test failed", b"failures:", b" errors",
+        b"for more information",
     ];
     let line = &line[..line.len().min(400)];
-    let wrong = WORDS.iter().any(|word| memchr::memmem::find(line, word).is_some()) || line.starts_with(b"E  ");
-    let lower = |words: &[u8]| line.windows(words.len()).any(|window| window.eq_ignore_ascii_case(words));
-    wrong
-        && !(lower(b" failed,") || lower(b" passed") || lower(b"test result:") || lower(b"could not compile") || lower(b"aborting due to")
-            || lower(b"error: test failed") || lower(b"failures:") || lower(b" errors") || lower(b"for more information"))
+    let wrong = line.starts_with(b"E  ") || WORDS.is_match(line);
+    let lower = |words: &&[u8]| line.windows(words.len()).any(|window| window.eq_ignore_ascii_case(words));
+    wrong && !SUMS.iter().any(lower)
 }
 
 #[cfg(test)]
@@ -434,11 +556,11 @@ mod tests {
 
     fn masked(line: &str) -> String {
         let mut masker = Masker::default();
-        String::from_utf8_lossy(masker.mask(line.as_bytes())).replace('\u{1}', "·")
+        String::from_utf8_lossy(masker.mask(line.as_bytes(), May::of(line.as_bytes()))).replace('\u{1}', "·")
     }
 
     fn print(text: &str) -> Print {
-        Masker::default().print(text, |_| {})
+        Masker::default().print(text, Kind::Run, |_| {})
     }
 
     #[test]
@@ -454,7 +576,7 @@ mod tests {
             ("id afbc2a1b-0000-4444-8888-aaaaaaaaaaaa", "id ·"),
             ("commit 4f2a91c says", "commit · says"),
             ("object at 0x7f3c2a1b00", "object at ·"),
-            ("wrote /tmp/tmp8x1/out", "wrote /·"),
+            ("wrote /tmp/tmp8x1/out", "wrote ·"),
             ("pid 4711, port: 8080, attempt 3/5", "pid ·, port: ·, attempt ·/5"),
             ("request id: req_0a1", "request id: ·"),
             ("{\"duration_seconds\":0.25}", "{\"duration_seconds\":·}"),

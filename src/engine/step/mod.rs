@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use crate::model::Timestamp;
 use crate::model::record::{ToolCall, ToolResult};
 
-use mask::{Masker, hash, mix};
+use mask::{Kind, Masker, hash, mix};
 use novelty::Novelty;
 use tools::{Call, Effect, Range};
 use world::{Moved, World};
@@ -188,12 +188,18 @@ impl Steps {
         let (mut lines, mut fresh) = (0u32, 0u32);
         let novelty = &mut self.novelty;
         let text = result.text.raw();
-        let print = self.masker.print(text, |line| {
+        let failed = result.failed || result.exit_code.is_some_and(|code| code != 0);
+        let kind = match call.effect {
+            _ if failed => Kind::Run,
+            Effect::Exec => Kind::Run,
+            Effect::Read => Kind::Kept,
+            _ => Kind::Printed,
+        };
+        let print = self.masker.print(text, kind, |line| {
             lines += 1;
             fresh += u32::from(novelty.is_new(line));
         });
         let news = if lines == 0 { 0.0 } else { fresh as f32 / lines as f32 };
-        let failed = result.failed || result.exit_code.is_some_and(|code| code != 0);
         let answer = mix(print.text, u64::from(failed) << 32 ^ result.exit_code.unwrap_or(0) as u64);
         let moved = if call.effect == Effect::Mutate && !failed {
             // The world is the one before the change: to make the same change again is the same step.
@@ -246,7 +252,7 @@ impl Steps {
             news,
             progress: moved.new || learnt || (known && other),
             credit: self.credit,
-            task: call.task.map(|task| self.masker.print(&task, |_| {}).text),
+            task: call.task.map(|task| self.masker.print(&task, Kind::Printed, |_| {}).text),
             label: call.label,
         }
     }

@@ -46,24 +46,24 @@ impl LoopDetector for InjectedMessage {
             }
             Sign::Said(said) => {
                 self.answered = true;
-                self.turn.words = said.print.text;
+                self.turn.words = said.print;
                 None
             }
             // Formats without structure tell a message line by line.
-            Sign::Heard(heard) if !self.answered && heard.print.text == self.message => None,
+            Sign::Heard(heard) if !self.answered && heard.print == self.message => None,
             Sign::Heard(heard) => {
                 self.answered = false;
                 let turn = std::mem::take(&mut self.turn);
-                let same = heard.print.text == self.message
+                let same = heard.print == self.message
                     && !turn.progress
                     && self.before.is_none_or(|before| before.is_like(turn, heard.at_once));
                 if same {
                     self.before = Some(turn);
                     self.count += 1;
                 } else {
-                    let before = (heard.print.text == self.message).then_some(turn);
+                    let before = (heard.print == self.message).then_some(turn);
                     *self = Self {
-                        message: heard.print.text,
+                        message: heard.print,
                         before,
                         count: 1,
                         line: heard.line,

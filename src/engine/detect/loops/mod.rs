@@ -12,7 +12,7 @@ pub mod limits;
 mod runs;
 
 use crate::engine::redact;
-use crate::engine::step::mask::{Masker, Print};
+use crate::engine::step::mask::hash;
 use crate::engine::step::tools::Effect;
 use crate::engine::step::{Round, Step, Steps};
 use crate::model::event::SourcePlace;
@@ -68,8 +68,8 @@ enum Family {
 pub struct Said<'a> {
     /// The words.
     pub text: &'a str,
-    /// What they say, masked.
-    pub print: Print,
+    /// The same as a number.
+    pub print: u64,
     /// Their line.
     pub line: u64,
     /// When.
@@ -79,8 +79,8 @@ pub struct Said<'a> {
 /// What the model was told: by a person, a hook, a system prompt.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard {
-    /// What it says, masked.
-    pub print: Print,
+    /// What it says, as a number.
+    pub print: u64,
     /// Its line.
     pub line: u64,
     /// When.
@@ -191,7 +191,6 @@ pub struct Loops {
     steps: Steps,
     watches: Vec<Watch>,
     limits: Limits,
-    masker: Masker,
     credit: f32,
     label: String,
     /// When the model last said or did something, as far as that is known.
@@ -208,7 +207,6 @@ impl Loops {
             steps: Steps::default(),
             watches: build_all(),
             limits: *limits,
-            masker: Masker::default(),
             credit: 0.0,
             label: String::new(),
             said: None,
@@ -275,11 +273,11 @@ impl Loops {
                 if text.is_empty() {
                     return None;
                 }
-                let print = self.masker.print(text, |_| {});
+                let print = hash(text);
                 match message.role {
                     Role::Assistant => self.show(&Sign::Said(&Said { text, print, line, time })),
                     Role::User => {
-                        self.steps.heard(print.text);
+                        self.steps.heard(print);
                         let gap = before.zip(said).map(|(before, said)| said.seconds_since(before));
                         let at_once = gap.is_some_and(|gap| (0..ANSWER_SEC).contains(&gap));
                         self.show(&Sign::Heard(&Heard { print, line, time, at_once }));

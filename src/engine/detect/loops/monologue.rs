@@ -23,8 +23,8 @@ impl LoopDetector for Monologue {
     fn see(&mut self, sign: &Sign<'_>) -> Option<Evidence> {
         match sign {
             Sign::Said(said) if said.text.len() >= SHORTEST => {
-                if said.print.text != self.last {
-                    *self = Self { last: said.print.text, count: 0, line: said.line, since: Some(said.time) };
+                if said.print != self.last {
+                    *self = Self { last: said.print, count: 0, line: said.line, since: Some(said.time) };
                 }
                 self.count += 1;
             }
