@@ -44,8 +44,8 @@ const ENGINE_ARROWS: &[(&str, &[&str])] = &[
     ("ansi", &[]),
     ("document", &["json"]),
     ("redact", &[]),
-    // The pre-scan asks `plain` where a line's own words begin.
-    ("classify", &["format", "json"]),
+    // The pre-scan asks `plain` where a line's own words begin, and `document` whether it may begin an array.
+    ("classify", &["format", "json", "document"]),
     ("usage", &[]),
     ("format", &["framing", "json", "ansi", "document"]),
     ("policy", &[]),
