@@ -1,6 +1,7 @@
 //! Loops: every one of the scenarios is caught, ordinary work is left alone.
 
 mod chance;
+mod mistaken;
 mod peers;
 mod scenarios;
 mod sessions;

@@ -234,7 +234,10 @@ fn crush(seen: &[Seen]) -> bool {
 
 fn qwen_default(seen: &[Seen]) -> bool {
     let seen = turn(seen);
-    let most = || seen.iter().map(|one| seen.iter().filter(|other| other.call == one.call).count()).max().unwrap_or(0);
+    let most = || {
+        let mut counts = HashMap::new();
+        seen.iter().map(|seen| *counts.entry(seen.call).and_modify(|count| *count += 1).or_insert(1)).max().unwrap_or(0)
+    };
     run(seen, |seen| seen.call) >= 5 || (seen.len() > 100 && most() >= 6) || seen.len() > 1000
 }
 
@@ -284,16 +287,10 @@ fn forgecode(seen: &[Seen]) -> bool {
 }
 
 fn openrouter(seen: &[Seen]) -> bool {
-    let mut streaks: HashMap<u64, HashMap<u64, usize>> = HashMap::new();
-    for round in seen.chunk_by(|a, b| a.round == b.round) {
-        let mut now: HashMap<u64, HashMap<u64, usize>> = HashMap::new();
-        for seen in round {
-            let before = streaks.get(&seen.tool).and_then(|calls| calls.get(&seen.call)).copied().unwrap_or(0);
-            now.entry(seen.tool).or_default().insert(seen.call, before + 1);
-        }
-        streaks.extend(now);
-    }
-    seen.last().is_some_and(|last| streaks[&last.tool][&last.call] >= 3)
+    let Some(last) = seen.last() else { return false };
+    // Rounds in which the tool was not used neither count nor interrupt.
+    let of_tool = seen.chunk_by(|a, b| a.round == b.round).rev().filter(|round| round.iter().any(|seen| seen.tool == last.tool));
+    of_tool.take_while(|round| round.iter().any(|seen| seen.call == last.call)).take(3).count() == 3
 }
 
 fn stella(seen: &[Seen]) -> bool {
