@@ -6,6 +6,7 @@ use crate::model::event::{Alert, Decision, Finding, Session, SourcePlace, Status
 use crate::model::id::IdBuilder;
 use crate::model::{Basis, Body, Class, Event, EventBody, Health, Level, Strategy, Timestamp};
 
+use super::detect::hang::Hang;
 use super::detect::loops::{Loops, Row, Verdict};
 use super::detect::{self, Detection, Detector, Incident, Observation};
 use super::policy::Policy;
@@ -57,6 +58,8 @@ pub struct Track {
     detectors: Vec<Box<dyn Detector + Send>>,
     /// Looks for loops, from the first call of a tool or the first words on.
     loops: Option<Box<Loops>>,
+    /// Looks for silence.
+    hang: Hang,
     options: detect::Options,
     /// Whether the steps are kept for `explain`.
     explains: bool,
@@ -135,6 +138,7 @@ impl Track {
             health_changes: offset,
             detectors: detect::build_all(options),
             loops: None,
+            hang: Hang::default(),
             options: *options,
             explains: false,
             episodes: BTreeMap::new(),
@@ -198,6 +202,7 @@ impl Track {
     /// Takes a finding: tells it, and what detectors and policy make of it.
     pub fn incident(&mut self, moment: &Moment, told: Told, policy: &Policy, out: &mut dyn FnMut(Event)) {
         let Told { finding, id: finding_id, ends, may_retry, guess } = told;
+        self.hang.finding(moment.now, &finding, ends);
         match finding.class {
             Class::WaitingInput => self.waiting = true,
             // A person who stops the agent answers it too.
@@ -337,9 +342,13 @@ impl Track {
     }
 
     /// Looks at a record for loops; returns what is to be told by [`Self::looped`].
-    pub fn look_for_loops(&mut self, moment: &Moment, body: &Body<'_>) -> Option<Verdict> {
-        if !matches!(body, Body::ToolCall(_) | Body::ToolResult(_) | Body::Message(_) | Body::Lifecycle(_)) {
-            return None;
+    ///
+    /// `whole`: whether messages come whole. Where they come line by line, nothing can be said of them.
+    pub fn look_for_loops(&mut self, moment: &Moment, body: &Body<'_>, whole: bool) -> Option<Verdict> {
+        match body {
+            Body::Message(_) if !whole => return None,
+            Body::ToolCall(_) | Body::ToolResult(_) | Body::Message(_) | Body::Lifecycle(_) => {}
+            _ => return None,
         }
         let time = self.event_time(moment);
         let place = moment.place.as_ref()?;
@@ -350,7 +359,10 @@ impl Track {
             }
             loops
         });
-        loops.record(body, place, time)
+        let verdict = loops.record(body, place, time, moment.time);
+        let happened = moment.time.unwrap_or(moment.latest);
+        self.hang.record(moment.now, happened, body, loops.open_call(), place);
+        verdict
     }
 
     /// Tells that the agent goes in circles, or that it does no more.
@@ -387,6 +399,10 @@ impl Track {
         if self.undecided.as_ref().is_some_and(|undecided| moment.now >= undecided.until) {
             self.settle(moment.now, policy, out);
         }
+        if let Some(detection) = self.hang.tick(moment.now) {
+            let time = self.event_time(moment);
+            self.alert(moment, time, detection, policy, out);
+        }
         if self.episodes.is_empty() {
             return;
         }
@@ -403,7 +419,7 @@ impl Track {
         let over = self.episodes.values().map(|episode| episode.over_at(policy.quiet_sec)).max();
         let over = over.map(|over| Timestamp::from_micros(over.as_micros().saturating_add(self.lag)));
         let until = self.undecided.as_ref().map(|undecided| undecided.until);
-        [over, until].into_iter().flatten().min()
+        [over, until, self.hang.deadline()].into_iter().flatten().min()
     }
 
     /// The source ended, `lines` lines in.

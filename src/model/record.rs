@@ -19,6 +19,8 @@ pub struct Record<'a> {
     pub subagent: Option<Cow<'a, str>>,
     /// Where in its frame it stands, in bytes; matters only in documents of many lines.
     pub at: usize,
+    /// Where in its session it stands, for a message of the model in a session that can be taken back.
+    pub place: Option<Place<'a>>,
     /// What it is.
     pub body: Body<'a>,
 }
@@ -26,8 +28,17 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// Returns a record of the main conversation that says neither time nor session.
     pub fn new(body: Body<'a>) -> Self {
-        Self { time: None, session: None, subagent: None, at: 0, body }
+        Self { time: None, session: None, subagent: None, at: 0, place: None, body }
     }
+}
+
+/// A place in a session that the agent can be taken back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The record's id: what the agent is told.
+    pub record: Cow<'a, str>,
+    /// The id of the model's message, of which the record may be one part of several.
+    pub message: Cow<'a, str>,
 }
 
 /// What a record is.

@@ -282,11 +282,17 @@ impl Profile for Claude {
         session: &SessionRef,
         message: &str,
         prompt: &str,
+        uuid: &str,
     ) -> Result<Rewritten, Unable> {
         refuse_unresumable(call)?;
-        let mut front = resume_words(session);
-        front.extend(["--resume-session-at", message, "--fork-session"]);
-        Ok(rewrite(call, &front, prompt))
+        if !call.invocation.mode.is_headless() {
+            return Err(Unable::new("it goes back only where it prints"));
+        }
+        let SessionRef::Id(id) = session else { return Err(Unable::new("it goes back only in a session with an id")) };
+        // A tool call that loses its result is told so; the model knows then what it had done.
+        let front =
+            ["--resume", id, "--resume-session-at", message, "--fork-session", "--session-id", uuid];
+        Ok(Rewritten { session: Some(uuid.to_owned()), ..rewrite(call, &front, prompt) })
     }
 
     fn fork(&self, call: &Call<'_>, session: &SessionRef, prompt: &str) -> Result<Rewritten, Unable> {
@@ -340,6 +346,7 @@ impl Profile for Claude {
     fn rejects_resume(&self, text: &str, _: Option<i32>) -> bool {
         says(text, &["No conversation found with session ID", "No deferred tool marker found in the resumed session"])
             || says(text, &["No conversation found to continue", "--resume requires a valid session"])
+            || text.contains("No message found with message.uuid")
     }
 
     fn session_is_taken(&self, text: &str) -> bool {

@@ -68,7 +68,7 @@ pub trait Profile: fmt::Debug + Send + Sync {
     fn fresh(&self, call: &Call<'_>, prompt: &str, uuid: &str) -> Result<Rewritten, Unable>;
 
     /// Returns the arguments that go on with a copy of a session as it was at one of its messages, leaving out what
-    /// came after it.
+    /// came after it. `uuid`: for the copy.
     ///
     /// # Errors
     /// Why the agent, called like this, cannot.
@@ -78,8 +78,9 @@ pub trait Profile: fmt::Debug + Send + Sync {
         session: &SessionRef,
         message: &str,
         prompt: &str,
+        uuid: &str,
     ) -> Result<Rewritten, Unable> {
-        let _ = (call, session, message, prompt);
+        let _ = (call, session, message, prompt, uuid);
         Err(Unable::new("it cannot go back to an earlier message of a session"))
     }
 

@@ -383,13 +383,13 @@ fn some_agents_copy_a_session_go_back_in_it_or_make_it_smaller() {
         (
             "claude -p 'fix it'",
             "claude --resume SID --fork-session 'go on' -p",
-            "claude --resume SID --resume-session-at M --fork-session 'go on' -p",
+            "claude --resume SID --resume-session-at M --fork-session --session-id NEW 'go on' -p",
             "claude --resume SID /compact -p",
         ),
         (
             "claude -p 'fix it' --disable-slash-commands",
             "claude --resume SID --fork-session 'go on' -p --disable-slash-commands",
-            "claude --resume SID --resume-session-at M --fork-session 'go on' -p --disable-slash-commands",
+            "claude --resume SID --resume-session-at M --fork-session --session-id NEW 'go on' -p --disable-slash-commands",
             "-",
         ),
         ("codex exec --json x", "codex exec --json fork SID 'go on'", "-", "-"),
@@ -402,9 +402,16 @@ fn some_agents_copy_a_session_go_back_in_it_or_make_it_smaller() {
         let agent = agent(before, PIPES);
         let call = agent.call();
         assert_eq!(show(&agent, agent.profile.fork(&call, &session, "go on")), forked, "{before}");
-        assert_eq!(show(&agent, agent.profile.rewind(&call, &session, "M", "go on")), rewound, "{before}");
+        assert_eq!(
+            show(&agent, agent.profile.rewind(&call, &session, "M", "go on", "NEW")),
+            rewound,
+            "{before}"
+        );
         assert_eq!(show(&agent, agent.profile.compact(&call, &session)), compacted, "{before}");
     }
+    // Where a person sits, Claude takes no message to go back to.
+    let agent = agent("claude", TERMINAL);
+    assert_eq!(show(&agent, agent.profile.rewind(&agent.call(), &session, "M", "go on", "NEW")), "-");
 }
 
 #[test]

@@ -6,6 +6,8 @@ use crate::model::event::{Condition, Event, EventBody};
 use crate::model::record::{Body, Lifecycle, Record, Role};
 use crate::model::{Basis, Class, Health, Level, Timestamp};
 
+use super::trail::Trail;
+
 /// How many failures of an attempt are remembered; the oldest goes.
 const MAX_SIGHTINGS: usize = 64;
 
@@ -73,12 +75,18 @@ pub struct Facts {
     pub is_written: bool,
     /// The tool calls that have no result yet.
     open_calls: VecDeque<String>,
+    /// Whether its own guard told the model that it repeats itself.
+    warned: bool,
+    /// Whether the model has not answered what it was told last.
+    unanswered: bool,
     /// Whether it said that it could not compact its context.
     pub compaction_failed: bool,
     /// Whether our own limit on money is used up.
     pub budget_used_up: bool,
-    /// The id of its last good message, where it may be taken back to.
-    pub last_good_message: Option<String>,
+    /// The messages of the model that its session may be taken back to.
+    pub trail: Trail,
+    /// Whether the context was compacted: what came before cannot be gone back to.
+    pub compacted: bool,
     failures: VecDeque<(u64, Sighting)>,
     /// The latest notice of a retry of its own since it last worked.
     retry: Option<OwnRetry>,
@@ -109,9 +117,12 @@ impl Facts {
             output: false,
             is_written: false,
             open_calls: VecDeque::new(),
+            warned: false,
+            unanswered: false,
             compaction_failed: false,
             budget_used_up: false,
-            last_good_message: None,
+            trail: Trail::default(),
+            compacted: false,
             failures: VecDeque::new(),
             retry: None,
             noted: 0,
@@ -134,6 +145,8 @@ impl Facts {
                     self.session = Some(id.clone());
                 }
             }
+            // Nothing is retried: what became of it, the model's next words say.
+            EventBody::Finding(finding) if finding.self_healing && finding.class == Class::ToolRepeat => {}
             EventBody::Finding(finding) if finding.self_healing => {
                 self.retrying(at, finding.class, finding.retry_at);
             }
@@ -174,6 +187,7 @@ impl Facts {
         if record.subagent.is_some() {
             return;
         }
+        self.heard(&record.body);
         match &record.body {
             Body::Message(message) if message.role == Role::Assistant => self.worked(now),
             Body::ToolCall(call) => {
@@ -184,12 +198,19 @@ impl Facts {
             Body::Failure(failure) if failure.codes.iter().any(|code| code == "compact_failed") => {
                 self.compaction_failed = true;
             }
+            Body::Lifecycle(Lifecycle::Compacted) => {
+                self.compacted = true;
+                self.trail.clear();
+            }
             Body::Lifecycle(Lifecycle::TurnEnded) => self.finished(now),
             Body::Lifecycle(Lifecycle::TurnStarted) => self.finished_at = None,
             _ => {}
         }
         if let Some(session) = &record.session {
             self.session = Some(session.clone().into_owned());
+        }
+        if let Some(place) = &record.place {
+            self.trail.told(place);
         }
     }
 
@@ -206,9 +227,33 @@ impl Facts {
             Body::ToolCall(_) => true,
             _ => false,
         };
-        if is_work && record.subagent.is_none() {
+        if record.subagent.is_some() {
+            return;
+        }
+        self.heard(&record.body);
+        if is_work {
             self.worked_at = self.worked_at.max(record.time);
         }
+        if let Some(place) = &record.place {
+            self.trail.told(place);
+        }
+    }
+
+    /// Takes note of whose turn it is.
+    fn heard(&mut self, body: &Body<'_>) {
+        match body {
+            Body::Message(message) => self.unanswered = message.role == Role::User,
+            Body::Failure(failure) if failure.class == Some(Class::ToolRepeat) && failure.retry.is_some() => {
+                (self.warned, self.unanswered) = (true, true);
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells whether an agent that says that it has ended well was stopped by its own guard against loops: the model had
+    /// been told that it repeats itself, and did not have the last word.
+    pub fn stopped_repeating(&self) -> bool {
+        self.warned && self.unanswered && !self.stands(Class::ToolRepeat)
     }
 
     /// Takes note that a tool was called. Output and transcript tell the same calls.

@@ -10,6 +10,7 @@ mod options;
 mod plan;
 mod prompts;
 mod run;
+mod trail;
 
 pub use facts::{Facts, Sighting, Source};
 pub use notes::{MAX_NOTES_BYTES, Notes};
@@ -17,6 +18,7 @@ pub use options::{Allowed, Options};
 pub use plan::{Ended, Halt, HaltStatus, How, Kind, Plan, Start, StopReason, Typing};
 pub use prompts::Prompts;
 pub use run::{Chance, Moment, Run, STATE_VERSION, StateError};
+pub use trail::Trail;
 
 #[cfg(test)]
 mod tests;

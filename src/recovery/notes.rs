@@ -14,6 +14,9 @@ pub const MAX_NOTES_BYTES: usize = 2_048;
 /// How many changed files are remembered; the one that was not touched the longest goes.
 const MAX_FILES: usize = 40;
 
+/// How many prompts of ours are remembered; the oldest goes.
+const MAX_OURS: usize = 8;
+
 /// How much of the goal, of the plan and of the last words is remembered, in bytes.
 const MAX_GOAL_BYTES: usize = 900;
 const MAX_PLAN_BYTES: usize = 600;
@@ -26,6 +29,9 @@ pub struct Notes {
     plan: String,
     said: String,
     files: VecDeque<String>,
+    /// What the agent was told by us: no goal.
+    #[serde(default)]
+    ours: VecDeque<String>,
 }
 
 impl Notes {
@@ -38,7 +44,12 @@ impl Notes {
             Body::Message(message) => {
                 let text = message.text.read();
                 match message.role {
-                    Role::User if is_persons(&text) => self.goal = cut(text.trim(), MAX_GOAL_BYTES),
+                    Role::User if is_persons(&text) => {
+                        let goal = cut(text.trim(), MAX_GOAL_BYTES);
+                        if !self.ours.contains(&goal) {
+                            self.goal = goal;
+                        }
+                    }
                     Role::Assistant if !text.trim().is_empty() => {
                         self.said = cut(text.trim(), MAX_SAID_BYTES)
                     }
@@ -48,6 +59,14 @@ impl Notes {
             Body::ToolCall(call) => self.tool(&call.name, &call.input.read()),
             _ => {}
         }
+    }
+
+    /// Takes note of a prompt that is ours and no person's; the agent tells it as one.
+    pub fn prompted(&mut self, prompt: &str) {
+        if self.ours.len() == MAX_OURS {
+            self.ours.pop_front();
+        }
+        self.ours.push_back(cut(prompt.trim(), MAX_GOAL_BYTES));
     }
 
     /// Sets the goal, where it is known from the command line.
@@ -120,7 +139,11 @@ impl Notes {
 /// Tells whether a message can be a person's: agents put reminders and results of commands into that role too.
 fn is_persons(text: &str) -> bool {
     let text = text.trim_start();
-    !text.is_empty() && !text.starts_with(['<', '[']) && !text.starts_with("This session is being continued")
+    !text.is_empty()
+        && !text.starts_with(['<', '['])
+        && !text.starts_with("This session is being continued")
+        // What Claude puts in front of a prompt where the last turn was cut short.
+        && text.trim_end() != "Continue from where you left off."
 }
 
 /// The beginning of a text, at most `most` bytes, `…` with them.
@@ -178,6 +201,21 @@ mod tests {
         }
         assert!(!text.contains("src/c.rs") && !text.contains("be brief"), "{text}");
         assert!(!notes.write("x.", false, &whole).contains("Fix the parser."));
+    }
+
+    #[test]
+    fn what_we_have_told_the_agent_is_no_goal() {
+        let mut notes = Notes::default();
+        notes.record(&message(Role::User, "Fix the parser."));
+        let long = format!("The provider refused it. {}", "x".repeat(2_000));
+        for prompt in ["continue", &long, " -odd"] {
+            notes.prompted(prompt);
+            notes.record(&message(Role::User, prompt));
+            notes.record(&message(Role::User, "Continue from where you left off."));
+        }
+        assert!(notes.write("x.", true, &whole).contains("The task:\nFix the parser."));
+        notes.record(&message(Role::User, "Then the printer."));
+        assert!(notes.write("x.", true, &whole).contains("The task:\nThen the printer."));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct Prompts {
     pub correct: String,
     /// After it ran into a limit of turns, or of the length of its answer.
     pub smaller_steps: String,
+    /// After the provider refused the conversation, and its end was taken out.
+    pub rewound: String,
     /// After a loop.
     pub break_loop: String,
 }
@@ -32,6 +34,10 @@ impl Default for Prompts {
                 "Your last output could not be used: {reason} Send it again in the right form, then continue."
                     .to_owned(),
             smaller_steps: "Continue where you stopped, in smaller steps.".to_owned(),
+            rewound: "The provider refused the conversation: {reason} What came after your last message, such as the \
+                      result of a tool, was taken out of it. Check what is already done, do not do the same again, \
+                      and go on another way."
+                .to_owned(),
             break_loop:
                 "You were interrupted because you repeated yourself: {reason} Do not do it again. Take \
                          another approach, or stop and say what blocks you."

@@ -15,6 +15,7 @@ use super::notes::Notes;
 use super::options::Options;
 use super::plan::{Ended, Halt, HaltStatus, How, Kind, Plan, Start, StopReason, Typing};
 use super::prompts::{fill, plain};
+use super::trail::Trail;
 
 /// The version of a stored run.
 pub const STATE_VERSION: u32 = 1;
@@ -28,6 +29,9 @@ const OWN_RESUME_SEC: i64 = 300;
 /// Fruitless seconds from which an attempt counts as one that retried for long by itself, also where it printed
 /// nothing of it.
 const LONG_RETRIES_SEC: i64 = 20;
+
+/// How often a session is taken back to an earlier message, before a new one takes its place.
+const MAX_REWINDS: u32 = 2;
 
 /// How many starts are remembered, whatever the options say.
 const MAX_STARTS: usize = 256;
@@ -96,6 +100,15 @@ pub struct Run {
     /// nothing against the next; and the limit may be one that the user has set.
     #[serde(default)]
     cut_short: u32,
+    /// The messages that the session may be taken back to.
+    #[serde(default)]
+    trail: Trail,
+    /// How often the session was taken back.
+    #[serde(default)]
+    rewinds: u32,
+    /// The record that it was taken back to the last time.
+    #[serde(default)]
+    rewound_to: Option<String>,
     /// Whether a hanging tool was killed in this attempt.
     tool_killed: bool,
     /// The model in place of the first.
@@ -152,6 +165,9 @@ impl Run {
             loops: 0,
             compactions: 0,
             cut_short: 0,
+            trail: Trail::default(),
+            rewinds: 0,
+            rewound_to: None,
             tool_killed: false,
             model: None,
             pending: None,
@@ -210,6 +226,11 @@ impl Run {
         self.session.as_deref()
     }
 
+    /// Returns what kind of start the latest attempt was.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Returns the latest plan; of a stored run, what to go on with.
     pub fn plan(&self) -> Option<&Plan> {
         self.plan.as_ref()
@@ -219,8 +240,11 @@ impl Run {
     pub fn started(&mut self, start: &Start) {
         self.kind = start.kind;
         if start.session.is_some() || !matches!(start.kind, Kind::Resume | Kind::Compact) {
-            if start.session != self.session {
-                self.refused = 0;
+            // A copy has the history of the session that it was made of.
+            if start.kind == Kind::Fork {
+                self.rewound_to.iter().for_each(|record| self.trail.back_to(record));
+            } else if start.session != self.session {
+                self.another_history();
             }
             self.session.clone_from(&start.session);
         }
@@ -288,14 +312,25 @@ impl Run {
         self.plan = None;
     }
 
+    /// Nothing of what the provider refused is in the session at hand.
+    fn another_history(&mut self) {
+        self.refused = 0;
+        self.trail.clear();
+        (self.rewinds, self.rewound_to) = (0, None);
+    }
+
     /// Takes over what the attempt has taught.
     fn learn(&mut self, moment: &Moment<'_>) {
         if let Some(session) = &moment.facts.session
             && self.session.as_ref() != Some(session)
         {
             self.session = Some(session.clone());
-            self.refused = 0;
+            self.another_history();
         }
+        if moment.facts.compacted {
+            self.trail.clear();
+        }
+        self.trail.extend(&moment.facts.trail);
         if moment.facts.has_worked() && self.kind != Kind::Compact {
             self.worked = true;
             self.episode = Episode::default();
@@ -555,23 +590,38 @@ impl Run {
         if !self.worked {
             return self.halt_for(moment, HaltStatus::NeedsPerson, sighting);
         }
-        if let Err(plan) = self.count(moment, sighting.class) {
+        // To get away from a history is one recovery, in as many steps as it takes.
+        let is_next_step = self.kind == Kind::Fork && !moment.facts.has_worked();
+        if !is_next_step && let Err(plan) = self.count(moment, sighting.class) {
             return plan;
+        }
+        if let Some(rewound) = self.rewind(moment, sighting) {
+            return rewound.unwrap_or_else(|no| self.give_up(moment, sighting.class, no, status));
         }
         let why = "the provider refused its history.";
         let reason = "the provider refused the same session twice, so its history is left behind.";
-        let prompt = plain(&moment.options.prompts.go_on);
-        if let (Some(id), Some(message)) = (&self.session, &moment.facts.last_good_message) {
-            let session = SessionRef::Id(id.clone());
-            let call = moment.agent.call();
-            let rewound = moment.agent.profile.rewind(&call, &session, message, &prompt);
-            if let Ok(rewound) = rewound {
-                let start = self.start(moment, Kind::Fork, moment.now, rewound, Some(prompt), reason);
-                return start.unwrap_or_else(|no| self.give_up(moment, sighting.class, no, status));
-            }
-        }
         let fresh = self.fresh(moment, moment.now, why, reason);
         fresh.unwrap_or_else(|no| self.give_up(moment, sighting.class, no, status))
+    }
+
+    /// A copy of the session without what came after the model's last message; if that is refused too, without that
+    /// message. `None`: it cannot be had, or it was tried often enough.
+    fn rewind(&mut self, moment: &Moment<'_>, sighting: &Sighting) -> Option<Result<Plan, No>> {
+        if self.rewinds >= MAX_REWINDS {
+            return None;
+        }
+        let record = self.trail.last_but(self.rewound_to.as_deref())?.to_owned();
+        let session = SessionRef::Id(self.session.clone()?);
+        let prompt = fill(&moment.options.prompts.rewound, &sighting.message);
+        let (call, uuid) = (moment.agent.call(), &moment.chance.uuid);
+        let rewound = moment.agent.profile.rewind(&call, &session, &record, &prompt, uuid).ok()?;
+        let reason = match self.rewinds {
+            0 => "the provider refused the same session twice, so it goes on from the last good message.",
+            _ => "the provider refused the session again, so it goes on from an earlier message.",
+        };
+        self.rewinds += 1;
+        self.rewound_to = Some(record);
+        Some(self.start(moment, Kind::Fork, moment.now, rewound, Some(prompt), reason))
     }
 
     /// The context is full.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::event::{Alert, Event, EventBody, Finding, Session, Status};
-use crate::model::record::{Body, Failure, Message, Record, Role, ToolResult};
+use crate::model::record::{Body, Failure, Lifecycle, Message, Place, Record, Role, ToolResult};
 use crate::model::{Basis, Class, Health, Level, Origin, Severity, Strategy, Timestamp};
 use crate::profile::{Agent, Signal, Stdin, Terminals};
 
@@ -74,6 +74,19 @@ impl Story {
 
     fn session(&mut self, id: &str) -> &mut Self {
         self.facts.session = Some(id.to_owned());
+        self
+    }
+
+    /// The model says something that its session may be taken back to.
+    fn says(&mut self, message: &str, record: &str) -> &mut Self {
+        self.heard(None, message, record).after(1)
+    }
+
+    fn heard(&mut self, subagent: Option<&str>, message: &str, record: &str) -> &mut Self {
+        let said = Body::Message(Message { role: Role::Assistant, text: "words".into() });
+        let place = Some(Place { record: record.into(), message: message.into() });
+        self.facts
+            .record(self.now, &Record { place, subagent: subagent.map(Into::into), ..Record::new(said) });
         self
     }
 
@@ -493,13 +506,73 @@ fn the_same_refusal_twice_in_a_session_leaves_its_history_behind() {
 #[test]
 fn an_agent_that_can_go_back_goes_back_to_its_last_good_message() {
     let mut story = Story::headless("claude -p fix");
-    let plan = story.works().fails(Class::Http400).ends(1);
-    story.start(&plan).fails(Class::Http400).facts.last_good_message = Some("M".to_owned());
-    let plan = story.ends(1);
-    assert_eq!(
-        story.show(&plan),
-        "+0 fork: claude --resume SID --resume-session-at M --fork-session continue -p"
-    );
+    let plan = story.says("m1", "A").says("m2", "B").says("m2", "C").fails(Class::Http400).ends(1);
+    assert_eq!(story.show(&plan), "+2 resume: claude --resume SID continue -p", "once may be chance");
+    let plan = story.start(&plan).fails(Class::Http400).ends(1);
+    let back = "+0 fork: claude --resume SID --resume-session-at C --fork-session --session-id NEW The provider refused";
+    assert!(story.show(&plan).starts_with(back), "{plan:?}");
+    let Plan::Start(start) = &plan else { unreachable!() };
+    let prompt = start.prompt.as_deref().unwrap();
+    assert!(prompt.contains("words about http_400. What came after your last message"), "{prompt}");
+    let plan = story.start(&plan).says("m3", "D").ends(0);
+    assert_eq!(story.show(&plan), "done 0");
+}
+
+#[test]
+fn where_going_back_does_not_help_it_goes_further_back_and_then_begins_anew() {
+    let mut story = Story::headless("claude -p fix");
+    let plan = story.says("m1", "A").says("m2", "B").fails(Class::Http400).ends(1);
+    let plan = story.start(&plan).fails(Class::Http400).ends(1);
+    assert!(story.show(&plan).contains("--resume SID --resume-session-at B "), "{plan:?}");
+    let plan = story.start(&plan).fails(Class::Http400).ends(1);
+    assert!(story.show(&plan).contains("--resume NEW --resume-session-at A "), "{plan:?}");
+    let plan = story.start(&plan).fails(Class::Http400).ends(1);
+    assert!(story.show(&plan).starts_with("+0 fresh: claude --session-id NEW fix\n"), "{plan:?}");
+    let plan = story.start(&plan).fails(Class::Http400).ends(1);
+    assert_eq!(story.show(&plan), "halt 83 http_400");
+}
+
+#[test]
+fn an_agent_that_does_the_same_again_after_it_went_back_is_not_sent_back_for_ever() {
+    let mut story = Story::headless("claude -p fix");
+    let plan = story.says("m1", "A").says("m2", "B").fails(Class::Http400).ends(1);
+    let plan = story.start(&plan).fails(Class::Http400).ends(1);
+    let plan = story.start(&plan).says("m3", "C").fails(Class::Http400).ends(1);
+    assert!(story.show(&plan).contains("--resume NEW --resume-session-at C "), "{plan:?}");
+    let plan = story.start(&plan).says("m4", "D").fails(Class::Http400).ends(1);
+    assert!(story.show(&plan).starts_with("+0 fresh: claude --session-id NEW fix\n"), "{plan:?}");
+}
+
+#[test]
+fn a_message_that_cannot_be_gone_back_to_leaves_a_new_session() {
+    for mode in ["", " --output-format json", " --output-format stream-json"] {
+        let mut story = Story::headless(&format!("claude -p fix{mode}"));
+        let plan = story.says("m1", "A").fails(Class::Http400).ends(1);
+        let plan = story.start(&plan).fails(Class::Http400).ends(1);
+        assert!(story.show(&plan).contains("--resume-session-at A"), "{plan:?}");
+        story.start(&plan).facts.line("No message found with message.uuid of: A");
+        let plan = story.ends(1);
+        assert!(story.show(&plan).starts_with("+0 fresh: claude --session-id NEW fix\n"), "{plan:?}");
+    }
+}
+
+#[test]
+fn nothing_is_gone_back_to_that_was_compacted_away_or_was_another_sessions() {
+    let mut story = Story::headless("claude -p fix");
+    let plan = story.says("m1", "A").fails(Class::Http400).ends(1);
+    let compacted = Record::new(Body::Lifecycle(Lifecycle::Compacted));
+    story.start(&plan).facts.record(BEGIN, &compacted);
+    let plan = story.fails(Class::Http400).ends(1);
+    assert!(story.show(&plan).starts_with("+0 fresh"), "{plan:?}");
+    let plan = story.start(&plan).works().fails(Class::Http400).ends(1);
+    let plan = story.start(&plan).fails(Class::Http400).ends(1);
+    assert!(story.show(&plan).starts_with("+0 fresh"), "A is not in it: {plan:?}");
+    // A sub-agent's messages stand in no history of the main conversation.
+    let mut story = Story::headless("claude -p fix");
+    story.says("m1", "A").heard(Some("sub"), "m2", "B");
+    let plan = story.fails(Class::Http400).ends(1);
+    let plan = story.start(&plan).fails(Class::Http400).ends(1);
+    assert!(story.show(&plan).contains("--resume-session-at A "), "{plan:?}");
 }
 
 #[test]

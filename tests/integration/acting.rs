@@ -272,6 +272,105 @@ fn a_success_that_is_none_is_no_success_of_the_start_either() {
 }
 
 #[test]
+fn a_session_that_is_refused_twice_goes_on_from_before_it_and_what_was_copied_is_no_work() {
+    if !can_tell() {
+        return;
+    }
+    let refused = json!([["init", 0], ["refused", 0], ["exits", 1]]);
+    let works = json!([["init", 0], ["says", "u1"], ["says", "u2"], ["refused", 0], ["exits", 1]]);
+    // A copy begins with what the session had, with its times: a failure that was mended long ago, and work.
+    let record = |rest: &str| {
+        format!(
+            r#"{{"type":"assistant","uuid":"u1","parentUuid":null,"isSidechain":false,"cwd":"{{cwd}}","sessionId":"{{session}}","timestamp":"2020-01-01T00:00:00.000Z",{rest}}}"#
+        ) + "\n"
+    };
+    let copied = record(
+        r#""isApiErrorMessage":true,"error":"authentication_failed","message":{"id":"m0","type":"message","role":"assistant","model":"<synthetic>","content":[{"type":"text","text":"Invalid API key · Please run /login"}]}"#,
+    ) + &record(
+        r#""message":{"id":"msg_u1","type":"message","role":"assistant","model":"sample-model","content":[{"type":"text","text":"words"}]}"#,
+    );
+    let path = ".claude/projects/{folder}/{session}.jsonl";
+    let copy = json!([["init", 0], ["writes", [path, copied]], ["refused", 0], ["exits", 1]]);
+    let story = Story::of("claude", &json!([works, refused, copy, well()]));
+    // Each ends by itself, and its transcript is read to the end.
+    let config = QUICK.replace("settle_sec = 0", "settle_sec = 60");
+    fs::write(story.world.path("home/.config/session-doctor/config.toml"), config).unwrap();
+    let output = story.run(&["--act"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let starts = story.starts();
+    assert_eq!(starts.len(), 4);
+    let first = behind(&starts[0], "--session-id");
+    assert_eq!(behind(&starts[1], "--resume"), first);
+    assert_eq!(
+        (behind(&starts[2], "--resume"), behind(&starts[2], "--resume-session-at")),
+        (first, Some("u2"))
+    );
+    let copy = behind(&starts[2], "--session-id");
+    assert_eq!(
+        (behind(&starts[3], "--resume"), behind(&starts[3], "--resume-session-at")),
+        (copy, Some("u1"))
+    );
+    let reset = |result: &str| ("reset".to_owned(), result.to_owned());
+    assert_eq!(story.acted(), [reset("failed"), reset("failed"), reset("done")]);
+}
+
+#[test]
+fn a_run_that_its_own_loop_guard_stopped_is_no_success_though_it_prints_nothing_of_it() {
+    if !can_tell() {
+        return;
+    }
+    let session = "00000000-0000-7000-8000-0000000000a9";
+    let path = ".gemini/tmp/p/chats/session-2026-11-20T05-00-00000000.jsonl";
+    let root = json!(["writes", [".gemini/tmp/p/.project_root", "{cwd}"]]);
+    let writes = |line: Value| json!(["writes", [path, format!("{line}\n")]]);
+    let head = writes(
+        json!({"sessionId": session, "projectHash": "00", "startTime": "2026-11-20T05:00:00Z", "kind": "main"}),
+    );
+    let says = |id: &str, kind: &str, content: Value| {
+        writes(json!({"id": id, "timestamp": "2026-11-20T05:00:01Z", "type": kind, "content": content}))
+    };
+    let task = says("m1", "user", json!([{"text": "fix the tests"}]));
+    let answer = |id: &str| says(id, "gemini", json!("Loop detected, stopping execution."));
+    let result = |id: &str| says(id, "user", json!([{"functionResponse": {"id": "t", "response": {}}}]));
+    let warning = says(
+        "m4",
+        "user",
+        json!([{"text": "System: Potential loop detected. Details: Repeated tool call: ls."}]),
+    );
+    let set = writes(json!({"$set": {"messages": [], "lastUpdated": "2026-11-20T05:00:02Z"}}));
+
+    let ran = |steps: &[&Value]| {
+        let script: Vec<Value> = steps.iter().map(|step| (*step).clone()).collect();
+        let story = Story::of("gemini", &json!([script, [["prints", "All is done."]]]));
+        let output = finish(story.command(&["--act"], &["-p", "fix the tests"]).spawn().unwrap());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        story
+    };
+    let (m2, m3, m5, m6) = (answer("m2"), result("m3"), answer("m5"), result("m6"));
+    // Stopped at once, and stopped after it had gone on for a while.
+    for stopped in [
+        &[&root, &head, &task, &m2, &m3, &warning, &set][..],
+        &[&root, &head, &task, &m2, &m3, &warning, &m5, &m6],
+    ] {
+        let story = ran(stopped);
+        assert_eq!(behind(&story.starts()[1], "--resume"), Some(session));
+        assert_eq!(story.of_type("decision")[0]["class"], "tool_repeat");
+        assert_eq!(story.of_type("decision")[0]["alert"], story.of_type("alert")[0]["id"]);
+        assert_eq!(story.of_type("finding")[0]["class"], "tool_repeat");
+    }
+    // Warned, and mended; or only talked of.
+    for well in [
+        &[&root, &head, &task, &m2, &m3, &warning, &m5][..],
+        &[&root, &head, &task, &m2, &m3, &m5],
+        &[&root, &head, &warning, &m5],
+    ] {
+        let story = ran(well);
+        assert_eq!(story.starts().len(), 1);
+        assert_eq!(story.of_type("decision"), [] as [Value; 0]);
+    }
+}
+
+#[test]
 fn a_limit_is_waited_for_and_the_session_goes_on() {
     if !can_tell() {
         return;

@@ -33,6 +33,8 @@ struct Case {
     note: &'static str,
     /// What else the laboratory is told.
     lab: &'static [&'static str],
+    /// What the provider refuses wherever it is in the history, as `fixtures/agents/poison.py` calls it; empty: nothing.
+    poison: &'static str,
     /// What `wrap --act` is told.
     wrap: &'static [&'static str],
     /// Variables of the agent and of `session-doctor`.
@@ -56,6 +58,7 @@ const CASE: Case = Case {
     scenario: "ok",
     note: "",
     lab: &[],
+    poison: "",
     wrap: &[],
     variables: &[],
     screen: &["15:text:say hello", "5:", "40:", "20:"],
@@ -89,6 +92,9 @@ const NINE_IN_VAIN: &[&str] = &[
 
 const FOUR_IN_VAIN: &[&str] =
     &["network backoff: failed", "network backoff: failed", "network backoff: failed", "network halt: done"];
+
+/// Words do not help.
+const IN_CIRCLES: &[&str] = &["tool_repeat break_loop: done", "tool_repeat halt: done"];
 
 /// New sessions do not help.
 const TOO_LONG: &[&str] =
@@ -171,8 +177,8 @@ const CASES: &[Case] = &[
     Case { mode: "text", words: HELLO, requests: 2, ..QWEN },
     Case { mode: "json", words: HELLO, ..GEMINI },
     Case { mode: "json", scenario: "e401", status: 80, steps: &["auth_error halt: done"], ..GEMINI },
-    Case { mode: "json", scenario: "loop", note: "not told", requests: 6, ..GEMINI },
-    Case { mode: "text", scenario: "loop", note: "not told", requests: 6, ..GEMINI },
+    Case { mode: "json", scenario: "loop", status: 81, steps: &["tool_repeat break_loop: done", "tool_repeat halt: done"], requests: 12, ..GEMINI },
+    Case { mode: "text", scenario: "loop", status: 81, steps: &["tool_repeat break_loop: done", "tool_repeat halt: done"], requests: 12, ..GEMINI },
     Case { mode: "json", scenario: "cutx1", words: ONE, steps: &["network backoff: done"], requests: 3, ..QWEN },
     Case { scenario: "e403", status: 80, steps: &["auth_error halt: done"], requests: 6, ..CODEX },
     Case { scenario: "refusal", status: 80, steps: &["content_policy halt: done"], requests: 6, ..CODEX },
@@ -180,6 +186,12 @@ const CASES: &[Case] = &[
     Case { scenario: "e502htmlx30", words: "Recovered after 30 faults.", steps: &["server_error backoff: done"], requests: 31, ..CODEX },
     Case { scenario: "hangmidx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CASE },
     Case { scenario: "hangmidx1", variables: STALL, words: ONE, steps: &["stalled restart: done"], requests: 2, ..CODEX },
+    // The provider refuses what is in the history: the session goes on from before it, and is left if that does not help.
+    Case { scenario: "tools3_then_ok", note: "a result refused", poison: "tool_result=step-2", words: "All steps done.", steps: &["http_400 reset: failed", "http_400 reset: done"], requests: 4, ..CASE },
+    Case { mode: "text", scenario: "tools3_then_ok", note: "a result refused", poison: "tool_result=step-2", words: "All steps done.", steps: &["http_400 reset: failed", "http_400 reset: done"], requests: 4, ..CASE },
+    Case { mode: "json", scenario: "tools3_then_ok", note: "a result refused", poison: "tool_result=step-2", words: "All steps done.", steps: &["http_400 reset: failed", "http_400 reset: done"], requests: 4, ..CASE },
+    Case { scenario: "tools3_then_ok", note: "a call refused", poison: "tool_use=step-2", words: "All steps done.", steps: &["http_400 reset: failed", "http_400 reset: failed", "http_400 reset: done"], requests: 4, ..CASE },
+    Case { scenario: "tools3_then_ok", note: "every result refused", poison: "tool_result=step-", words: "All steps done.", steps: &["http_400 reset: failed", "http_400 reset: done", "http_400 reset: done", "http_400 reset: done"], requests: 4, ..CASE },
     // `wrap` is killed: nothing is left, and the wait can be taken up.
     Case { scenario: "sleeptool", note: "wrap killed", lab: &["--sig", "KILL@tool"], status: -9, ..CASE },
     Case { scenario: "sleeptool", note: "wrap killed", lab: &["--sig", "KILL@tool"], status: -9, ..CODEX },
@@ -228,6 +240,13 @@ const CASES: &[Case] = &[
     Case { scenario: "maxtokens", status: 83, steps: &["output_limit resume: done", "output_limit resume: done", "output_limit halt: done"], requests: 12, ..CASE },
     Case { scenario: "maxtokens", status: 83, steps: &["output_limit resume: done", "output_limit resume: done", "output_limit halt: done"], requests: 3, ..CODEX },
     // It repeats itself; a limit of turns is outlasted twice, and each time it worked.
+    // It goes in circles: it is told so once, and ended the second time.
+    Case { scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 16, ..CASE },
+    Case { mode: "text", scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 16, ..CASE },
+    Case { scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 16, ..CODEX },
+    Case { mode: "text", scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 16, ..CODEX },
+    Case { scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 24, ..QWEN },
+    Case { scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 20, ..OPENCODE },
     Case { scenario: "loop", note: "--max-turns 3", lab: &["--extra", "--max-turns 3"], status: 83, steps: &["max_turns resume: done", "max_turns resume: done", "max_turns halt: done"], requests: 9, ..CASE },
     // It never answers, and the user has set a limit.
     Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, ..CASE },
@@ -423,12 +442,16 @@ impl Case {
 
 /// Writes the program that puts `wrap --act` in front of the agent, or takes up what one that was killed has left.
 fn write_shim(shim: &Path, folder: &Path, program: &Path, case: &Case, agent: &str) {
+    let behind = match case.poison {
+        "" => String::new(),
+        words => format!("'{}/fixtures/agents/poison.py' '{words}'", env!("CARGO_MANIFEST_DIR")),
+    };
     let script = format!(
         "#!/bin/sh\n\
          export {} {}\n\
          wrap='{} wrap --act {}'\n\
          [ \"$2\" = --resume-wait ] && exec $wrap --resume-wait --events '{folder}/events2'\n\
-         exec $wrap --events '{folder}/events' -- {agent} \"$@\"\n",
+         exec {behind} $wrap --events '{folder}/events' -- {agent} \"$@\"\n",
         SHORT_WAITS.join(" "),
         case.variables.join(" "),
         program.display(),

@@ -3,6 +3,7 @@
 //! To add a detector: write `<name>.rs` beside this file with a type that implements [`Detector`] and
 //! `pub(super) fn build(&Options) -> Box<dyn Detector + Send>`, and add its word to the `detectors!` list below.
 
+pub mod hang;
 pub mod loops;
 
 use crate::engine::policy::Policy;

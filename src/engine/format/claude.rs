@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use crate::engine::json;
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{
-    Body, Failure, Lifecycle, Message, Record, Retry, Role, Text, ToolCall, ToolResult, Usage, UsageScope,
+    Body, Failure, Lifecycle, Message, Place, Record, Retry, Role, Text, ToolCall, ToolResult, Usage, UsageScope,
 };
 use crate::model::{Class, Origin, Timestamp};
 
@@ -321,7 +321,12 @@ impl Stream {
             self.resets_at = None;
             self.interrupted = false;
         }
-        out(head.record(Body::Message(Message { role: Role::Assistant, text: text.clone() })));
+        let said = Body::Message(Message { role: Role::Assistant, text: text.clone() });
+        let place = reported.uuid.filter(|_| head.subagent.is_none()).map(|uuid| Place {
+            record: Cow::Borrowed(uuid),
+            message: Cow::Borrowed(message.id.get().unwrap_or(uuid)),
+        });
+        out(Record { place, ..head.record(said) });
         for block in message.content.blocks() {
             if block.kind.get() == Some("tool_use") {
                 out(head.record(Body::ToolCall(ToolCall {
@@ -688,6 +693,7 @@ impl Stream {
                     api_error: None,
                     is_api_error: inner.is_api_error_message.0,
                     status: inner.api_error_status.status(),
+                    uuid: None,
                     ends: false,
                 };
                 self.assistant(&reported, message, &head, out);
@@ -707,6 +713,8 @@ struct Reported<'a> {
     api_error: Option<&'a str>,
     is_api_error: Option<bool>,
     status: Option<u16>,
+    /// The record's own id.
+    uuid: Option<&'a str>,
     /// Whether the record stands in a transcript of the main conversation, where nothing else ends a turn.
     ends: bool,
 }
@@ -726,7 +734,7 @@ impl Head<'_> {
             session: self.session.as_deref().map(Cow::Borrowed),
             subagent: self.subagent.as_deref().map(Cow::Borrowed),
             at: self.at,
-            body,
+            ..Record::new(body)
         }
     }
 }
@@ -777,6 +785,7 @@ struct Line<'a> {
     #[serde(rename = "sessionId")]
     transcript_session: Str<'a>,
     timestamp: Str<'a>,
+    uuid: Str<'a>,
     parent_tool_use_id: Str<'a>,
     #[serde(rename = "isSidechain")]
     is_sidechain: Flag,
@@ -855,6 +864,7 @@ impl Line<'_> {
             api_error: self.api_error.get(),
             is_api_error: self.is_api_error_message.0,
             status: self.message_error_status.status(),
+            uuid: self.uuid.get().filter(|uuid| !uuid.is_empty()),
             ends: self.transcript_session.get().is_some() && self.subagent().is_none(),
         }
     }

@@ -184,8 +184,7 @@ impl Decode for Decoder {
                 time,
                 session: session.as_deref().map(Cow::Borrowed),
                 subagent: subagent.as_deref().map(Cow::Borrowed),
-                at: 0,
-                body,
+                ..Record::new(body)
             });
         };
         tell(line.kind.as_str(), data, time, &mut say);

@@ -129,6 +129,8 @@ struct Line<'a> {
     stats: Option<&'a RawValue>,
     #[serde(borrow, default)]
     response: Loose<'a>,
+    #[serde(borrow, default)]
+    warnings: Option<&'a RawValue>,
     // Session files.
     #[serde(borrow, default)]
     id: Loose<'a>,
@@ -368,7 +370,18 @@ impl Decoder {
         let time = read_time(&line.timestamp);
         let mut say = |body: Body<'_>| out(Record { time, ..Record::new(body) });
         match line.kind.as_str() {
-            "user" => say(Body::Message(Message { role: Role::User, text: line.content.text().into() })),
+            "user" => {
+                let text = line.content.text();
+                say(match text.strip_prefix(STRIKE) {
+                    // The loop guard tells the model, and stops it if that does not help.
+                    Some(_) => Body::Failure(Failure {
+                        class: Some(Class::ToolRepeat),
+                        retry: Some(Retry::default()),
+                        ..Failure::new(Origin::Agent, text)
+                    }),
+                    None => Body::Message(Message { role: Role::User, text: text.into() }),
+                });
+            }
             "gemini" => self.session_answer(line, &mut say),
             "error" => say(notice(line.content.text(), false, time)),
             "warning" => say(notice(line.content.text(), true, time)),
@@ -429,9 +442,13 @@ fn document(line: Line<'_>, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
         let output = [sum(|t| t.candidates), sum(|t| t.thoughts)];
         say(Body::Usage(usage(UsageScope::Turn, sum(|t| t.prompt), sum(|t| t.cached), output)));
     }
-    match error {
-        Some(error) => say(Body::Failure(Failure { ends: true, ..failure(error, None) })),
-        None => say(Body::Lifecycle(Lifecycle::TurnEnded)),
+    // A run that the loop guard stopped is no error here either.
+    let warnings = parse_raw::<Vec<Loose<'_>>>(line.warnings).unwrap_or_default();
+    let stopped = warnings.into_iter().find(|warning| warning.as_str().starts_with(LOOP));
+    match (error, stopped) {
+        (Some(error), _) => say(Body::Failure(Failure { ends: true, ..failure(error, None) })),
+        (None, Some(warning)) => say(notice(warning.text(), true, None)),
+        (None, None) => say(Body::Lifecycle(Lifecycle::TurnEnded)),
     }
     Decoded::Yes
 }
@@ -450,6 +467,9 @@ fn notice<'a>(text: Cow<'a, str>, warning: bool, time: Option<Timestamp>) -> Bod
 
 /// The beginning of the loop guard's message.
 const LOOP: &str = "Loop detected";
+
+/// The beginning of what the loop guard puts into the session for the model, in the person's place.
+const STRIKE: &str = "System: Potential loop detected. Details: ";
 
 fn is_about_limits(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
@@ -754,6 +774,24 @@ mod tests {
             }
         });
         assert_eq!(retry_at, Timestamp::parse_rfc3339("2026-11-20T05:01:30Z"));
+    }
+
+    #[test]
+    fn a_run_that_the_loop_guard_stopped_says_so_in_the_warnings_of_its_document() {
+        let stats = r#""stats":{"models":{"m":{"tokens":{"prompt":10,"candidates":1}}}}"#;
+        let document = |rest: &str| format!(r#"{{"session_id":"s","response":"Loop detected, stopping execution",{stats}{rest}}}"#);
+        let said = r#"started Some("s") None | Assistant: Loop detected, stopping execution | tokens Turn in Some(10) read None out Some(1)"#;
+        for (rest, end) in [
+            ("", "TurnEnded"),
+            (r#","warnings":["Hooks are slow"]"#, "TurnEnded"),
+            (r#","warnings":"Loop detected, stopping execution""#, "TurnEnded"),
+            (
+                r#","warnings":["Hooks are slow","Loop detected, stopping execution"]"#,
+                "! Loop detected, stopping execution (tool_repeat)",
+            ),
+        ] {
+            story(&[(&document(rest), &format!("{said} | {end}"))]);
+        }
     }
 
     #[test]

@@ -552,7 +552,7 @@ impl<'a> LogLine<'a> {
         let aside = self.small && matches!(body, Body::Failure(_));
         let subagent = self.agent.as_deref().filter(|_| aside).map(Cow::Borrowed);
         let session = self.session.as_deref().filter(|id| id.starts_with(SESSION)).map(Cow::Borrowed);
-        out(Record { time: self.time, session, subagent, at: 0, body });
+        out(Record { time: self.time, session, subagent, ..Record::new(body) });
     }
 
     /// The failure that an error line tells: a request's, by the SDK's name or by the place that logs it.

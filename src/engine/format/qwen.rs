@@ -114,8 +114,7 @@ impl Decoder {
                 time,
                 session: Some(Cow::Borrowed(session)),
                 subagent: subagent.map(Cow::Borrowed),
-                at: 0,
-                body,
+                ..Record::new(body)
             });
         };
         let parts = line.message.0.as_ref().map_or(&[][..], |message| &message.parts);

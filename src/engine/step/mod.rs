@@ -167,6 +167,11 @@ impl Steps {
         Some((step, round))
     }
 
+    /// Returns the latest call that has no answer yet: what it does, and its label.
+    pub fn open_call(&self) -> Option<(Effect, &str)> {
+        self.open.back().map(|open| (open.call.effect, open.call.label.as_str()))
+    }
+
     /// A person spoke, or answered: the same question is a new one. What was heard a moment ago comes from no person.
     pub fn heard(&mut self, message: u64) {
         if !self.heard.contains(&message) {
@@ -214,7 +219,12 @@ impl Steps {
         let learnt = news > 0.5 && !waits && !failed;
         let gain = if learnt { 0.5 } else { 0.0 } + if known && other { 1.0 } else { 0.0 };
         self.credit = (0.85 * self.credit + gain).min(MOST_CREDIT);
-        let wrong = failed || (call.effect == Effect::Exec && print.errors.is_some());
+        let error = match print.errors {
+            Some(errors) if failed || call.effect == Effect::Exec => Some(errors),
+            // Nothing was found, or there was nothing to say: that is no error to meet again.
+            None if failed && call.effect != Effect::Read && !says_nothing(text) => Some(print.text),
+            _ => None,
+        };
         Step {
             number: self.count,
             line,
@@ -227,7 +237,7 @@ impl Steps {
             lines,
             failed,
             refused: failed && is_refusal(text),
-            error: wrong.then(|| print.errors.unwrap_or(print.text)),
+            error,
             epoch,
             symbol,
             path: call.path,
@@ -269,6 +279,12 @@ fn is_refusal(text: &str) -> bool {
         "enied by", "not allowed",
     ];
     WORDS.iter().any(|words| head(text).contains(words))
+}
+
+/// Whether a failed command said no more than that.
+fn says_nothing(text: &str) -> bool {
+    let lower = head(text).to_ascii_lowercase();
+    lower.len() < 120 && (lower.trim().is_empty() || lower.contains("no output") || lower.contains("exit code") || lower.contains("exited with"))
 }
 
 fn head(text: &str) -> &str {

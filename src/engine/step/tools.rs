@@ -428,8 +428,9 @@ fn command_effect(line: &str) -> Effect {
                     _ => runs = true,
                 }
             } else if place > 0 {
-                // What stands behind a bar filters.
+                // What stands behind a bar filters, as a rule.
                 changes |= matches!(verb, "tee" | "xargs") && !begins(&&["tee", "/dev/null"][..]);
+                runs |= !LOOKS.contains(&verb) && !matches!(verb, "tail" | "sed" | "tee" | "xargs" | "perl");
             } else if matches!(verb, "curl" | "wget") && words.iter().chain(&quotes).any(|word| asks_health(word)) {
                 waits = true;
             } else if POLLS.iter().any(begins) || (CLOUDS.contains(&verb) && has(&["describe", "wait", "get", "list", "status", "logs", "show"])) {
@@ -533,6 +534,8 @@ mod tests {
             ("git checkout -- x", Effect::Mutate),
             ("cargo test 2>&1 | tail -40", Effect::Exec),
             ("cargo test 2>&1", Effect::Exec),
+            ("echo x | python y.py", Effect::Exec),
+            ("ls | sort | uniq -c", Effect::Read),
             ("npm run lint > /dev/null", Effect::Exec),
             ("npm run lint 2>/dev/null", Effect::Exec),
             ("echo x > y", Effect::Mutate),

@@ -25,7 +25,7 @@ use crate::model::event::{Alert, Decision, Outcome, OutcomeResult};
 use crate::model::id::IdBuilder;
 use crate::model::{Basis, Class, EventBody, Level, Strategy, Timestamp};
 use crate::profile::transcript::Surroundings;
-use crate::profile::{self, Agent, Mode};
+use crate::profile::{self, Agent, Asked, Mode};
 use crate::recovery::{
     Chance, Ended, Halt, How, Kind, Moment, Options, Plan, Run, Sighting, Source, Start, StopReason, Typing,
 };
@@ -42,6 +42,9 @@ const SILENCE_ROUND: Duration = Duration::from_secs(15);
 
 /// Who tells of a child that hangs.
 const SILENCE: &str = "silence";
+
+/// Who tells of a child that ended because it repeated itself.
+const LOOP_GUARD: &str = "loop_guard";
 
 /// How long after a key of a person's nothing is done to an interactive agent, in seconds: whoever sits there may mean to
 /// answer.
@@ -241,12 +244,16 @@ impl<'p> Actor<'p> {
             variable: &|name| std::env::var(name).ok(),
         };
         let invocation = &self.acting.agent.invocation;
+        let kind = self.acting.run.kind();
+        let is_copy = kind == Kind::Fork || kind == Kind::First && invocation.asked == Asked::Forked;
+        let copied_before = is_copy.then(clock::now);
         let transcript = self.acting.agent.profile.transcript(&surroundings, invocation, session.as_deref());
         self.reading = transcript.and_then(|transcript| {
             Reading::start(Second {
                 engine: Arc::clone(&self.acting.engine),
                 transcript,
                 tells: invocation.mode != Mode::StreamJson,
+                copied_before,
                 witness: self.witness.clone(),
                 feed: executor.feed.clone(),
                 post: executor.post.clone(),
@@ -399,36 +406,61 @@ impl<'p> Actor<'p> {
         }
         self.silence_told = Some(since);
         let silent = now.saturating_duration_since(since).as_secs();
-        let message = format!("it has said nothing for {silent} s, and no tool of its runs");
-        let class = Class::Stalled;
-        let fingerprint = IdBuilder::new("stall").number(u64::from(self.starts)).finish("t-");
-        let id = IdBuilder::new("alert").part(fingerprint.as_bytes()).number(silent).finish("a-");
+        let sighting = Sighting {
+            at: clock::now(),
+            source: Source::Stdout,
+            class: Class::Stalled,
+            status: None,
+            basis: Basis::Inferred,
+            retry_at: None,
+            message: format!("it has said nothing for {silent} s, and no tool of its runs"),
+            act: true,
+        };
+        self.tell_sighting(executor, SILENCE, silent, sighting);
+        true
+    }
+
+    /// Takes note of an agent that its own guard against loops has stopped, and tells it. Where it prints the answer and
+    /// nothing else, its status says success, and only its transcript knows better.
+    fn see_stopped_loop(&self, executor: &Executor) {
+        let is_headless = self.acting.agent.invocation.mode.is_headless();
+        if !is_headless || !self.witness.seen().facts.stopped_repeating() {
+            return;
+        }
+        let sighting = Sighting {
+            at: clock::now(),
+            source: Source::Transcript,
+            class: Class::ToolRepeat,
+            status: None,
+            basis: Basis::Asserted,
+            retry_at: None,
+            message: "the guard against loops warned it, and then stopped it".to_owned(),
+            act: true,
+        };
+        self.tell_sighting(executor, LOOP_GUARD, 0, sighting);
+    }
+
+    /// Tells an alert to act on that no detector of the engine can raise, and takes note of it.
+    fn tell_sighting(&self, executor: &Executor, detector: &str, window_sec: u64, sighting: Sighting) {
+        let class = sighting.class;
+        let fingerprint = IdBuilder::new(detector).number(u64::from(self.starts)).finish("t-");
+        let id = IdBuilder::new("alert").part(fingerprint.as_bytes()).number(window_sec).finish("a-");
         let alert = Alert {
-            detector: SILENCE.to_owned(),
+            detector: detector.to_owned(),
             class,
             level: Level::Act,
             severity: self.acting.engine.policy.class(class).severity,
             count: 1,
-            window_sec: silent,
+            window_sec,
             evidence: Vec::new(),
             fingerprint,
-            reason: message.clone(),
-            basis: Basis::Inferred,
+            reason: sighting.message.clone(),
+            basis: sighting.basis,
         };
         executor.feed.tell(id.clone(), EventBody::Alert(alert));
         let mut seen = self.witness.seen();
         seen.alerts.insert(class, id);
-        seen.facts.failed(Sighting {
-            at: clock::now(),
-            source: Source::Stdout,
-            class,
-            status: None,
-            basis: Basis::Inferred,
-            retry_at: None,
-            message,
-            act: true,
-        });
-        true
+        seen.facts.failed(sighting);
     }
 
     /// Types the next key, if its time has come and nobody sits at the keyboard. An agent that has gone on meanwhile, for
@@ -516,6 +548,9 @@ impl<'p> Actor<'p> {
             None => return Err(ending),
         };
         let ended_well = how == How::Exited(0) && stopped.is_none();
+        if ended_well {
+            self.see_stopped_loop(executor);
+        }
         let plan = self.ask(|run, moment| run.ended(moment, &Ended { how, stopped }));
         // It ended well and is not done all the same: an agent that says success whatever happens. A session that was made
         // smaller goes on, and that is no failure.
@@ -598,6 +633,9 @@ impl<'p> Actor<'p> {
             && executor.stdin == Stdin::Inherit
             && matches!(self.acting.kept, Kept::Terminal);
         self.acting.run.started(&start);
+        if let Some(prompt) = &start.prompt {
+            self.witness.seen().notes.prompted(prompt);
+        }
         self.starts += 1;
         if let Some(id) = self.told_ahead.take() {
             let done = done_words(start.kind);

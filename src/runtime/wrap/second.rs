@@ -20,7 +20,7 @@ use super::watcher::Feed;
 use super::witness::Witness;
 use crate::child::caught::without_signals;
 use crate::engine::{Doctor, Options};
-use crate::model::{Basis, Event, EventBody, Level};
+use crate::model::{Basis, Event, EventBody, Level, Timestamp};
 use crate::profile::transcript::{Search, Transcript};
 use crate::recovery::Source;
 use crate::runtime::clock;
@@ -46,6 +46,8 @@ pub struct Second {
     /// Whether its events are told too, because the output says next to nothing; else they are kept for recovery, and told
     /// only when a decision rests on them.
     pub tells: bool,
+    /// What is older was copied from an earlier session, and is no news.
+    pub copied_before: Option<Timestamp>,
     /// Who must know.
     pub witness: Witness,
     /// The way of its events.
@@ -139,7 +141,7 @@ fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>
             let name = path.to_string_lossy();
             let mut doctor = Doctor::new(Arc::clone(&second.engine), &name, &name);
             doctor.begin_at(0, from);
-            second.witness.hear(&mut doctor, Source::Transcript);
+            second.witness.hear(&mut doctor, Source::Transcript, second.copied_before);
             open = Some((file, doctor));
         }
         if let Some((file, doctor)) = &mut open {
@@ -171,6 +173,9 @@ fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>
 }
 
 fn told(second: &Second, event: Event) {
+    if event.time.is_some_and(|time| second.copied_before.is_some_and(|before| time < before)) {
+        return;
+    }
     second.witness.event(Source::Transcript, &event);
     let is_news = matches!(event.body, EventBody::Finding(_) | EventBody::Alert(_));
     let is_sign = match &event.body {

@@ -211,7 +211,7 @@ impl Watcher {
                             doctor = doctor.with_second(second.name());
                         }
                         if let Some(witness) = &witness {
-                            witness.hear(&mut doctor, source(first));
+                            witness.hear(&mut doctor, source(first), None);
                         }
                         doctor
                     }

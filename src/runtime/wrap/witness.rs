@@ -57,16 +57,18 @@ impl Witness {
         seen.rests = Default::default();
     }
 
-    /// Makes a doctor tell it of every record that comes from here.
-    pub fn hear(&self, doctor: &mut Doctor, from: Source) {
+    /// Makes a doctor tell it of every record that comes from here. What is older than `copied_before` is no deed of
+    /// this attempt, but part of the session all the same.
+    pub fn hear(&self, doctor: &mut Doctor, from: Source, copied_before: Option<Timestamp>) {
         doctor.listen(|| {
             let witness = self.clone();
             let listener: Listener = Box::new(move |now, record| {
                 let mut seen = witness.seen();
-                if from == Source::Transcript {
-                    seen.facts.record_written(now, record);
-                } else {
-                    seen.facts.record(now, record);
+                let is_older = |time| copied_before.is_some_and(|before| time < before);
+                match from {
+                    _ if record.time.is_some_and(is_older) => {}
+                    Source::Transcript => seen.facts.record_written(now, record),
+                    _ => seen.facts.record(now, record),
                 }
                 seen.notes.record(record);
             });

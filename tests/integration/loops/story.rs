@@ -11,6 +11,7 @@ pub enum Ask {
     Edit { path: String, old: String, new: String },
     Run(String),
     Grep(String),
+    #[expect(dead_code, reason = "for stories to come")]
     Delegate(String),
     Tool { name: String, input: Value },
 }

@@ -8,11 +8,20 @@ pub(super) fn build() -> Box<dyn LoopDetector + Send> {
     Box::new(InjectedMessage::default())
 }
 
-/// A turn: what was called in it, and whether anything came of that.
+/// A turn: what was called in it, whether anything came of that, and the last words.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Turn {
     calls: u64,
     progress: bool,
+    words: u64,
+}
+
+impl Turn {
+    /// Whether another turn has the same shape. A person may have said the same twice, and the model may have answered
+    /// otherwise; a program says it at once, and then it does not matter how the model words its answer.
+    fn is_like(self, other: Self, at_once: bool) -> bool {
+        self.calls == other.calls && (at_once || self.words == other.words)
+    }
 }
 
 #[derive(Default)]
@@ -35,8 +44,9 @@ impl LoopDetector for InjectedMessage {
                 self.turn.progress |= step.progress;
                 None
             }
-            Sign::Said(_) => {
+            Sign::Said(said) => {
                 self.answered = true;
+                self.turn.words = said.print.text;
                 None
             }
             // Formats without structure tell a message line by line.
@@ -46,7 +56,7 @@ impl LoopDetector for InjectedMessage {
                 let turn = std::mem::take(&mut self.turn);
                 let same = heard.print.text == self.message
                     && !turn.progress
-                    && self.before.is_none_or(|before| before == turn);
+                    && self.before.is_none_or(|before| before.is_like(turn, heard.at_once));
                 if same {
                     self.before = Some(turn);
                     self.count += 1;

@@ -10,6 +10,9 @@ use crate::model::Timestamp;
 /// How many steps are kept in mind; the one that came longest ago goes.
 const KNOWN: usize = 32;
 
+/// How many questions that were polls are kept in mind.
+const POLLS: usize = 8;
+
 /// After how many other steps a repetition counts half.
 const LONG_AGO: u64 = 30;
 
@@ -25,6 +28,8 @@ struct InterleavedRepeat {
     known: VecDeque<Known>,
     /// Whether the step before waited: what follows it is the poll.
     waited: bool,
+    /// Questions that were polls once.
+    polls: VecDeque<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -40,7 +45,13 @@ impl LoopDetector for InterleavedRepeat {
     fn see(&mut self, sign: &Sign<'_>) -> Option<Evidence> {
         let Sign::Step(step) = sign else { return None };
         let polls = std::mem::replace(&mut self.waited, step.waits);
-        if step.waits || polls || step.effect == Effect::Talk {
+        if polls && !step.waits && !self.polls.contains(&step.question) {
+            if self.polls.len() == POLLS {
+                self.polls.pop_front();
+            }
+            self.polls.push_back(step.question);
+        }
+        if step.waits || step.effect == Effect::Talk || self.polls.contains(&step.question) {
             return Some(Evidence::default());
         }
         // Also what changes something counts once a world: to add and commit after each change is no repetition.

@@ -1,6 +1,6 @@
 //! How much of which evidence is worth a warning, and how much an interruption.
 //!
-//! The figures are those that [`the table of loops`](https://docs.rs) measures; `docs/loops.md` says how they were found.
+//! `docs/loops.md` says how the figures were found.
 
 use super::NAMES;
 
@@ -25,7 +25,7 @@ pub const TABLE: &[(&str, Limit)] = &[
     ("cycle", Limit { warn: 3, act: 4, warn_sec: 0, act_sec: 0 }),
     // The same with a wait in it: patience is what polls are made of.
     ("frozen_poll", Limit { warn: 10, act: 20, warn_sec: 600, act_sec: 1800 }),
-    ("interleaved_repeat", Limit { warn: 5, act: 8, warn_sec: 0, act_sec: 0 }),
+    ("interleaved_repeat", Limit { warn: 4, act: 8, warn_sec: 0, act_sec: 0 }),
     ("same_answer", Limit { warn: 6, act: 10, warn_sec: 0, act_sec: 0 }),
     ("reread", Limit { warn: 6, act: 12, warn_sec: 0, act_sec: 0 }),
     ("flip_flop", Limit { warn: 3, act: 5, warn_sec: 0, act_sec: 0 }),

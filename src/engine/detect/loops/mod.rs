@@ -13,6 +13,7 @@ mod runs;
 
 use crate::engine::redact;
 use crate::engine::step::mask::{Masker, Print};
+use crate::engine::step::tools::Effect;
 use crate::engine::step::{Round, Step, Steps};
 use crate::model::event::SourcePlace;
 use crate::model::record::{Body, Lifecycle, Role};
@@ -84,7 +85,12 @@ pub struct Heard {
     pub line: u64,
     /// When.
     pub time: Timestamp,
+    /// Whether it came so soon after the model's last words that no person can have written it.
+    pub at_once: bool,
 }
+
+/// How many seconds a person takes at least to read what the model said and to answer.
+const ANSWER_SEC: i64 = 3;
 
 /// What the detectors look at.
 #[derive(Clone, Copy, Debug)]
@@ -188,6 +194,8 @@ pub struct Loops {
     masker: Masker,
     credit: f32,
     label: String,
+    /// When the model last said or did something, as far as that is known.
+    said: Option<Timestamp>,
     told: bool,
     calm: u32,
     rows: Option<Vec<Row>>,
@@ -203,6 +211,7 @@ impl Loops {
             masker: Masker::default(),
             credit: 0.0,
             label: String::new(),
+            said: None,
             told: false,
             calm: 0,
             rows: None,
@@ -219,14 +228,29 @@ impl Loops {
         self.rows.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Returns the latest call that has no answer yet: what it does, and its label.
+    pub fn open_call(&self) -> Option<(Effect, &str)> {
+        self.steps.open_call()
+    }
+
     /// Whether a loop was told that is not over.
     pub fn is_told(&self) -> bool {
         self.told
     }
 
-    /// Takes a record that happened at `time` (event time) in this place.
-    pub fn record(&mut self, body: &Body<'_>, place: &SourcePlace, time: Timestamp) -> Option<Verdict> {
+    /// Takes a record that happened at `time` (event time) in this place. `said`: the time that it says itself.
+    pub fn record(
+        &mut self,
+        body: &Body<'_>,
+        place: &SourcePlace,
+        time: Timestamp,
+        said: Option<Timestamp>,
+    ) -> Option<Verdict> {
         let line = place.line;
+        let before = self.said;
+        if !matches!(body, Body::Message(message) if message.role == Role::User) {
+            self.said = said;
+        }
         match body {
             Body::ToolCall(call) => {
                 self.steps.called(call);
@@ -256,7 +280,9 @@ impl Loops {
                     Role::Assistant => self.show(&Sign::Said(&Said { text, print, line, time })),
                     Role::User => {
                         self.steps.heard(print.text);
-                        self.show(&Sign::Heard(&Heard { print, line, time }));
+                        let gap = before.zip(said).map(|(before, said)| said.seconds_since(before));
+                        let at_once = gap.is_some_and(|gap| (0..ANSWER_SEC).contains(&gap));
+                        self.show(&Sign::Heard(&Heard { print, line, time, at_once }));
                     }
                 }
                 self.judge(place, time)
@@ -336,7 +362,8 @@ impl Loops {
             window_sec: evidence.since.map_or(0, |since| time.seconds_since(since).max(0).unsigned_abs()),
             evidence: (format!("{}:{since_line}", place.name), format!("{}:{}", place.name, place.line)),
             reason,
-            basis: Basis::Inferred,
+            // Calls and answers are told by the structure; what words amount to is not.
+            basis: if watch.family == Family::Text { Basis::Inferred } else { Basis::Asserted },
             retry_at: None,
             key: Some(evidence.key),
         };

@@ -14,11 +14,20 @@ struct SameAnswer {
     answer: u64,
     question: u64,
     evidence: Evidence,
+    /// Whether the round that is going on asked something else: calls that are issued together count once.
+    asked: bool,
 }
 
 impl LoopDetector for SameAnswer {
     fn see(&mut self, sign: &Sign<'_>) -> Option<Evidence> {
-        let Sign::Step(step) = sign else { return None };
+        let step = match sign {
+            Sign::Step(step) => step,
+            Sign::Round(_) => {
+                self.evidence.count += u32::from(std::mem::take(&mut self.asked));
+                return Some(self.evidence.clone());
+            }
+            _ => return None,
+        };
         // What failed is for the detector of errors; what runs and says nothing has done what it should.
         let counts = match step.effect {
             Effect::Read => true,
@@ -27,25 +36,19 @@ impl LoopDetector for SameAnswer {
         };
         if !counts || step.failed || step.waits {
             *self = Self::default();
-            return Some(Evidence::default());
-        }
-        if (step.tool, step.answer) != (self.tool, self.answer) {
-            *self = Self { tool: step.tool, answer: step.answer, question: step.question, evidence: Evidence::default() };
-            self.evidence = Evidence {
-                count: 1,
-                period: 1,
-                since_line: step.line,
-                since: Some(step.time),
-                key: mix(step.tool, step.answer),
-            };
+        } else if (step.tool, step.answer) != (self.tool, self.answer) {
+            let key = mix(step.tool, step.answer);
+            let evidence =
+                Evidence { count: 0, period: 1, since_line: step.line, since: Some(step.time), key };
+            *self = Self { tool: step.tool, answer: step.answer, question: step.question, evidence, asked: true };
         } else if step.question != self.question {
             self.question = step.question;
-            self.evidence.count += 1;
+            self.asked = true;
         }
-        Some(self.evidence.clone())
+        None
     }
 
     fn reason(&self, evidence: &Evidence, what: &str) -> String {
-        format!("got the same answer to {} different calls in a row, the last of them \"{what}\"", evidence.count)
+        format!("got the same answer to different calls {} times in a row, the last of them \"{what}\"", evidence.count)
     }
 }

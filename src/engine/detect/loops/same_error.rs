@@ -12,8 +12,17 @@ const KNOWN: usize = 16;
 /// How many of the questions that led to an error are kept in mind.
 const QUESTIONS: usize = 4;
 
-/// Errors one after the other count more: this many tenths each.
+/// What an error weighs that comes right after itself, in tenths.
 const IN_A_ROW: u32 = 15;
+
+/// What an error weighs that comes with other news, in a world that is the same.
+const TRYING_OUT: u32 = 5;
+
+/// How much of an answer has to be new for that.
+const NEWS: f32 = 0.2;
+
+/// How much progress refutes it.
+const PROGRESS: f32 = 1.0;
 
 pub(super) fn build() -> Box<dyn LoopDetector + Send> {
     Box::new(SameError::default())
@@ -58,8 +67,16 @@ impl LoopDetector for SameError {
         });
         let asked = known.questions.back() == Some(&step.question);
         // To ask the same again in the same world is a repeated call, and counted as that.
-        if known.weight == 0 || !asked || step.epoch != known.epoch {
-            known.weight += if last == Some(error) { IN_A_ROW } else { 10 };
+        let again = !asked || step.epoch != known.epoch;
+        if known.weight == 0 || (again && step.credit < PROGRESS) {
+            known.weight += if step.epoch == known.epoch && step.news > NEWS {
+                // It tries things out, and learns.
+                TRYING_OUT
+            } else if last == Some(error) {
+                IN_A_ROW
+            } else {
+                10
+            };
         }
         known.epoch = step.epoch;
         if !known.questions.contains(&step.question) {

@@ -55,6 +55,31 @@ fn a_run_that_recovers_ends_well() {
 }
 
 #[test]
+fn the_models_own_messages_are_where_a_session_can_be_taken_back_to() {
+    let places = |kind: &str, more: &str, model: &str| {
+        let line = format!(
+            r#"{{"type":"{kind}","uuid":"u","sessionId":"s","isSidechain":false,{more}"message":{{"id":"m","role":"{kind}","model":"{model}","content":[{{"type":"text","text":"words"}},{{"type":"tool_use","id":"t","name":"Bash","input":{{}}}}]}}}}"#
+        );
+        let mut places = Vec::new();
+        FORMAT.decoder().json(frame(line.as_bytes()), &mut |record| {
+            places.extend(record.place.map(|place| format!("{} of {}", place.record, place.message)));
+        });
+        places
+    };
+    assert_eq!(places("assistant", "", "claude"), ["u of m"]);
+    for (kind, more, model) in [
+        ("user", "", "claude"),
+        ("assistant", r#""isApiErrorMessage":true,"error":"invalid_request","#, "<synthetic>"),
+        // A filler that it puts in after a turn that was cut short.
+        ("assistant", r#""isApiErrorMessage":false,"#, "<synthetic>"),
+        ("assistant", r#""parent_tool_use_id":"toolu_1","#, "claude"),
+        ("assistant", r#""agentId":"a1","#, "claude"),
+    ] {
+        assert_eq!(places(kind, more, model), [""; 0], "{kind} {more}");
+    }
+}
+
+#[test]
 fn words_in_content_are_no_failures() {
     assert_eq!(failures(&lines(CLEAN)), [""; 0]);
     let told = story(&FORMAT, &lines(CLEAN));
