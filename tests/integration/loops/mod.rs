@@ -1,6 +1,7 @@
 //! Loops: every one of the scenarios is caught, ordinary work is left alone.
 
 mod chance;
+mod document;
 mod mistaken;
 mod peers;
 mod scenarios;

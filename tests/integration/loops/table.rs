@@ -71,7 +71,7 @@ fn turned(columns: &[(String, Vec<String>)]) -> Vec<(String, Vec<String>)> {
 }
 
 /// The table of the scenarios: a row each, the step at which each column fires.
-fn of_scenarios() -> (String, Vec<(String, u32, u32)>) {
+pub(super) fn of_scenarios() -> (String, Vec<(String, u32, u32)>) {
     let mut sums: Vec<(String, u32, u32)> = names().into_iter().map(|name| (name, 0, 0)).collect();
     let mut rows = Vec::new();
     for scenario in scenarios::all() {
