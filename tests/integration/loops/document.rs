@@ -37,8 +37,11 @@ fn limits_table() -> String {
 }
 
 fn shipped_table() -> String {
-    let mut text = "| | interferes at | loops caught, of 14 | ordinary work stopped, of 13 |\n|---|---|--:|--:|\n".to_owned();
-    let rules = PEERS.iter().map(|peer| peer.rule).chain(["the first limits above", "the second limits above"]);
+    let mut text =
+        "| | interferes at | loops caught, of 14 | ordinary work stopped, of 13 |\n|---|---|--:|--:|\n"
+            .to_owned();
+    let rules =
+        PEERS.iter().map(|peer| peer.rule).chain(["the first limits above", "the second limits above"]);
     for ((name, caught, stopped), rule) in of_scenarios().1.into_iter().zip(rules) {
         writeln!(text, "| {name} | {rule} | {caught} | {stopped} |").unwrap();
     }
@@ -58,7 +61,9 @@ fn the_document_has_the_tables_of_today() {
     let path = Path::new(ROOT).join("docs/loops.md");
     let document = fs::read_to_string(&path).unwrap();
     let mut fresh = document.clone();
-    for (name, table) in [("limits", limits_table()), ("shipped", shipped_table()), ("scenarios", of_scenarios().0)] {
+    for (name, table) in
+        [("limits", limits_table()), ("shipped", shipped_table()), ("scenarios", of_scenarios().0)]
+    {
         fresh = with_table(&fresh, name, &table);
     }
     if env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1") {

@@ -27,7 +27,12 @@ fn prints_put_in_and_taken_out_between_real_changes_are_no_flip_flop() {
 
 #[test]
 fn to_ask_a_service_whether_it_is_up_until_it_is_is_no_loop() {
-    let down = |_| fails(run("curl -sf http://api.local/health"), "curl: (7) Failed to connect to api.local: Connection refused");
+    let down = |_| {
+        fails(
+            run("curl -sf http://api.local/health"),
+            "curl: (7) Failed to connect to api.local: Connection refused",
+        )
+    };
     let mut beats: Vec<Beat> = (0..15).map(down).collect();
     beats.push(ok(run("curl -sf http://api.local/health"), "ok"));
     let acts = all_alerts(&beats).into_iter().filter(|alert| alert.level == Level::Act).collect::<Vec<_>>();

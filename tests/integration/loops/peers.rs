@@ -49,20 +49,52 @@ pub struct Peer {
 
 pub const PEERS: &[Peer] = &[
     Peer { name: "Gemini CLI", rule: "a period of 1 to 5 calls, five times over", interferes: gemini_cli },
-    Peer { name: "OpenHands", rule: "4 equal calls and results; 3 equal errors; A-B three times", interferes: openhands },
+    Peer {
+        name: "OpenHands",
+        rule: "4 equal calls and results; 3 equal errors; A-B three times",
+        interferes: openhands,
+    },
     Peer { name: "opencode", rule: "3 equal calls, nothing said in between", interferes: opencode },
-    Peer { name: "Crush", rule: "one answer of the model with its results more than 5 times in 10", interferes: crush },
+    Peer {
+        name: "Crush",
+        rule: "one answer of the model with its results more than 5 times in 10",
+        interferes: crush,
+    },
     Peer { name: "Qwen Code", rule: "5 equal calls; past 100 calls also 6 in all", interferes: qwen_default },
-    Peer { name: "Qwen, all on", rule: "also 6 equal calls a prompt, A-B three times, 8 of 15 reads, one tool 8 times", interferes: qwen_all },
+    Peer {
+        name: "Qwen, all on",
+        rule: "also 6 equal calls a prompt, A-B three times, 8 of 15 reads, one tool 8 times",
+        interferes: qwen_all,
+    },
     Peer { name: "DeerFlow", rule: "one salient call 5 times in 20; a tool 50 times", interferes: deerflow },
-    Peer { name: "openclaw", rule: "20 equal calls and results; 20 back and forth (off by default)", interferes: openclaw },
+    Peer {
+        name: "openclaw",
+        rule: "20 equal calls and results; 20 back and forth (off by default)",
+        interferes: openclaw,
+    },
     Peer { name: "Roo", rule: "4 equal calls", interferes: roo },
     Peer { name: "Cline", rule: "5 equal calls", interferes: cline },
     Peer { name: "forgecode", rule: "any period, begun a third time", interferes: forgecode },
-    Peer { name: "OpenRouter", rule: "a call 3 times in a row among those of its tool", interferes: openrouter },
-    Peer { name: "stella", rule: "3 equal calls and results, also with gaps; a period to 4; 6 equal answers", interferes: stella },
-    Peer { name: "heartbeat", rule: "a tool at one target 3 times in 20; 5 errors in a row", interferes: heartbeat },
-    Peer { name: "agent-watchdog", rule: "3 equal calls; a pattern that fills 8", interferes: agent_watchdog },
+    Peer {
+        name: "OpenRouter",
+        rule: "a call 3 times in a row among those of its tool",
+        interferes: openrouter,
+    },
+    Peer {
+        name: "stella",
+        rule: "3 equal calls and results, also with gaps; a period to 4; 6 equal answers",
+        interferes: stella,
+    },
+    Peer {
+        name: "heartbeat",
+        rule: "a tool at one target 3 times in 20; 5 errors in a row",
+        interferes: heartbeat,
+    },
+    Peer {
+        name: "agent-watchdog",
+        rule: "3 equal calls; a pattern that fills 8",
+        interferes: agent_watchdog,
+    },
     Peer { name: "3 identical", rule: "a call 3 times in all", interferes: three_identical },
 ];
 
@@ -99,14 +131,27 @@ fn look(beats: &[Beat]) -> Vec<Seen> {
                     if let Some(object) = input.as_object_mut() {
                         object.remove("description");
                     }
-                    let of = |names: &[&str]| names.iter().find_map(|name| input.get(name)).map(Value::to_string);
+                    let of =
+                        |names: &[&str]| names.iter().find_map(|name| input.get(name)).map(Value::to_string);
                     let command = of(&["command", "cmd"]);
                     let path = of(&["file_path", "absolute_path", "path"]);
-                    let target = command.clone().or(path).or(of(&["pattern", "query", "url", "prompt"])).unwrap_or(told);
+                    let target = command
+                        .clone()
+                        .or(path)
+                        .or(of(&["pattern", "query", "url", "prompt"]))
+                        .unwrap_or(told);
                     let reads = tool.to_lowercase().contains("read") && command.is_none();
-                    let writes = ["content", "old_string", "new_string", "old", "new"].iter().any(|name| input.get(name).is_some());
+                    let writes = ["content", "old_string", "new_string", "old", "new"]
+                        .iter()
+                        .any(|name| input.get(name).is_some());
                     let bucket = input.get("offset").and_then(Value::as_u64).unwrap_or(0) / 200;
-                    let salient = if writes { input.to_string() } else if reads { format!("{target} {bucket}") } else { target.clone() };
+                    let salient = if writes {
+                        input.to_string()
+                    } else if reads {
+                        format!("{target} {bucket}")
+                    } else {
+                        target.clone()
+                    };
                     all.push(Seen {
                         tool: hash(&tool),
                         call: hash((&tool, input.to_string())),
@@ -132,7 +177,9 @@ fn look(beats: &[Beat]) -> Vec<Seen> {
 /// Returns the tool and the arguments of a call, without descriptions and the like.
 fn words(ask: &Ask) -> (String, Value) {
     let (name, input) = match ask {
-        Ask::Read { path, first, lines } => ("read_file", json!({"path": path, "offset": first, "limit": lines})),
+        Ask::Read { path, first, lines } => {
+            ("read_file", json!({"path": path, "offset": first, "limit": lines}))
+        }
         Ask::Edit { path, old, new } => ("edit", json!({"path": path, "old": old, "new": new})),
         Ask::Run(command) => ("bash", json!({"command": command})),
         Ask::Grep(pattern) => ("grep", json!({"pattern": pattern})),
@@ -179,7 +226,10 @@ fn rounds(seen: &[Seen], ordered: bool, key: impl Fn(&Seen) -> u64) -> Vec<u64> 
         }
         hash(keys)
     };
-    seen.chunk_by(|a, b| a.round == b.round).filter(|round| round.iter().any(|seen| seen.last)).map(of).collect()
+    seen.chunk_by(|a, b| a.round == b.round)
+        .filter(|round| round.iter().any(|seen| seen.last))
+        .map(of)
+        .collect()
 }
 
 fn gemini_cli(seen: &[Seen]) -> bool {
@@ -236,7 +286,10 @@ fn qwen_default(seen: &[Seen]) -> bool {
     let seen = turn(seen);
     let most = || {
         let mut counts = HashMap::new();
-        seen.iter().map(|seen| *counts.entry(seen.call).and_modify(|count| *count += 1).or_insert(1)).max().unwrap_or(0)
+        seen.iter()
+            .map(|seen| *counts.entry(seen.call).and_modify(|count| *count += 1).or_insert(1))
+            .max()
+            .unwrap_or(0)
     };
     run(seen, |seen| seen.call) >= 5 || (seen.len() > 100 && most() >= 6) || seen.len() > 1000
 }
@@ -289,7 +342,10 @@ fn forgecode(seen: &[Seen]) -> bool {
 fn openrouter(seen: &[Seen]) -> bool {
     let Some(last) = seen.last() else { return false };
     // Rounds in which the tool was not used neither count nor interrupt.
-    let of_tool = seen.chunk_by(|a, b| a.round == b.round).rev().filter(|round| round.iter().any(|seen| seen.tool == last.tool));
+    let of_tool = seen
+        .chunk_by(|a, b| a.round == b.round)
+        .rev()
+        .filter(|round| round.iter().any(|seen| seen.tool == last.tool));
     of_tool.take_while(|round| round.iter().any(|seen| seen.call == last.call)).take(3).count() == 3
 }
 
@@ -309,11 +365,13 @@ fn stella(seen: &[Seen]) -> bool {
 }
 
 fn heartbeat(seen: &[Seen]) -> bool {
-    count(window(seen, 20), |seen| seen.target) >= 3 || seen.iter().rev().take_while(|seen| seen.failed).count() >= 5
+    count(window(seen, 20), |seen| seen.target) >= 3
+        || seen.iter().rev().take_while(|seen| seen.failed).count() >= 5
 }
 
 fn agent_watchdog(seen: &[Seen]) -> bool {
-    run(seen, |seen| seen.call) >= 3 || [2, 4].into_iter().any(|period| cycles(seen, period, 8, |seen| seen.call))
+    run(seen, |seen| seen.call) >= 3
+        || [2, 4].into_iter().any(|period| cycles(seen, period, 8, |seen| seen.call))
 }
 
 fn three_identical(seen: &[Seen]) -> bool {
@@ -368,7 +426,11 @@ mod tests {
 
     #[test]
     fn only_some_look_at_the_answer() {
-        let blind = PEERS.iter().filter(|peer| peer.first(&changing(40)).is_some()).map(|peer| peer.name).collect::<Vec<_>>();
+        let blind = PEERS
+            .iter()
+            .filter(|peer| peer.first(&changing(40)).is_some())
+            .map(|peer| peer.name)
+            .collect::<Vec<_>>();
         for name in ["Crush", "openclaw", "stella"] {
             assert!(!blind.contains(&name), "{name}");
         }
@@ -377,7 +439,8 @@ mod tests {
 
     #[test]
     fn what_is_said_in_between_defeats_opencode() {
-        let beats: Vec<Beat> = letters("aaaaaa").into_iter().flat_map(|beat| [beat, Beat::Says("again".to_owned())]).collect();
+        let beats: Vec<Beat> =
+            letters("aaaaaa").into_iter().flat_map(|beat| [beat, Beat::Says("again".to_owned())]).collect();
         assert_eq!(first("opencode", &beats), None);
         assert_eq!(first("Roo", &beats), Some(4));
     }
@@ -438,7 +501,8 @@ mod tests {
         let mut reads: Vec<Beat> = (0..7).map(|n| ok(read(&format!("f{n}"), 0, 9), n)).collect();
         reads.extend([ok(run("a"), "a"), ok(read("x", 0, 9), "x")]);
         assert_eq!(first("Qwen, all on", &reads), Some(9));
-        let long: Vec<Beat> = (0..120).map(|n| ok(if n % 20 == 0 { run("git status") } else { run(n) }, n)).collect();
+        let long: Vec<Beat> =
+            (0..120).map(|n| ok(if n % 20 == 0 { run("git status") } else { run(n) }, n)).collect();
         assert_eq!(first("Qwen Code", &long), Some(101));
     }
 }

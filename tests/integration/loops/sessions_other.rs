@@ -37,10 +37,12 @@ pub fn ordinary(seed: u64, steps: usize, tongue: Tongue) -> Vec<Beat> {
     scribe.beats.push(Beat::Hears(format!("Take care of ticket {}.", seed * 31 % 9973)));
     loop {
         let own = scribe.chapter % 2 == 0;
-        let at = if own { seed as usize % CHAPTERS.len() } else { scribe.below(CHAPTERS.len() as u64) as usize };
+        let at =
+            if own { seed as usize % CHAPTERS.len() } else { scribe.below(CHAPTERS.len() as u64) as usize };
         CHAPTERS[at].1(&mut scribe);
         scribe.chapter += 1;
-        let calls = scribe.beats.iter().map(|beat| if let Beat::Calls(calls) = beat { calls.len() } else { 0 });
+        let calls =
+            scribe.beats.iter().map(|beat| if let Beat::Calls(calls) = beat { calls.len() } else { 0 });
         if calls.sum::<usize>() >= steps {
             return scribe.beats;
         }
@@ -81,7 +83,12 @@ impl Scribe<'_> {
 
     fn tell(&mut self, ask: Ask, answer: impl ToString, failed: bool) {
         if self.one_in(4) {
-            let text = self.pick(&["Let me check.", "Now the next one.", "Good, that is as expected. I go on with the rest.", "I look at the output first."]);
+            let text = self.pick(&[
+                "Let me check.",
+                "Now the next one.",
+                "Good, that is as expected. I go on with the rest.",
+                "I look at the output first.",
+            ]);
             self.beats.push(Beat::Says(text.to_owned()));
         }
         self.beats.push(Beat::Calls(vec![(ask, answer.to_string(), failed)]));
@@ -146,13 +153,18 @@ impl Scribe<'_> {
     }
 
     fn write(&mut self, path: &str, text: &str) {
-        let patch = format!("*** Begin Patch\n*** Add File: {path}\n+{}\n*** End Patch", text.replace('\n', "\n+"));
+        let patch =
+            format!("*** Begin Patch\n*** Add File: {path}\n+{}\n*** End Patch", text.replace('\n', "\n+"));
         let ask = self.tool(
             ("Write", json!({"file_path": path, "content": text})),
             ("apply_patch", json!(patch)),
             ("write_file", json!({"file_path": path, "content": text})),
         );
-        let answer = if self.is(Tongue::Codex) { format!("Success. Updated the following files:\nA {path}") } else { format!("File created successfully at: {path}") };
+        let answer = if self.is(Tongue::Codex) {
+            format!("Success. Updated the following files:\nA {path}")
+        } else {
+            format!("File created successfully at: {path}")
+        };
         self.tell(ask, answer, false);
     }
 
@@ -166,8 +178,22 @@ impl Scribe<'_> {
     }
 
     fn plan(&mut self, items: &[String], done: usize) {
-        let status = |at: usize| if at < done { "completed" } else if at == done { "in_progress" } else { "pending" };
-        let list = |name: &str| items.iter().enumerate().map(|(at, item)| json!({name: item, "status": status(at)})).collect::<Vec<_>>();
+        let status = |at: usize| {
+            if at < done {
+                "completed"
+            } else if at == done {
+                "in_progress"
+            } else {
+                "pending"
+            }
+        };
+        let list = |name: &str| {
+            items
+                .iter()
+                .enumerate()
+                .map(|(at, item)| json!({name: item, "status": status(at)}))
+                .collect::<Vec<_>>()
+        };
         let ask = self.tool(
             ("TodoWrite", json!({"todos": list("content")})),
             ("update_plan", json!({"plan": list("step")})),
@@ -176,7 +202,9 @@ impl Scribe<'_> {
         let answer = match self.tongue {
             Tongue::Codex => "Plan updated",
             Tongue::Gemini => "Successfully updated the todo list.",
-            _ => "Todos have been modified successfully. Ensure that you continue to use the todo list to track your progress.",
+            _ => {
+                "Todos have been modified successfully. Ensure that you continue to use the todo list to track your progress."
+            }
         };
         self.tell(ask, answer, false);
     }
@@ -195,8 +223,14 @@ impl Scribe<'_> {
 fn pipeline(scribe: &mut Scribe<'_>) {
     let name = scribe.pick(&["train", "backfill", "embed", "index"]);
     let job = scribe.between(100, 999);
-    scribe.run(format!("python -m jobs.{name} --config conf/{name}.yaml --dry-run"), format!("plan: {} partitions, 0 errors", scribe_number(job)));
-    scribe.run(format!("nohup python -m jobs.{name} --config conf/{name}.yaml > job{job}.log 2>&1 &"), format!("[1] {}", job * 37));
+    scribe.run(
+        format!("python -m jobs.{name} --config conf/{name}.yaml --dry-run"),
+        format!("plan: {} partitions, 0 errors", scribe_number(job)),
+    );
+    scribe.run(
+        format!("nohup python -m jobs.{name} --config conf/{name}.yaml > job{job}.log 2>&1 &"),
+        format!("[1] {}", job * 37),
+    );
     let parts = scribe.between(3, 9);
     for part in 1..=parts {
         // The log stands still for a while between two parts.
@@ -206,17 +240,31 @@ fn pipeline(scribe: &mut Scribe<'_>) {
                 scribe.run(format!("sleep {seconds}"), "");
             }
             scribe.pass(seconds);
-            scribe.look_after(job, format!("<status>running</status>\n[{name}] part {part}/{parts}: loss 0.{}", 900 - part * 83));
+            scribe.look_after(
+                job,
+                format!("<status>running</status>\n[{name}] part {part}/{parts}: loss 0.{}", 900 - part * 83),
+            );
         }
         if scribe.one_in(3) {
-            scribe.run("df -h /data", format!("Filesystem Size Used Avail Use% Mounted on\n/dev/sda1 500G {}G {}G {}% /data", 200 + part * 9, 300 - part * 9, 40 + part));
+            scribe.run(
+                "df -h /data",
+                format!(
+                    "Filesystem Size Used Avail Use% Mounted on\n/dev/sda1 500G {}G {}G {}% /data",
+                    200 + part * 9,
+                    300 - part * 9,
+                    40 + part
+                ),
+            );
         }
         if scribe.one_in(3) {
             scribe.run("nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader", "97 %");
         }
     }
     scribe.look_after(job, format!("<status>completed</status>\n[{name}] wrote {} rows", job * 1041));
-    scribe.run(format!("python -m jobs.check {name}"), format!("{name}: {} rows, 0 duplicates, 0 nulls", job * 1041));
+    scribe.run(
+        format!("python -m jobs.check {name}"),
+        format!("{name}: {} rows, 0 duplicates, 0 nulls", job * 1041),
+    );
 }
 
 fn scribe_number(of: u64) -> u64 {
@@ -224,16 +272,35 @@ fn scribe_number(of: u64) -> u64 {
 }
 
 fn documentation(scribe: &mut Scribe<'_>) {
-    let topics = ["install", "quickstart", "configuration", "events", "plugins", "errors", "deploy", "faq", "upgrade", "security"];
+    let topics = [
+        "install",
+        "quickstart",
+        "configuration",
+        "events",
+        "plugins",
+        "errors",
+        "deploy",
+        "faq",
+        "upgrade",
+        "security",
+    ];
     let first = scribe.below(5) as usize;
     for topic in &topics[first..first + 5] {
         let source = format!("src/{topic}.py");
-        let body: String = (0..20).map(|n| format!("def {topic}_{n}(x):\n    return x + {}\n", n * 7)).collect();
+        let body: String =
+            (0..20).map(|n| format!("def {topic}_{n}(x):\n    return x + {}\n", n * 7)).collect();
         scribe.read(&source, body);
         let chapter = scribe.chapter;
-        scribe.write(&format!("docs/{topic}_{chapter}.md"), &format!("# {topic}\n\nHow {topic} works in part {chapter}.\n"));
+        scribe.write(
+            &format!("docs/{topic}_{chapter}.md"),
+            &format!("# {topic}\n\nHow {topic} works in part {chapter}.\n"),
+        );
         for pass in 0..scribe.between(1, 3) {
-            scribe.change(&format!("docs/{topic}_{chapter}.md"), format!("sentence {pass} of {topic}"), format!("better sentence {pass} of {topic}"));
+            scribe.change(
+                &format!("docs/{topic}_{chapter}.md"),
+                format!("sentence {pass} of {topic}"),
+                format!("better sentence {pass} of {topic}"),
+            );
         }
         if scribe.one_in(2) {
             scribe.run("npx markdownlint docs", "");
@@ -246,7 +313,8 @@ fn documentation(scribe: &mut Scribe<'_>) {
 fn migration(scribe: &mut Scribe<'_>) {
     let word = scribe.pick(&["get_user", "LegacyClient", "utcnow", "assertEquals"]);
     let count = scribe.between(8, 22);
-    let found: String = (0..count).map(|n| format!("app/mod_{n}.py:{}: x = {word}()\n", n * 13 + 7)).collect();
+    let found: String =
+        (0..count).map(|n| format!("app/mod_{n}.py:{}: x = {word}()\n", n * 13 + 7)).collect();
     scribe.grep(word, "app", found);
     let chapter = scribe.chapter;
     for n in 0..count {
@@ -259,7 +327,10 @@ fn migration(scribe: &mut Scribe<'_>) {
             scribe.run(format!("python -m py_compile {path}"), "");
         }
         if scribe.one_in(6) {
-            scribe.run("git diff --stat | tail -1", format!(" {} files changed, {} insertions(+), {} deletions(-)", n + 1, n + 1, n + 1));
+            scribe.run(
+                "git diff --stat | tail -1",
+                format!(" {} files changed, {} insertions(+), {} deletions(-)", n + 1, n + 1, n + 1),
+            );
         }
     }
     scribe.grep(&format!("\\b{word}\\b"), "app", "No matches found");
@@ -270,7 +341,11 @@ fn migration(scribe: &mut Scribe<'_>) {
 fn debugging(scribe: &mut Scribe<'_>) {
     let test = scribe.pick(&["test_retry_budget", "test_parse_zone", "test_close_twice", "test_merge_order"]);
     let module = scribe.pick(&["core", "http", "store"]);
-    let error = format!("FAILED tests/test_{module}.py::{test} - AssertionError: assert {} == {}", scribe.below(9), 10 + scribe.below(9));
+    let error = format!(
+        "FAILED tests/test_{module}.py::{test} - AssertionError: assert {} == {}",
+        scribe.below(9),
+        10 + scribe.below(9)
+    );
     let command = format!("pytest tests/test_{module}.py -x -q");
     scribe.run_fails(&command, format!("{error}\n1 failed, 11 passed in 0.84s"));
     let path = format!("lib/{module}.py");
@@ -278,15 +353,32 @@ fn debugging(scribe: &mut Scribe<'_>) {
     for attempt in 0..scribe.between(2, 7) {
         match scribe.below(4) {
             0 => scribe.read(&path, format!("class {module}:\n    # attempt {attempt}\n    pass\n")),
-            1 => scribe.grep(test, "tests", format!("tests/test_{module}.py:{}: def {test}():", 40 + chapter)),
+            1 => {
+                scribe.grep(test, "tests", format!("tests/test_{module}.py:{}: def {test}():", 40 + chapter))
+            }
             2 => {
-                scribe.change(&path, format!("return value_{chapter}_{attempt}"), format!("print('here {attempt}')\n    return value_{chapter}_{attempt}"));
-                scribe.run_fails(format!("{command} -s"), format!("here {attempt}: state={}\n{error}\n1 failed, 11 passed in 0.9s", attempt * 3));
-                scribe.change(&path, format!("print('here {attempt}')\n    return value_{chapter}_{attempt}"), format!("return value_{chapter}_{attempt}"));
+                scribe.change(
+                    &path,
+                    format!("return value_{chapter}_{attempt}"),
+                    format!("print('here {attempt}')\n    return value_{chapter}_{attempt}"),
+                );
+                scribe.run_fails(
+                    format!("{command} -s"),
+                    format!("here {attempt}: state={}\n{error}\n1 failed, 11 passed in 0.9s", attempt * 3),
+                );
+                scribe.change(
+                    &path,
+                    format!("print('here {attempt}')\n    return value_{chapter}_{attempt}"),
+                    format!("return value_{chapter}_{attempt}"),
+                );
             }
             _ => scribe.run(format!("git log --oneline -5 -- {path}"), "a1b2c3d fix zones\nb2c3d4e first\n"),
         }
-        scribe.change(&path, format!("value_{chapter}_{attempt}"), format!("value_{chapter}_{}", attempt + 1));
+        scribe.change(
+            &path,
+            format!("value_{chapter}_{attempt}"),
+            format!("value_{chapter}_{}", attempt + 1),
+        );
         scribe.run_fails(&command, format!("{error}\n1 failed, 11 passed in 0.8{attempt}s"));
     }
     scribe.change(&path, format!("if not seen_{chapter}"), format!("if seen_{chapter} is None"));
@@ -295,16 +387,26 @@ fn debugging(scribe: &mut Scribe<'_>) {
 }
 
 fn research(scribe: &mut Scribe<'_>) {
-    let subject = scribe.pick(&["tokio select cancellation", "postgres logical replication slot", "http/3 priorities", "arrow ipc alignment"]);
+    let subject = scribe.pick(&[
+        "tokio select cancellation",
+        "postgres logical replication slot",
+        "http/3 priorities",
+        "arrow ipc alignment",
+    ]);
     for n in 0..scribe.between(3, 7) {
-        let query = format!("{subject} {}", scribe.pick(&["docs", "issue", "benchmark", "example", "pitfalls", "2026"]));
+        let query = format!(
+            "{subject} {}",
+            scribe.pick(&["docs", "issue", "benchmark", "example", "pitfalls", "2026"])
+        );
         let ask = scribe.tool(
             ("WebSearch", json!({"query": query})),
             ("web_search", json!({"query": query})),
             ("google_web_search", json!({"query": query})),
         );
         let nothing = scribe.one_in(4);
-        let found: String = (0..4).map(|at| format!("{}. {query}: result {} https://example.org/{}/{at}\n", at + 1, n * 4 + at, n)).collect();
+        let found: String = (0..4)
+            .map(|at| format!("{}. {query}: result {} https://example.org/{}/{at}\n", at + 1, n * 4 + at, n))
+            .collect();
         scribe.tell(ask, if nothing { "No results found.".to_owned() } else { found }, false);
         for at in 0..scribe.below(3) {
             let url = format!("https://example.org/{n}/{at}");
@@ -314,7 +416,11 @@ fn research(scribe: &mut Scribe<'_>) {
                 ("web_fetch", json!({"prompt": format!("Summarize {url}")})),
             );
             let failed = scribe.one_in(4);
-            let answer = if failed { "Request failed with status code 403".to_owned() } else { format!("The page {n}.{at} says that {subject} is bounded by {}.", n * 17 + at) };
+            let answer = if failed {
+                "Request failed with status code 403".to_owned()
+            } else {
+                format!("The page {n}.{at} says that {subject} is bounded by {}.", n * 17 + at)
+            };
             scribe.tell(ask, answer, failed);
         }
     }
@@ -328,10 +434,20 @@ fn survey(scribe: &mut Scribe<'_>) {
         let calls = (0..scribe.between(2, 6))
             .map(|at| {
                 let path = format!("pkg{chapter}/part{n}/file{at}.go");
-                let text: String = (0..30).map(|line| format!("{line}\tfunc F{n}{at}{line}() int {{ return {} }}\n", line * at)).collect();
+                let text: String = (0..30)
+                    .map(|line| format!("{line}\tfunc F{n}{at}{line}() int {{ return {} }}\n", line * at))
+                    .collect();
                 (scribe.show(&path), text, false)
             })
-            .chain([(scribe.search(&format!("func New{n}"), "pkg"), if n % 2 == 0 { "No matches found".to_owned() } else { format!("pkg/x.go:{n}: func New{n}()") }, false)])
+            .chain([(
+                scribe.search(&format!("func New{n}"), "pkg"),
+                if n % 2 == 0 {
+                    "No matches found".to_owned()
+                } else {
+                    format!("pkg/x.go:{n}: func New{n}()")
+                },
+                false,
+            )])
             .collect();
         scribe.beats.push(Beat::Calls(calls));
         scribe.beats.push(Beat::Says(format!("Part {n} is clear: it does what its name says.")));
@@ -346,7 +462,8 @@ fn survey(scribe: &mut Scribe<'_>) {
 
 fn checklist(scribe: &mut Scribe<'_>) {
     let chapter = scribe.chapter;
-    let items: Vec<String> = (0..scribe.between(4, 9)).map(|n| format!("Step {n} of part {chapter}")).collect();
+    let items: Vec<String> =
+        (0..scribe.between(4, 9)).map(|n| format!("Step {n} of part {chapter}")).collect();
     scribe.plan(&items, 0);
     for done in 0..items.len() {
         let path = format!("web/src/view_{done}.tsx");
@@ -360,7 +477,10 @@ fn checklist(scribe: &mut Scribe<'_>) {
         }
         scribe.plan(&items, done + 1);
     }
-    scribe.run("npm run build", "vite v5.2.0 building for production...\n✓ 214 modules transformed.\n✓ built in 3.91s");
+    scribe.run(
+        "npm run build",
+        "vite v5.2.0 building for production...\n✓ 214 modules transformed.\n✓ built in 3.91s",
+    );
 }
 
 fn delegation(scribe: &mut Scribe<'_>) {
@@ -368,21 +488,36 @@ fn delegation(scribe: &mut Scribe<'_>) {
     for n in 0..scribe.between(2, 5) {
         let task = format!("Find every caller of handler {n} in area {chapter} and say what it passes.");
         let ask = scribe.tool(
-            ("Task", json!({"description": "find callers", "prompt": task, "subagent_type": "general-purpose"})),
+            (
+                "Task",
+                json!({"description": "find callers", "prompt": task, "subagent_type": "general-purpose"}),
+            ),
             ("spawn_agent", json!({"message": task})),
             ("codebase_investigator", json!({"objective": task})),
         );
         scribe.pass(90);
-        scribe.tell(ask, format!("I found {} callers of handler {n}. They pass an id and a flag.", 3 + n * 2), false);
+        scribe.tell(
+            ask,
+            format!("I found {} callers of handler {n}. They pass an id and a flag.", 3 + n * 2),
+            false,
+        );
         // A reviewer is asked the same each time, after a change.
-        scribe.change(&format!("svc/handler_{n}.rs"), format!("old_{n}_{chapter}"), format!("new_{n}_{chapter}"));
+        scribe.change(
+            &format!("svc/handler_{n}.rs"),
+            format!("old_{n}_{chapter}"),
+            format!("new_{n}_{chapter}"),
+        );
         let task = "Review the diff of the working tree. Report bugs only.";
         let ask = scribe.tool(
             ("Task", json!({"description": "review", "prompt": task, "subagent_type": "reviewer"})),
             ("spawn_agent", json!({"message": task})),
             ("delegate_to_agent", json!({"agent_name": "reviewer", "objective": task})),
         );
-        let verdict = if scribe.one_in(3) { format!("One remark: handler {n} does not check the flag.") } else { "No bugs found.".to_owned() };
+        let verdict = if scribe.one_in(3) {
+            format!("One remark: handler {n} does not check the flag.")
+        } else {
+            "No bugs found.".to_owned()
+        };
         scribe.pass(60);
         scribe.tell(ask, verdict, false);
     }
@@ -397,14 +532,24 @@ fn log_tailing(scribe: &mut Scribe<'_>) {
         if !scribe.one_in(3) {
             served += scribe.between(1, 40);
         }
-        let lines: String = (0..3).map(|n| format!("10.0.0.{host} GET /health 200 n={}\n", served + n)).collect();
+        let lines: String =
+            (0..3).map(|n| format!("10.0.0.{host} GET /health 200 n={}\n", served + n)).collect();
         match scribe.below(3) {
             0 => scribe.run(format!("ssh web{host} 'tail -n 3 /var/log/nginx/access.log'"), lines),
-            1 => scribe.run(format!("sleep {seconds} && ssh web{host} 'tail -n 3 /var/log/nginx/access.log'"), lines),
-            _ => scribe.run(format!("ssh web{host} 'grep -c \" 500 \" /var/log/nginx/access.log'"), if round < 2 { "3" } else { "4" }),
+            1 => scribe.run(
+                format!("sleep {seconds} && ssh web{host} 'tail -n 3 /var/log/nginx/access.log'"),
+                lines,
+            ),
+            _ => scribe.run(
+                format!("ssh web{host} 'grep -c \" 500 \" /var/log/nginx/access.log'"),
+                if round < 2 { "3" } else { "4" },
+            ),
         }
         if scribe.one_in(4) {
-            scribe.run(format!("curl -s -o /dev/null -w '%{{http_code}}' https://web{host}.example.com/health"), "200");
+            scribe.run(
+                format!("curl -s -o /dev/null -w '%{{http_code}}' https://web{host}.example.com/health"),
+                "200",
+            );
         }
     }
 }
@@ -420,7 +565,9 @@ fn interpreter(scribe: &mut Scribe<'_>) {
             _ => format!("df['c{n}'].describe()"),
         };
         let answer = match code.split_once('(') {
-            _ if code.starts_with("import") || code.starts_with("assert") || code.contains(" = ") => String::new(),
+            _ if code.starts_with("import") || code.starts_with("assert") || code.contains(" = ") => {
+                String::new()
+            }
             _ => format!("k\na {}\nb {}\ndtype: int64", n * 31 + chapter, n * 17),
         };
         let ask = match scribe.below(3) {
@@ -465,23 +612,53 @@ fn builds(scribe: &mut Scribe<'_>) {
 fn deployment(scribe: &mut Scribe<'_>) {
     let service = scribe.pick(&["api", "worker", "gateway"]);
     let chapter = scribe.chapter;
-    scribe.read(&format!("deploy/{service}.yaml"), format!("kind: Deployment\nmetadata:\n  name: {service}\n  rev: {chapter}\n"));
-    scribe.change(&format!("deploy/{service}.yaml"), format!("rev: {chapter}"), format!("rev: {}", chapter + 1));
-    scribe.run(format!("kubectl apply -f deploy/{service}.yaml"), format!("deployment.apps/{service} configured"));
+    scribe.read(
+        &format!("deploy/{service}.yaml"),
+        format!("kind: Deployment\nmetadata:\n  name: {service}\n  rev: {chapter}\n"),
+    );
+    scribe.change(
+        &format!("deploy/{service}.yaml"),
+        format!("rev: {chapter}"),
+        format!("rev: {}", chapter + 1),
+    );
+    scribe.run(
+        format!("kubectl apply -f deploy/{service}.yaml"),
+        format!("deployment.apps/{service} configured"),
+    );
     let age = scribe.between(2, 12);
     for n in 0..age {
         scribe.pass(15);
-        scribe.run(format!("kubectl get pods -l app={service}"), format!("NAME READY STATUS RESTARTS AGE\n{service}-7d9f8b6c4-abcde 0/1 ContainerCreating 0 {}s", 15 * (n + 1)));
+        scribe.run(
+            format!("kubectl get pods -l app={service}"),
+            format!(
+                "NAME READY STATUS RESTARTS AGE\n{service}-7d9f8b6c4-abcde 0/1 ContainerCreating 0 {}s",
+                15 * (n + 1)
+            ),
+        );
         if scribe.one_in(3) {
-            scribe.run(format!("kubectl describe pod -l app={service} | tail -4"), "Normal  Pulling  kubelet  Pulling image \"registry/app\"");
+            scribe.run(
+                format!("kubectl describe pod -l app={service} | tail -4"),
+                "Normal  Pulling  kubelet  Pulling image \"registry/app\"",
+            );
         }
     }
-    scribe.run(format!("kubectl get pods -l app={service}"), format!("NAME READY STATUS RESTARTS AGE\n{service}-7d9f8b6c4-abcde 1/1 Running 0 {}s", 15 * age + 20));
+    scribe.run(
+        format!("kubectl get pods -l app={service}"),
+        format!("NAME READY STATUS RESTARTS AGE\n{service}-7d9f8b6c4-abcde 1/1 Running 0 {}s", 15 * age + 20),
+    );
     // It answers late.
     for n in 0..scribe.below(5) {
         scribe.pass(5);
-        scribe.run_fails(format!("curl -sf http://{service}.local/health"), format!("curl: (7) Failed to connect to {service}.local port 80 after {n} ms: Connection refused"));
+        scribe.run_fails(
+            format!("curl -sf http://{service}.local/health"),
+            format!(
+                "curl: (7) Failed to connect to {service}.local port 80 after {n} ms: Connection refused"
+            ),
+        );
     }
     scribe.run(format!("curl -sf http://{service}.local/health"), "{\"ok\":true}");
-    scribe.run(format!("kubectl rollout history deploy/{service}"), format!("REVISION CHANGE-CAUSE\n{} <none>", chapter + 1));
+    scribe.run(
+        format!("kubectl rollout history deploy/{service}"),
+        format!("REVISION CHANGE-CAUSE\n{} <none>", chapter + 1),
+    );
 }

@@ -66,7 +66,8 @@ fn table(head: &[String], rows: &[(String, Vec<String>)]) -> String {
 
 /// Turns rows and columns: the shipped ones are many, and a page is not wide.
 fn turned(columns: &[(String, Vec<String>)]) -> Vec<(String, Vec<String>)> {
-    let row = |(at, name): (usize, String)| (name, columns.iter().map(|(_, cells)| cells[at].clone()).collect());
+    let row =
+        |(at, name): (usize, String)| (name, columns.iter().map(|(_, cells)| cells[at].clone()).collect());
     names().into_iter().enumerate().map(row).collect()
 }
 
@@ -80,10 +81,16 @@ pub(super) fn of_scenarios() -> (String, Vec<(String, u32, u32)>) {
             let hit = u32::from(first.is_some());
             if scenario.is_loop { sum.1 += hit } else { sum.2 += hit }
         }
-        rows.push((scenario.name.to_owned(), firsts.iter().map(|first| first.map_or("·".to_owned(), |step| step.to_string())).collect()));
+        rows.push((
+            scenario.name.to_owned(),
+            firsts.iter().map(|first| first.map_or("·".to_owned(), |step| step.to_string())).collect(),
+        ));
     }
     rows.push(("**loops caught, of 14**".to_owned(), sums.iter().map(|sum| sum.1.to_string()).collect()));
-    rows.push(("**ordinary work stopped, of 13**".to_owned(), sums.iter().map(|sum| sum.2.to_string()).collect()));
+    rows.push((
+        "**ordinary work stopped, of 13**".to_owned(),
+        sums.iter().map(|sum| sum.2.to_string()).collect(),
+    ));
     (table(&names(), &rows), sums)
 }
 
@@ -122,7 +129,9 @@ fn of_ordinary_sessions_ours_interrupts_next_to_none() {
 /// Rates, with intervals for ours.
 fn cells(fired: &[u64], of: u64) -> Vec<String> {
     let is_ours = |at: usize| at >= PEERS.len();
-    let cell = |(at, hits): (usize, &u64)| if is_ours(at) { rate(*hits, of) } else { shown(100.0 * *hits as f64 / of as f64) };
+    let cell = |(at, hits): (usize, &u64)| {
+        if is_ours(at) { rate(*hits, of) } else { shown(100.0 * *hits as f64 / of as f64) }
+    };
     fired.iter().enumerate().map(cell).collect()
 }
 
@@ -151,7 +160,12 @@ fn of_other_ordinary_sessions_ours_interrupts_next_to_none() {
             if let Some(alert) = first(&ours, level) {
                 *counts.entry((alert.detector.clone(), sessions_other::kind(session))).or_default() += 1;
                 if std::env::var_os("LOOP_SHOW").is_some() {
-                    println!("{level:?} session {session} {tongue:?} {} at {}: {}", alert.detector, alert.step, sessions_other::kind(session));
+                    println!(
+                        "{level:?} session {session} {tongue:?} {} at {}: {}",
+                        alert.detector,
+                        alert.step,
+                        sessions_other::kind(session)
+                    );
                     show(&beats, alert.step, if level == Level::Act { 32 } else { 8 });
                 }
             }
@@ -175,7 +189,12 @@ fn show(beats: &[Beat], step: usize, last: usize) {
         for (ask, answer, failed) in calls {
             at += 1;
             if at <= step && at + last > step {
-                println!("    {at:3} {} {:.150} -> {:.120?}", if *failed { "✗" } else { " " }, format!("{ask:?}"), answer);
+                println!(
+                    "    {at:3} {} {:.150} -> {:.120?}",
+                    if *failed { "✗" } else { " " },
+                    format!("{ask:?}"),
+                    answer
+                );
             }
         }
     }
@@ -189,7 +208,8 @@ fn a_loop_after_ordinary_work_is_caught_by_ours_and_few_others() {
     let mut early = vec![0; PEERS.len() + 2];
     for session in 0..sessions {
         let mut beats = sessions::ordinary(70_000 + session, 40, 0.7, true);
-        let begins: usize = beats.iter().map(|beat| if let Beat::Calls(calls) = beat { calls.len() } else { 0 }).sum();
+        let begins: usize =
+            beats.iter().map(|beat| if let Beat::Calls(calls) = beat { calls.len() } else { 0 }).sum();
         beats.extend(loops[session as usize % loops.len()].beats.clone());
         let told = tell(TONGUES[(session / 14 % 4) as usize], &beats, 8);
         for (at, first) in firsts(&beats, &alerts(&told)).into_iter().enumerate() {
@@ -219,7 +239,8 @@ fn a_loop_after_ordinary_work_is_caught_by_ours_and_few_others() {
 
 #[test]
 fn intervals_are_those_of_wilson() {
-    let close = |(low, high): (f64, f64), (a, b): (f64, f64)| (low - a).abs() < 0.01 && (high - b).abs() < 0.01;
+    let close =
+        |(low, high): (f64, f64), (a, b): (f64, f64)| (low - a).abs() < 0.01 && (high - b).abs() < 0.01;
     assert!(close(interval(0, 400), (0.0, 0.95)));
     assert!(close(interval(10, 100), (5.52, 17.44)));
     assert!(close(interval(400, 400), (99.05, 100.0)));
