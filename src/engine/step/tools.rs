@@ -431,9 +431,10 @@ fn command_effect(line: &str) -> Effect {
                 // What stands behind a bar filters, as a rule.
                 changes |= matches!(verb, "tee" | "xargs") && !begins(&&["tee", "/dev/null"][..]);
                 runs |= !LOOKS.contains(&verb) && !matches!(verb, "tail" | "sed" | "tee" | "xargs" | "perl");
-            } else if matches!(verb, "curl" | "wget") && words.iter().chain(&quotes).any(|word| asks_health(word)) {
-                waits = true;
-            } else if POLLS.iter().any(begins) || (CLOUDS.contains(&verb) && has(&["describe", "wait", "get", "list", "status", "logs", "show"])) {
+            } else if POLLS.iter().any(begins)
+                || (CLOUDS.contains(&verb) && has(&["describe", "wait", "get", "list", "status", "logs", "show"]))
+                || (matches!(verb, "curl" | "wget") && words.iter().chain(&quotes).any(|word| asks_health(word)))
+            {
                 waits = true;
             } else if verb == "git" {
                 let sub = words[1..].iter().find(|word| !word.starts_with('-') && !word.contains('/') && **word != ".");

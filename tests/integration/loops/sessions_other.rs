@@ -36,7 +36,7 @@ pub fn ordinary(seed: u64, steps: usize, tongue: Tongue) -> Vec<Beat> {
     let mut scribe = Scribe { tongue, chance: &mut chance, beats: Vec::new(), chapter: 0 };
     scribe.beats.push(Beat::Hears(format!("Take care of ticket {}.", seed * 31 % 9973)));
     loop {
-        let own = scribe.chapter % 2 == 0;
+        let own = scribe.chapter.is_multiple_of(2);
         let at =
             if own { seed as usize % CHAPTERS.len() } else { scribe.below(CHAPTERS.len() as u64) as usize };
         CHAPTERS[at].1(&mut scribe);
