@@ -209,7 +209,7 @@ fn show(beats: &[Beat], step: usize, last: usize) {
 #[test]
 fn a_loop_after_ordinary_work_is_caught_by_ours_and_few_others() {
     let loops: Vec<_> = scenarios::all().into_iter().filter(|scenario| scenario.is_loop).collect();
-    let sessions = count(28);
+    let sessions = count(14);
     let mut delays = vec![Vec::new(); PEERS.len() + 2];
     let mut early = vec![0; PEERS.len() + 2];
     for session in 0..sessions {
