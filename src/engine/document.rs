@@ -98,6 +98,23 @@ impl Documents {
         matches!(line.first(), Some(b'{' | b'[')) && lexer.push(line, &mut |_, _| ()) && lexer.depth > 0
     }
 
+    /// Whether a line whose first bracket stands behind so many blanks may be an array, or the beginning of one.
+    pub fn may_be_array(line: &[u8], indent: usize) -> bool {
+        let inside = line[indent + 1..].trim_ascii();
+        let may_begin = match inside {
+            [] | [b'{' | b'[' | b'"' | b']' | b'-', ..] => true,
+            [b'0'..=b'9', ..] => {
+                let digits = inside.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                matches!(inside[digits..], [] | [b',' | b']' | b'.' | b'e' | b'E' | b' ' | b'\t', ..])
+            }
+            [b't' | b'f' | b'n', ..] => {
+                [&b"true"[..], b"false", b"null"].iter().any(|word| inside.starts_with(word))
+            }
+            _ => false,
+        };
+        may_begin && (inside.ends_with(b"]") || (indent == 0 && Self::opens(line)))
+    }
+
     /// Takes a line (without line end) of number `line` at `offset`: the first of a document, or its next one.
     /// Elements are handed to `out` if the document is too large to be held.
     pub fn push(&mut self, bytes: &[u8], line: u64, offset: u64, out: &mut dyn FnMut(Element<'_>)) -> Step {

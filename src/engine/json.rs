@@ -29,34 +29,25 @@ const RAW_VALUE: &str = "$serde_json::private::RawValue";
 const BLOCK: usize = 64;
 
 /// Why a text could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error(Problem);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Problem {
-    Text(&'static str),
-    Type(String),
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error(&'static str);
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Problem::Text(text) => f.write_str(text),
-            Problem::Type(text) => f.write_str(text),
-        }
+        f.write_str(self.0)
     }
 }
 
 impl std::error::Error for Error {}
 
 impl de::Error for Error {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(Problem::Type(message.to_string()))
+    fn custom<T: fmt::Display>(_message: T) -> Self {
+        Self("a value that is not of the type that was asked for")
     }
 }
 
 const fn error<T>(text: &'static str) -> Result<T, Error> {
-    Err(Error(Problem::Text(text)))
+    Err(Error(text))
 }
 
 /// Reads a value that is the whole text but for white space around it.
@@ -129,25 +120,31 @@ fn unquoted(text: &str) -> Option<Cow<'_, str>> {
 struct Masks {
     /// Quotes that no backslash stands in front of.
     quotes: u64,
-    backslashes: u64,
     controls: u64,
+    /// Backslashes and control characters: without them a string is what it says.
+    odd: u64,
 }
 
 impl Masks {
     /// Reads a block. `escaped`: whether the block before ended in a backslash that escapes; told anew.
+    #[inline(always)]
     fn read(block: &[u8; BLOCK], escaped: &mut bool) -> Self {
-        let (mut quotes, mut backslashes, mut controls) = (0u64, 0u64, 0u64);
-        for (number, part) in block.as_chunks::<16>().0.iter().enumerate() {
-            let part = u8x16::new(*part);
-            let bits = |matches: u8x16| u64::from(matches.to_bitmask()) << (number * 16);
-            quotes |= bits(part.simd_eq(u8x16::splat(b'"')));
-            backslashes |= bits(part.simd_eq(u8x16::splat(b'\\')));
-            controls |= bits(part.min(u8x16::splat(0x1f)).simd_eq(part));
-        }
+        let parts = block.as_chunks::<16>().0;
+        let parts: [u8x16; BLOCK / 16] = std::array::from_fn(|number| u8x16::new(parts[number]));
+        let bits = |matches: fn(u8x16) -> u8x16| {
+            let bits = |number: usize| u64::from(matches(parts[number]).to_bitmask()) << (number * 16);
+            (bits(0) | bits(1)) | (bits(2) | bits(3))
+        };
+        let mut quotes = bits(|part| part.simd_eq(u8x16::splat(b'"')));
+        let backslashes = bits(|part| part.simd_eq(u8x16::splat(b'\\')));
+        // There is next to never one, so that they are looked for in the least bytes of all.
+        let is_control = |part: u8x16| part.min(u8x16::splat(0x1f)).simd_eq(part);
+        let least = parts[0].min(parts[1]).min(parts[2].min(parts[3]));
+        let controls = if is_control(least).to_bitmask() == 0 { 0 } else { bits(is_control) };
         if backslashes != 0 || *escaped {
             quotes &= !Self::escaped(backslashes, escaped);
         }
-        Self { quotes, backslashes, controls }
+        Self { quotes, controls, odd: backslashes | controls }
     }
 
     /// Returns the bytes that a backslash stands in front of which is not itself escaped. (The arithmetic is simdjson's:
@@ -160,6 +157,19 @@ impl Masks {
         *escaped = (codes & backslashes) >> 63 == 1;
         codes ^ (backslashes | first)
     }
+}
+
+/// How many digits a number may have that fits 64 bits whatever they are.
+const SAFE_DIGITS: usize = 19;
+
+/// A number as it stands in the text.
+enum Number<'de> {
+    /// A whole number that is read already.
+    Whole(u64),
+    /// Another whole number: negative, or large.
+    Integer(&'de str),
+    /// One with a fraction or an exponent.
+    Fraction(&'de str),
 }
 
 /// A string as it stands in the text.
@@ -220,6 +230,7 @@ impl<'de> Reader<'de> {
         let bytes = self.text.as_bytes();
         loop {
             match bytes.get(self.at) {
+                Some(byte) if *byte > b' ' => return Some(*byte),
                 Some(b' ' | b'\t' | b'\r' | b'\n') => self.at += 1,
                 other => return other.copied(),
             }
@@ -234,17 +245,32 @@ impl<'de> Reader<'de> {
             self.block += BLOCK;
             self.read_block();
         }
-        // What of the block belongs to the string.
-        let mut mask = u64::MAX << (start - self.block);
+        // What of the block is behind the opening quote.
+        let mask = u64::MAX << (start - self.block);
+        let quotes = self.masks.quotes & mask;
+        if quotes == 0 || self.masks.odd & mask != 0 {
+            return self.long_string(start, mask);
+        }
+        let end = self.block + quotes.trailing_zeros() as usize;
+        self.at = end + 1;
+        Ok(Quoted { start, end, escapes: false })
+    }
+
+    /// Takes a string that goes beyond its block or may hold more than plain text.
+    #[inline(never)]
+    fn long_string(&mut self, start: usize, mut mask: u64) -> Result<Quoted, Error> {
         let mut escapes = false;
         loop {
             let quotes = self.masks.quotes & mask;
             let within =
                 if quotes == 0 { mask } else { mask & (quotes & quotes.wrapping_neg()).wrapping_sub(1) };
-            if self.masks.controls & within != 0 {
-                return error("a control character in a string");
+            let odd = self.masks.odd & within;
+            if odd != 0 {
+                if self.masks.controls & within != 0 {
+                    return error("a control character in a string");
+                }
+                escapes = true;
             }
-            escapes |= self.masks.backslashes & within != 0;
             if quotes != 0 {
                 let end = self.block + quotes.trailing_zeros() as usize;
                 self.at = end + 1;
@@ -260,14 +286,16 @@ impl<'de> Reader<'de> {
     }
 
     /// Returns what a string says: as it stands, or in `scratch` where something is escaped.
+    #[inline(always)]
     fn unescape(&mut self, quoted: Quoted) -> Result<Option<&'de str>, Error> {
         let text = self.text.get(quoted.start..quoted.end).unwrap_or_default();
-        if !quoted.escapes {
-            return Ok(Some(text));
-        }
+        if quoted.escapes { self.unescape_to_scratch(text).map(|()| None) } else { Ok(Some(text)) }
+    }
+
+    #[inline(never)]
+    fn unescape_to_scratch(&mut self, text: &str) -> Result<(), Error> {
         self.scratch.clear();
-        unescape(text, &mut self.scratch)?;
-        Ok(None)
+        unescape(text, &mut self.scratch)
     }
 
     /// Takes a literal that is a word.
@@ -279,16 +307,26 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    /// Takes a number; returns whether it is whole.
-    fn number(&mut self) -> Result<(&'de str, bool), Error> {
+    /// Takes a number.
+    fn number(&mut self) -> Result<Number<'de>, Error> {
         let bytes = &self.text.as_bytes()[self.at..];
         let digits = |from: usize| bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let sign = usize::from(bytes.first() == Some(&b'-'));
-        let whole = digits(sign);
+        let negative = bytes.first() == Some(&b'-');
+        let sign = usize::from(negative);
+        let mut end = sign;
+        let mut value = 0u64;
+        while let Some(digit @ b'0'..=b'9') = bytes.get(end) {
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            end += 1;
+        }
+        let whole = end - sign;
         if whole == 0 || (whole > 1 && bytes[sign] == b'0') {
             return error("no number that JSON knows");
         }
-        let mut end = sign + whole;
+        if !negative && whole <= SAFE_DIGITS && !matches!(bytes.get(end), Some(b'.' | b'e' | b'E')) {
+            self.at += end;
+            return Ok(Number::Whole(value));
+        }
         let mut integer = true;
         if bytes.get(end) == Some(&b'.') {
             let fraction = digits(end + 1);
@@ -307,9 +345,9 @@ impl<'de> Reader<'de> {
             end += 1 + sign + exponent;
             integer = false;
         }
-        let number = &self.text[self.at..self.at + end];
+        let text = &self.text[self.at..self.at + end];
         self.at += end;
-        Ok((number, integer))
+        Ok(if integer { Number::Integer(text) } else { Number::Fraction(text) })
     }
 
     /// Takes a value without looking at what it says.
@@ -481,15 +519,19 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
                 visitor.visit_unit()
             }
             Some(_) => {
-                let (text, integer) = self.number()?;
-                if integer && text != "-0" {
-                    if let Ok(number) = text.parse() {
-                        return visitor.visit_u64(number);
+                let text = match self.number()? {
+                    Number::Whole(number) => return visitor.visit_u64(number),
+                    Number::Integer(text) if text != "-0" => {
+                        if let Ok(number) = text.parse() {
+                            return visitor.visit_u64(number);
+                        }
+                        if let Ok(number) = text.parse() {
+                            return visitor.visit_i64(number);
+                        }
+                        text
                     }
-                    if let Ok(number) = text.parse() {
-                        return visitor.visit_i64(number);
-                    }
-                }
+                    Number::Integer(text) | Number::Fraction(text) => text,
+                };
                 match text.parse::<f64>() {
                     Ok(number) if number.is_finite() => visitor.visit_f64(number),
                     _ => error("a number out of range"),
@@ -571,7 +613,8 @@ struct Items<'r, 'de> {
 }
 
 impl Items<'_, '_> {
-    /// Goes to the next item; returns whether there is one.
+    /// Goes to the next item; returns whether there is one. Where nothing is behind a comma, whoever reads the item finds
+    /// that out.
     #[inline(always)]
     fn next(&mut self, close: u8) -> Result<bool, Error> {
         let first = std::mem::replace(&mut self.first, false);
@@ -580,10 +623,7 @@ impl Items<'_, '_> {
             Some(_) if first => Ok(true),
             Some(b',') => {
                 self.reader.at += 1;
-                match self.reader.peek() {
-                    Some(byte) if byte != close => Ok(true),
-                    _ => error("nothing behind a comma"),
-                }
+                Ok(true)
             }
             _ => error("neither a comma nor an end behind a value"),
         }
@@ -644,6 +684,119 @@ impl<'de> MapAccess<'de> for Raw<'de> {
         seed.deserialize(BorrowedStrDeserializer::new(self.0.take().unwrap_or_default()))
     }
 }
+
+/// A struct that takes the members of an object that it knows. Made by [`object!`].
+pub trait Object<'de>: Default {
+    /// Whether it knows a member of this name.
+    fn knows(key: &str) -> bool;
+
+    /// Takes the value of a member, or passes over it.
+    ///
+    /// # Errors
+    ///
+    /// The value is not JSON, or not of the member's type.
+    fn take<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
+}
+
+/// Reads an [`Object`].
+pub struct ObjectVisitor<T>(pub std::marker::PhantomData<T>);
+
+impl<'de, T: Object<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    #[inline]
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        let mut object = T::default();
+        while let Some(Key(key)) = map.next_key()? {
+            object.take(&key, &mut map)?;
+        }
+        Ok(object)
+    }
+}
+
+/// The name of a member.
+struct Key<'de>(Cow<'de, str>);
+
+impl<'de> de::Deserialize<'de> for Key<'de> {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+struct KeyVisitor;
+
+impl<'de> Visitor<'de> for KeyVisitor {
+    type Value = Key<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    #[inline]
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
+        Ok(Key(Cow::Borrowed(key)))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
+        Ok(Key(Cow::Owned(key.to_owned())))
+    }
+}
+
+/// Declares a struct that is read from an object: the names of members, and the fields that they go to. What is not there
+/// is as by default; of a member that is there twice the later counts; others are passed over. Members that hardly any
+/// object has may stand in a struct of their own, behind `else`, which is made when there is one of them.
+///
+/// As `derive(Deserialize)` with defaults otherwise, but that the fields are filled where they stand: of large structs
+/// that are read for each line, moving them about would be most of the work.
+macro_rules! object {
+    (
+        $(#[$meta:meta])*
+        $visible:vis struct $name:ident $(<$life:lifetime>)? {
+            $($(#[$doc:meta])* $($key:literal)|+ => $field_visible:vis $field:ident: $type:ty,)*
+            $(else $(#[$rest_doc:meta])* $rest:ident: $rest_type:ty,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Default)]
+        $visible struct $name $(<$life>)? {
+            $($(#[$doc])* $field_visible $field: $type,)*
+            $($(#[$rest_doc])* $rest: Option<Box<$rest_type>>,)?
+        }
+
+        impl<'de $(: $life, $life)?> $crate::engine::json::Object<'de> for $name $(<$life>)? {
+            fn knows(key: &str) -> bool {
+                matches!(key, $($($key)|+)|*) $(|| <$rest_type>::knows(key))?
+            }
+
+            #[inline]
+            fn take<A: serde::de::MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+                match key {
+                    $($($key)|+ => self.$field = map.next_value()?,)*
+                    $(key if <$rest_type>::knows(key) => {
+                        self.$rest.get_or_insert_default().take(key, map)?;
+                    })?
+                    _ => {
+                        map.next_value::<serde::de::IgnoredAny>()?;
+                    }
+                }
+                Ok(())
+            }
+        }
+
+        impl<'de $(: $life, $life)?> serde::Deserialize<'de> for $name $(<$life>)? {
+            #[inline]
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_map($crate::engine::json::ObjectVisitor(std::marker::PhantomData))
+            }
+        }
+    };
+}
+pub(super) use object;
 
 #[cfg(test)]
 mod tests {

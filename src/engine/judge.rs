@@ -22,6 +22,39 @@ const RETRY_REACH: u64 = 8;
 /// How many characters of the id of a session, and of that of a sub-agent, are kept.
 const ID_CHARS: usize = 128;
 
+/// How long a name may be, in bytes, that is kept as it was written to know it again.
+const KEPT_BYTES: usize = 256;
+
+/// A name as it was last written, and as it is shown: most records say the one that the record before them said.
+#[derive(Default)]
+struct Shown {
+    /// Empty if it was too long to be kept.
+    written: String,
+    shown: String,
+}
+
+impl Shown {
+    /// Returns a name fit to be shown, of at most so many characters, always the same number for the same name.
+    fn of(&mut self, written: &str, max_chars: usize) -> &str {
+        if self.written.is_empty() || self.written != written {
+            self.shown = redact::excerpt(written, max_chars);
+            self.written.clear();
+            if written.len() <= KEPT_BYTES {
+                self.written.push_str(written);
+            }
+        }
+        &self.shown
+    }
+}
+
+/// The names that records of a stream say again and again.
+#[derive(Default)]
+pub(super) struct Names {
+    cwd: Shown,
+    model: Shown,
+    subagent: Shown,
+}
+
 /// What a plain line says.
 enum Line {
     /// A failure.
@@ -396,7 +429,7 @@ impl Core {
             return;
         }
         self.named_as.clear();
-        if written.len() <= 256 {
+        if written.len() <= KEPT_BYTES {
             self.named_as.push_str(written);
         }
         let previous = std::mem::replace(&mut self.session, id.clone());
@@ -430,11 +463,14 @@ impl Core {
         let index = self.track_silent(moment, None);
         let track = &mut self.tracks[index];
         let mut changed = !track.announced;
-        for (known, told) in [(&mut track.known.cwd, cwd), (&mut track.known.model, model)] {
+        let names = &mut self.names;
+        for (known, told, shown) in
+            [(&mut track.known.cwd, cwd, &mut names.cwd), (&mut track.known.model, model, &mut names.model)]
+        {
             if let Some(told) = told {
-                let told = redact::excerpt(told, MESSAGE_CHARS);
-                if !told.is_empty() && known.as_ref() != Some(&told) {
-                    *known = Some(told);
+                let told = shown.of(told, MESSAGE_CHARS);
+                if !told.is_empty() && known.as_deref() != Some(told) {
+                    *known = Some(told.to_owned());
                     changed = true;
                 }
             }
@@ -459,8 +495,8 @@ impl Core {
     }
 
     pub(super) fn track_silent(&mut self, moment: &Moment, subagent: Option<&str>) -> usize {
-        let subagent = subagent.map(|name| redact::excerpt(name, ID_CHARS)).filter(|name| !name.is_empty());
-        let subagent = subagent.as_deref();
+        let subagent = subagent.map(|name| self.names.subagent.of(name, ID_CHARS));
+        let subagent = subagent.filter(|name| !name.is_empty());
         let matches = |track: &Track| match subagent {
             None => track.parent.is_none() && track.id == self.session,
             Some(subagent) => {

@@ -10,7 +10,6 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::{Captures, Regex};
 
 /// What stands where a secret stood.
@@ -51,6 +50,10 @@ pub fn excerpt(text: &str, max_chars: usize) -> String {
     if cut {
         let kept = self::head(&clean, clean.len().saturating_sub(BORDER)).to_owned();
         clean = Cow::Owned(kept);
+    }
+    // Most messages are one line of ASCII with nothing to fold, drop or cut.
+    if !cut && matches!(clean, Cow::Borrowed(_)) && clean.len() <= max_chars && is_tidy(&clean) {
+        return clean.into_owned();
     }
     let stripped = strip_controls(&clean);
     // An escape sequence may hide a secret from the first look, or its second half.
@@ -99,6 +102,15 @@ fn fold_space(text: &str, most: usize) -> (String, bool) {
     (result, false)
 }
 
+/// Whether a text is printable ASCII with single spaces between its words, none at the ends: what stripping and folding
+/// leave as it is.
+fn is_tidy(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let printable = bytes.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
+    let doubled = bytes.windows(2).fold(false, |any, pair| any | (pair == b"  "));
+    printable && !doubled && !text.starts_with(' ') && !text.ends_with(' ')
+}
+
 /// Drops what an escape sequence had kept apart from a redacted secret: the rest of it, as far as can be told.
 fn drop_joined(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
@@ -132,31 +144,65 @@ const RULES: &[Rule] = &[
     Rule { literals: &TOKEN_LITERALS, find: tokens },
 ];
 
-/// Applies every rule once; `None` when nothing changed.
-fn pass(text: &str) -> Option<String> {
-    static LITERALS: OnceLock<Option<AhoCorasick>> = OnceLock::new();
-    let literals = LITERALS.get_or_init(|| {
-        let all = RULES.iter().flat_map(|rule| rule.literals);
-        // A table of all transitions would be faster and take a millisecond to build.
-        let kind = Some(AhoCorasickKind::ContiguousNFA);
-        AhoCorasick::builder().ascii_case_insensitive(true).kind(kind).build(all).ok()
-    });
-    let mut due = [false; RULES.len()];
-    match literals {
-        Some(literals) => {
-            for found in literals.find_overlapping_iter(text) {
-                let mut literal = found.pattern().as_usize();
-                for (rule, due) in RULES.iter().zip(&mut due) {
-                    if literal < rule.literals.len() {
-                        *due = true;
-                        break;
-                    }
-                    literal -= rule.literals.len();
-                }
+/// The literals of all rules, by how they begin. An automaton over them takes longer to build than a first text to redact.
+struct Literals {
+    /// Beginnings, which rule it is, and the literal, in the order of beginnings.
+    all: Vec<(u32, usize, &'static str)>,
+    /// Which beginnings there are: a bit for each value of [`Self::bit`].
+    heads: [u64; 1 << (Self::BITS_LOG2 - 6)],
+}
+
+impl Literals {
+    const BITS_LOG2: u32 = 13;
+
+    fn new() -> Self {
+        let head = |literal: &str| literal.bytes().take(3).fold(0, Self::head);
+        let literals =
+            |(number, rule): (usize, &Rule)| rule.literals.iter().map(move |literal| (number, *literal));
+        let all = RULES.iter().enumerate().flat_map(literals);
+        let mut all: Vec<_> = all.map(|(number, literal)| (head(literal), number, literal)).collect();
+        all.sort_unstable();
+        let mut heads = [0; 1 << (Self::BITS_LOG2 - 6)];
+        for (head, ..) in &all {
+            let bit = Self::bit(*head);
+            heads[bit / 64] |= 1 << (bit % 64);
+        }
+        Self { all, heads }
+    }
+
+    /// Returns the three bytes of which the last is this one, in small letters.
+    fn head(before: u32, byte: u8) -> u32 {
+        (before << 8 | u32::from(byte.to_ascii_lowercase())) & 0xff_ffff
+    }
+
+    fn bit(head: u32) -> usize {
+        (head.wrapping_mul(0x9e37_79b1) >> (u32::BITS - Self::BITS_LOG2)) as usize
+    }
+
+    /// Tells which rules have a literal in the text.
+    fn due(&self, text: &[u8]) -> [bool; RULES.len()] {
+        let mut due = [false; RULES.len()];
+        let mut head = 0;
+        for (at, byte) in text.iter().enumerate() {
+            head = Self::head(head, *byte);
+            let bit = Self::bit(head);
+            if at < 2 || self.heads[bit / 64] >> (bit % 64) & 1 == 0 {
+                continue;
+            }
+            let first = self.all.partition_point(|(other, ..)| *other < head);
+            for (_, number, literal) in self.all[first..].iter().take_while(|(other, ..)| *other == head) {
+                let found = text[at - 2..].get(..literal.len());
+                due[*number] |= found.is_some_and(|found| found.eq_ignore_ascii_case(literal.as_bytes()));
             }
         }
-        None => due = [true; RULES.len()],
+        due
     }
+}
+
+/// Applies every rule once; `None` when nothing changed.
+fn pass(text: &str) -> Option<String> {
+    static LITERALS: OnceLock<Literals> = OnceLock::new();
+    let due = LITERALS.get_or_init(Literals::new).due(text.as_bytes());
     let mut changed: Option<String> = None;
     for (rule, _) in RULES.iter().zip(due).filter(|(_, due)| *due) {
         let current = changed.as_deref().unwrap_or(text);

@@ -12,8 +12,9 @@ use super::classify::scan::Scanner;
 use super::document::{Documents, Element, Step};
 use super::format::{self, Decode, Decoded, Format, Frame};
 use super::framing::Block;
+use super::judge::Names;
 use super::session::{Moment, Track};
-use super::sweep::{self, Lines};
+use super::sweep::{self, Kinds};
 use super::{Explanation, Options, ansi, classify, encoding, json};
 
 /// How many lines a code fence may hold before it is taken to be a stray mark.
@@ -49,23 +50,6 @@ pub(super) struct Wrapped {
     joined: bool,
 }
 
-/// Whether a line whose first bracket stands behind so many blanks may be an array, or the beginning of one.
-fn may_be_json(line: &[u8], indent: usize) -> bool {
-    let inside = line[indent + 1..].trim_ascii();
-    let may_begin = match inside {
-        [] | [b'{' | b'[' | b'"' | b']' | b'-', ..] => true,
-        [b'0'..=b'9', ..] => {
-            let digits = inside.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            matches!(inside[digits..], [] | [b',' | b']' | b'.' | b'e' | b'E' | b' ' | b'\t', ..])
-        }
-        [b't' | b'f' | b'n', ..] => {
-            [&b"true"[..], b"false", b"null"].iter().any(|word| inside.starts_with(word))
-        }
-        _ => false,
-    };
-    may_begin && (inside.ends_with(b"]") || (indent == 0 && Documents::opens(line)))
-}
-
 /// One source as the engine sees it.
 pub(super) struct Core {
     pub(super) options: Arc<Options>,
@@ -92,6 +76,8 @@ pub(super) struct Core {
     pub(super) named: bool,
     /// The name as the agent last wrote it.
     pub(super) named_as: String,
+    /// Names that were said lately, as they are shown.
+    pub(super) names: Names,
     /// Whether lines came that were JSON lately: decides how plain lines are pre-scanned, never the result.
     pub(super) json_stream: bool,
     pub(super) first_time: Option<Timestamp>,
@@ -126,6 +112,7 @@ impl Core {
             session: IdBuilder::new("session").part(seed.as_bytes()).finish("s-"),
             named: false,
             named_as: String::new(),
+            names: Names::default(),
             json_stream: false,
             first_time: None,
             last_time: None,
@@ -204,24 +191,32 @@ impl Core {
         self.scanner.hits(block.bytes, |at| hits.push(at));
         let mut next_hit = hits.iter().copied().peekable();
         let mut calm = self.is_calm() && block.omitted == 0;
-        for (line, sweep::Line { start, end, high, control }) in (block.line..).zip(Lines::new(block.bytes)) {
+        let mut line = block.line;
+        sweep::lines(block.bytes, |sweep::Line { start, end, odd }| {
             let bytes = &block.bytes[start..end];
-            let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-            if control {
-                self.summary.undecoded += encoding::zero_lines(bytes);
+            let (mut high, mut escapes) = (false, false);
+            if odd {
+                let kinds = Kinds::of(bytes);
+                if kinds.control {
+                    self.summary.undecoded += encoding::zero_lines(bytes);
+                }
+                high = kinds.high;
+                escapes = (high || kinds.control) && ansi::is_terminal_text(bytes);
             }
-            let escapes = (high || control) && ansi::is_terminal_text(bytes);
-            while next_hit.next_if(|at| *at < start).is_some() {}
-            let hit = next_hit.peek().is_some_and(|at| *at < end);
-            if calm && !hit && !escapes && self.passes_over(bytes, high) {
+            let hit = !hits.is_empty() && {
+                while next_hit.next_if(|at| *at < start).is_some() {}
+                next_hit.peek().is_some_and(|at| *at < end)
+            };
+            if calm && !hit && !escapes && self.passes_over(bytes, odd, high) {
                 self.json_stream = false;
-                continue;
+            } else {
+                let offset = block.offset + start as u64;
+                let frame = Frame { bytes, line, offset, truncated: block.omitted > 0 };
+                self.line(now, frame, Some(hit), escapes, out);
+                calm = self.is_calm() && block.omitted == 0;
             }
-            let offset = block.offset + start as u64;
-            let frame = Frame { bytes, line, offset, truncated: block.omitted > 0 };
-            self.line(now, frame, Some(hit), escapes, out);
-            calm = self.is_calm() && block.omitted == 0;
-        }
+            line += 1;
+        });
         self.hits = hits;
     }
 
@@ -236,13 +231,22 @@ impl Core {
 
     /// Whether a line without any literal is text that concerns nobody, so that all there is to be done is to count it,
     /// which is done: what [`Self::line`] would find out as well, in more steps.
-    #[inline]
-    fn passes_over(&mut self, bytes: &[u8], high: bool) -> bool {
+    #[inline(always)]
+    fn passes_over(&mut self, bytes: &[u8], odd: bool, high: bool) -> bool {
+        if !odd && self.scanner.is_nobodys(bytes) {
+            self.summary.records += 1;
+            return true;
+        }
+        self.passes_over_slowly(bytes, high)
+    }
+
+    #[inline(never)]
+    fn passes_over_slowly(&mut self, bytes: &[u8], high: bool) -> bool {
         let indent = format::plain::indent(bytes);
         match bytes.get(indent) {
             None => return true,
             Some(b'{') => return false,
-            Some(b'[') if may_be_json(bytes, indent) => return false,
+            Some(b'[') if Documents::may_be_array(bytes, indent) => return false,
             Some(_) => {}
         }
         let passes = !self.scanner.has_form_behind(bytes, indent, high);

@@ -73,33 +73,44 @@ pub fn run(
     // Where there are more processors than files, each file is read on one and judged on another.
     let ahead = threads > inputs.len();
     let threads = threads.clamp(1, inputs.len().max(1));
-    let (sender, jobs) = bounded::<(usize, &Input)>(1);
-    thread::scope(|scope| {
-        for number in 0..threads {
-            let (jobs, turnstile, outcome) = (jobs.clone(), &turnstile, &outcome);
-            thread::Builder::new().name(format!("scan-{number}")).spawn_scoped(scope, move || {
-                let mut chunk = vec![0; CHUNK];
-                for (index, input) in jobs {
-                    let mut turn = Turn { turnstile, index, lines: Vec::new() };
-                    let (tally, trouble) =
-                        scan_file(input, options, telling, progress, &mut chunk, ahead, &mut turn);
-                    turn.end();
-                    progress.files.fetch_add(1, Ordering::Relaxed);
-                    let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-                    outcome.tally.add(&tally);
-                    outcome.troubles.extend(trouble);
-                }
-            })?;
+    let scan = |index: usize, input: &Input, chunk: &mut [u8]| {
+        let mut turn = Turn { turnstile: &turnstile, index, lines: Vec::new() };
+        let (tally, trouble) = scan_file(input, options, telling, progress, chunk, ahead, &mut turn);
+        turn.end();
+        progress.files.fetch_add(1, Ordering::Relaxed);
+        let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.tally.add(&tally);
+        outcome.troubles.extend(trouble);
+    };
+    let stopped = || progress.stop.load(Ordering::Relaxed);
+    if threads == 1 {
+        // A thread to wait for would cost a start its memory a second time.
+        let mut chunk = vec![0; CHUNK];
+        for (index, input) in inputs.iter().enumerate().take_while(|_| !stopped()) {
+            scan(index, input, &mut chunk);
         }
-        drop(jobs);
-        for job in inputs.iter().enumerate() {
-            if progress.stop.load(Ordering::Relaxed) || sender.send(job).is_err() {
-                break;
+    } else {
+        let (sender, jobs) = bounded::<(usize, &Input)>(1);
+        thread::scope(|scope| {
+            for number in 0..threads {
+                let (jobs, scan) = (jobs.clone(), &scan);
+                thread::Builder::new().name(format!("scan-{number}")).spawn_scoped(scope, move || {
+                    let mut chunk = vec![0; CHUNK];
+                    for (index, input) in jobs {
+                        scan(index, input, &mut chunk);
+                    }
+                })?;
             }
-        }
-        drop(sender);
-        Ok::<(), io::Error>(())
-    })?;
+            drop(jobs);
+            for job in inputs.iter().enumerate() {
+                if stopped() || sender.send(job).is_err() {
+                    break;
+                }
+            }
+            drop(sender);
+            Ok::<(), io::Error>(())
+        })?;
+    }
     Ok(outcome.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 

@@ -14,7 +14,7 @@ use crate::model::record::{Failure, Retry, TextLine};
 use crate::model::{Class, Origin, Severity};
 
 use facts::{Facts, LOOK_AT, head};
-use rules::{Rank, Rules, Touched};
+use rules::{Indexes, Rank, Rules, Touched};
 
 /// A failure with its class.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +77,8 @@ pub fn failure(rules: &Rules, agent: &str, failure: &Failure<'_>, mut trace: Tra
         note(&mut trace, "format", Some(class), true, || "the record's structure says so".to_owned());
         return Some(verdict(class, "format"));
     }
-    if let Some(rule) = best(rules, agent, failure.origin, &folded, &facts, trace) {
+    let touched = rules.touched(&folded).rules;
+    if let Some(rule) = best(rules, &touched, agent, failure.origin, &folded, &facts, trace) {
         rules.count_rule_hit(rule);
         let rule = &rules.rules[rule];
         let verdict = verdict(rule.class, &rule.id);
@@ -99,7 +100,8 @@ pub fn failure(rules: &Rules, agent: &str, failure: &Failure<'_>, mut trace: Tra
 /// Classifies a failed tool result: what the tool printed does not matter, only what the agent says of the call.
 pub fn tool_result(rules: &Rules, agent: &str, text: &str, trace: Trace<'_>) -> Verdict {
     let folded = fold::fold_lower(head(text, LOOK_AT));
-    let rule = best(rules, agent, Origin::Tool, &folded, &Facts::default(), trace);
+    let touched = rules.touched(&folded).rules;
+    let rule = best(rules, &touched, agent, Origin::Tool, &folded, &Facts::default(), trace);
     if let Some(rule) = rule {
         rules.count_rule_hit(rule);
     }
@@ -150,7 +152,7 @@ pub fn line(rules: &Rules, agent: &str, line: &TextLine<'_>, mut trace: Trace<'_
     let rule = match (introduced, exact) {
         // A program's exact wording wins over what may be read out of it.
         (_, Some(rule)) => rule,
-        (_, None) => best(rules, agent, Origin::Provider, &body, &facts, trace)?,
+        (_, None) => best(rules, &touched.rules, agent, Origin::Provider, &body, &facts, trace)?,
     };
     rules.count_rule_hit(rule);
     let rule = &rules.rules[rule];
@@ -191,16 +193,19 @@ fn note(trace: &mut Trace<'_>, rule: &str, class: Option<Class>, fired: bool, wh
     }
 }
 
-/// Returns the index of the rule that fits a message best.
+/// Returns the index of the rule that fits a message best. `touched`: the rules of which a stem stands in it.
 fn best(
     rules: &Rules,
+    touched: &Indexes,
     agent: &str,
     origin: Origin,
     folded: &str,
     facts: &Facts,
     mut trace: Trace<'_>,
 ) -> Option<usize> {
-    let touched = rules.touched(folded).rules;
+    // Most codes of rules are told from those of the message by their lengths.
+    let lengths = facts.codes.iter().fold(0u64, |all, code| all | 1 << (code.len() % 64));
+    let is_known = |code: &&String| lengths >> (code.len() % 64) & 1 == 1 && facts.codes.contains(code);
     let mut best: Option<(usize, Rank)> = None;
     for (index, rule) in rules.rules.iter().enumerate() {
         // What cannot win is not tried, nor its patterns compiled: general words come last. `explain` wants to know all.
@@ -210,7 +215,7 @@ fn best(
         let has_stem = touched.contains(index);
         let look = || rules.try_rule(index, folded.len(), || rule.text_match(folded));
         let text = has_stem.then(look).flatten();
-        let code = rule.codes.iter().find(|code| facts.codes.iter().any(|known| known == *code));
+        let code = rule.codes.iter().find(is_known);
         let status = facts.status.filter(|status| rule.statuses.contains(status));
         let rank = match (&text, code, status) {
             (Some(_), _, _) => Rank::Text,

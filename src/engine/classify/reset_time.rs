@@ -52,6 +52,10 @@ const MAX_DURATION_PARTS: usize = 8;
 pub fn find(text: &str, now: Timestamp, host_zone: &TimeZone) -> Option<ResetTime> {
     let text = head(text, MAX_TEXT);
     let lower = text.to_ascii_lowercase();
+    let announced = announcements(&lower);
+    if announced.is_empty() && !lower.contains('|') && lower.is_ascii() {
+        return None;
+    }
     let finder = Finder {
         text,
         lower: &lower,
@@ -68,10 +72,8 @@ pub fn find(text: &str, now: Timestamp, host_zone: &TimeZone) -> Option<ResetTim
             latest = Some(found);
         }
     };
-    for &(stem, kind) in STEMS {
-        for (start, _) in lower.match_indices(stem) {
-            keep(finder.announced(start, stem, kind));
-        }
+    for (start, stem, kind) in announced {
+        keep(finder.announced(start, stem, kind));
     }
     for (bar, _) in lower.match_indices('|') {
         keep(finder.after_bar(bar));
@@ -117,6 +119,19 @@ const STEMS: &[(&str, Kind)] = &[
     ("available", Kind::Word),
     ("wait", Kind::Wait),
 ];
+
+/// Returns where announcing words begin, each with what it is.
+fn announcements(lower: &str) -> Vec<(usize, &'static str, Kind)> {
+    let mut found = Vec::new();
+    for (at, pair) in lower.as_bytes().windows(2).enumerate() {
+        // How all of them begin.
+        if matches!(pair, b"re" | b"ag" | b"av" | b"wa") {
+            let stands = |(stem, _): &&(&str, Kind)| lower.as_bytes()[at..].starts_with(stem.as_bytes());
+            found.extend(STEMS.iter().filter(stands).map(|(stem, kind)| (at, *stem, *kind)));
+        }
+    }
+    found
+}
 
 /// What stood between the announcing word and the time.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -92,6 +92,8 @@ pub struct Rules {
 pub(super) struct StemIndex {
     /// In the order of their buckets.
     stems: Vec<Stem>,
+    /// How each of them begins.
+    heads: Vec<Head>,
     /// By bucket: where its stems begin; one more for the end.
     buckets: Vec<u32>,
     /// By bucket, a bit each: whether there are any.
@@ -185,7 +187,8 @@ impl StemIndex {
             occupied[(bucket - 1) / 64] |= u64::from(buckets[bucket] > 0) << ((bucket - 1) % 64);
             buckets[bucket] += buckets[bucket - 1];
         }
-        Self { stems, buckets, occupied, short }
+        let heads = stems.iter().map(|stem| Head::of(&stem.text)).collect();
+        Self { stems, heads, buckets, occupied, short }
     }
 
     /// Returns the bucket of what begins with these bytes, of which there are [`Self::HEAD`] or more.
@@ -204,9 +207,13 @@ impl StemIndex {
                 continue;
             }
             let stems = self.buckets[bucket] as usize..self.buckets[bucket + 1] as usize;
+            let rest = Head::read(&bytes[at..]);
             for number in stems {
                 let stem = &self.stems[number];
-                if bytes[at..].starts_with(stem.text.as_bytes()) && seen.insert(number) {
+                if self.heads[number].begins(rest)
+                    && bytes[at..].starts_with(stem.text.as_bytes())
+                    && seen.insert(number)
+                {
                     found(stem);
                 }
             }
@@ -272,7 +279,39 @@ pub(super) struct Patterns {
     anchored: bool,
     compiled: OnceLock<Regex>,
     /// How everything begins that they match where they are anchored; `None`: that is not certain.
-    heads: OnceLock<Option<Vec<String>>>,
+    heads: OnceLock<Option<Vec<Head>>>,
+}
+
+/// The first eight bytes of a text as a number, those that count set in the mask: compared in one step.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    bytes: u64,
+    mask: u64,
+}
+
+impl Head {
+    fn of(text: &str) -> Self {
+        let counted = text.len().min(8) as u32;
+        let mask = if counted == 0 { 0 } else { u64::MAX >> (64 - 8 * counted) };
+        Self { bytes: Self::read(text.as_bytes()), mask }
+    }
+
+    /// Returns the first bytes of a text, zeros behind its end.
+    #[inline]
+    fn read(text: &[u8]) -> u64 {
+        if let Some(head) = text.first_chunk() {
+            return u64::from_le_bytes(*head);
+        }
+        let mut head = [0; 8];
+        head[..text.len()].copy_from_slice(text);
+        u64::from_le_bytes(head)
+    }
+
+    /// Whether a text that begins with these bytes has this head.
+    #[inline]
+    fn begins(self, bytes: u64) -> bool {
+        bytes & self.mask == self.bytes
+    }
 }
 
 /// How programs without a log format announce an error before they say it.
@@ -319,10 +358,25 @@ impl Patterns {
         if !self.anchored {
             return true;
         }
-        let heads = self.heads.get_or_init(|| forms::heads(&self.source));
+        // A head is never longer than what is compared in one step.
+        let heads = self.heads.get_or_init(|| {
+            forms::heads(&self.source).map(|heads| heads.iter().map(|head| Head::of(head)).collect())
+        });
         let Some(heads) = heads else { return true };
-        let begins = |text: &str| heads.iter().any(|head| text.starts_with(head.as_str()));
+        let begins = |text: &str| {
+            let bytes = Head::read(text.as_bytes());
+            heads.iter().any(|head| head.begins(bytes))
+        };
         begins(text) || behind_spoken_level(text).is_some_and(begins)
+    }
+
+    /// Whether they match.
+    fn is_match(&self, text: &str) -> bool {
+        !self.source.is_empty() && self.may_match(text) && self.regex().is_match(text.as_bytes())
+    }
+
+    fn regex(&self) -> &Regex {
+        self.compiled.get_or_init(|| self.build().expect("checked by `Rules::check`"))
     }
 
     /// Returns the words that match (with what stands around them, where a match ends inside a character).
@@ -330,8 +384,7 @@ impl Patterns {
         if self.source.is_empty() || !self.may_match(text) {
             return None;
         }
-        let regex = self.compiled.get_or_init(|| self.build().expect("checked by `Rules::check`"));
-        let found = regex.find(text.as_bytes())?;
+        let found = self.regex().find(text.as_bytes())?;
         Some(text.get(found.range()).unwrap_or(text))
     }
 }
@@ -372,7 +425,7 @@ impl Rule {
 impl Introducer {
     /// Returns whether a plain line begins in this way.
     pub fn introduces(&self, body: &str) -> bool {
-        self.line.find(body).is_some() && self.unless.find(body).is_none()
+        self.line.is_match(body) && !self.unless.is_match(body)
     }
 }
 

@@ -16,6 +16,7 @@ use super::facts::LOOK_AT;
 use super::fold::{self, INVISIBLE};
 use super::forms::{self, HEAD, OPENING};
 use super::rules::{Rules, SPOKEN_LEVEL};
+use crate::engine::document::Documents;
 use crate::engine::format::plain;
 
 /// How many literals may be searched anywhere in a line: above that, the search leaves the processor's fast path.
@@ -136,6 +137,10 @@ struct Openings {
     joints: Table,
     /// The last bytes of first words.
     word_ends: [bool; 256],
+    /// The first [`START`] bytes of the openings of which so many are certain, and the first [`HEAD`] of the others: what
+    /// tells nearly all strangers in two looks.
+    starts: Table,
+    few: Table,
     /// How first words end, and what follows them.
     words: Vec<(Vec<u8>, Vec<u8>)>,
     /// How lines end, by their last byte.
@@ -188,6 +193,8 @@ impl Openings {
             long: Table::new(),
             joints: Table::new(),
             word_ends: [false; 256],
+            starts: Table::new(),
+            few: Table::new(),
             words: Vec::new(),
             last_bytes: [false; 256],
             ends: Vec::new(),
@@ -200,6 +207,10 @@ impl Openings {
         let length = opening.len().min(OPENING);
         bytes[..length].copy_from_slice(&opening[..length]);
         self.heads.insert(Table::key::<HEAD>(bytes));
+        match length {
+            START.. => self.starts.insert(Table::key::<START>(bytes)),
+            _ => self.few.insert(Table::key::<HEAD>(bytes)),
+        }
         match length {
             OPENING => self.long.insert(Table::key::<OPENING>(bytes)),
             7 => self.middle.insert(Table::key::<7>(bytes)),
@@ -246,13 +257,46 @@ impl Openings {
         self.may_open(words, high) || self.may_go_on(words, high) || self.may_end(words, high)
     }
 
+    /// Whether a line of printable ASCII has none of the forms, nor may be JSON, as far as a quick look can tell: false if
+    /// it takes more to say, as it does of short lines and of what is oddly spaced.
+    #[inline(always)]
+    fn is_strange_to(&self, line: &[u8]) -> bool {
+        let Some(mut spaces) = Spaces::read(line, 0) else { return false };
+        let mut at = spaces.bits.trailing_ones() as usize;
+        if at > MOST_INDENT {
+            return false;
+        }
+        spaces.bits >>= at;
+        if !plain::begins_with_words([line[at], line[at + 1]]) {
+            if line[at] == b'{' || line[at] == b'[' && Documents::may_be_array(line, at) {
+                return false;
+            }
+            let words = plain::own_words(line, at);
+            if words != at {
+                let Some(fresh) = Spaces::read(line, words) else { return false };
+                (spaces, at) = (fresh, words);
+            }
+        }
+        let words = &line[at..];
+        let Some(head) = spaces.fold_head(words) else { return false };
+        let opens =
+            self.starts.contains(Table::key::<START>(head)) | self.few.contains(Table::key::<HEAD>(head));
+        let goes_on = match spaces.joint(words) {
+            Joint::None => false,
+            Joint::Bytes(joint) => self.joints.contains(Table::head_key(joint)),
+            Joint::Unclear => true,
+        };
+        let ends = words.last().is_none_or(|last| self.last_bytes[usize::from(*last)]);
+        !(opens | goes_on | ends)
+    }
+
     /// Whether words may begin as one of the openings does.
     #[inline]
     fn may_open(&self, words: &[u8], high: bool) -> bool {
         // Most lines end here.
         if let Some(head) = words.first_chunk::<HEAD>()
             && (head[0] | head[1] | head[2]).is_ascii()
-            && head[1] != b' '
+            && !(head[1] == b' ' && head[2] == b' ')
             && !self.heads.contains(Table::head_key(*head))
         {
             return false;
@@ -335,6 +379,71 @@ impl Openings {
             return ends(fold::fold_lower(&String::from_utf8_lossy(tail)).as_bytes());
         }
         ends(words)
+    }
+}
+
+/// How many bytes of an opening are looked at first.
+const START: usize = 6;
+
+/// How far a line may be indented for the quick look: so that enough of its words is seen.
+const MOST_INDENT: usize = 12;
+
+/// Where the blanks are in a stretch of a line, a bit a byte.
+#[derive(Clone, Copy)]
+struct Spaces {
+    bits: u32,
+}
+
+/// What stands around the blank behind the first word.
+enum Joint {
+    /// There is none, or nothing behind it.
+    None,
+    /// The last byte in front and the first two behind.
+    Bytes([u8; HEAD]),
+    /// The blanks are more than were looked at.
+    Unclear,
+}
+
+impl Spaces {
+    #[inline(always)]
+    fn read(line: &[u8], at: usize) -> Option<Self> {
+        let stretch: &[u8; 32] = line.get(at..)?.first_chunk()?;
+        let [front, back] = stretch.as_chunks::<16>().0 else { return None };
+        let blanks = |part: &[u8; 16]| u8x16::new(*part).simd_eq(u8x16::splat(b' ')).to_bitmask();
+        Some(Self { bits: blanks(front) | blanks(back) << 16 })
+    }
+
+    /// Returns the first bytes of words that begin where the stretch does, runs of blanks folded into one; `None` if there
+    /// is more than one run, or too long a one.
+    #[inline(always)]
+    fn fold_head(self, words: &[u8]) -> Option<[u8; OPENING]> {
+        let head = *words.first_chunk::<OPENING>()?;
+        let runs = self.bits & (self.bits >> 1) & ((1 << (START - 1)) - 1);
+        if runs == 0 {
+            return Some(head);
+        }
+        let kept = runs.trailing_zeros() + 1;
+        let behind = (kept - 1 + (self.bits >> (kept - 1)).trailing_ones()) as usize;
+        let rest = u64::from_le_bytes(*words.get(behind..)?.first_chunk()?);
+        let folded = u64::from_le_bytes(head) & ((1 << (8 * kept)) - 1) | rest << (8 * kept);
+        (is_plain(folded)).then_some(folded.to_le_bytes())
+    }
+
+    /// Returns what stands around the first blank of words that begin where the stretch does.
+    #[inline(always)]
+    fn joint(self, words: &[u8]) -> Joint {
+        let (blank, next) = if self.bits != 0 {
+            let blank = self.bits.trailing_zeros();
+            (blank as usize, (blank + (self.bits >> blank).trailing_ones()) as usize)
+        } else {
+            let Some(blank) = memchr::memchr(b' ', words) else { return Joint::None };
+            (blank, blank + 1)
+        };
+        match (words.get(..blank), words.get(next..)) {
+            (_, Some([b' ', ..])) => Joint::Unclear,
+            (Some([.., last]), Some([one, two, ..])) => Joint::Bytes([*last, *one, *two]),
+            _ => Joint::None,
+        }
     }
 }
 
@@ -456,6 +565,13 @@ impl Scanner {
         self.openings.has_form(&line[plain::own_words(line, indent)..], high)
     }
 
+    /// Whether a line of printable ASCII is surely neither JSON nor has the form of one that may concern a rule. False says
+    /// nothing.
+    #[inline(always)]
+    pub(in crate::engine) fn is_nobodys(&self, line: &[u8]) -> bool {
+        self.openings.is_strange_to(line)
+    }
+
     /// Returns whether a line may concern a rule: it has the form of one that may, or holds one of the literals.
     pub fn is_candidate(&mut self, line: &[u8]) -> bool {
         self.has_form(line) || {
@@ -526,6 +642,7 @@ pub(super) fn ascii_part(stem: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn typography_and_prefixes_do_not_hide_a_candidate() {
@@ -563,6 +680,64 @@ mod tests {
             ("1234: out of memory in javascript", false),
         ] {
             assert_eq!(scanner.is_candidate(line.as_bytes()), candidate, "{line}");
+        }
+    }
+
+    /// Whether a line has one of the forms, asked of each and not of tables, which let a stranger slip in.
+    fn has_form_of_a_rule(line: &str) -> bool {
+        let own = &line.as_bytes()[plain::prefix(line.as_bytes()).end..];
+        let words = fold::fold_lower(&String::from_utf8_lossy(own));
+        let (word, rest) = words.split_once(' ').unwrap_or((words.as_str(), ""));
+        Rules::built_in().line_patterns().any(|(pattern, stems)| {
+            let forms = forms::of(pattern, stems);
+            let goes_on = |(end, next): &(String, String)| {
+                word.ends_with(end.as_str()) && rest.starts_with(next.as_str())
+            };
+            forms.heads.iter().any(|head| words.starts_with(head.as_str()))
+                || forms.words.iter().any(goes_on)
+                || forms.ends.iter().any(|end| words.ends_with(end.as_str()))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_quick_look_passes_over_nothing_that_has_a_form(
+            indent in " {0,5}",
+            stamp in "(2026-11-20[T ]05:00:0[0-9]([.,]123)?Z?[ ,]{0,2})?",
+            front in "(|ERROR |INFO |\\[warn\\] |\\[|> |- |\\+ {1,9})",
+            words in "(api error: |rate limit |error:  |[a-z.]{0,5}error:  ?|[a-z: ]{0,12})",
+            more in "(an error occurred |[ a-z]{0,20})",
+            back in "([ a-zA-Z.]{0,60}|[a-z ]{0,40}heap  ?out of memory)",
+        ) {
+            let scanner = Scanner::new(&Rules::built_in(), &[]);
+            let line = format!("{indent}{stamp}{front}{words}{more}{back}");
+            prop_assert!(!(scanner.is_nobodys(line.as_bytes()) && has_form_of_a_rule(&line)), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_quick_look_is_enough_for_most_lines() {
+        let scanner = Scanner::new(&Rules::built_in(), &[]);
+        for line in [
+            "  - router: session now says where it stopped, and the list is sorted (56520)",
+            "   Compiling parser-schema v0.72.3 (crates/parser/schema)",
+            "[ 49%] Building object schema.dir/router_93676.o with the default settings",
+            "2026-11-20T05:00:05.231Z  INFO billing: ledger took 72231 us, 12 rows written",
+            "   25688  session      ledger        25.69 %  passed through without a change",
+            "+    pub fn cart(&mut self, worker: &str) -> Option<usize> { self.worker.get(9173) }",
+            "src/ledger/session.rs:765:    let session = ledger.lookup(&key, 89865)?;",
+            "[Sun Dec 04 04:47:44 2005] [notice] workerEnv.init() ok /etc/httpd/conf/workers2.properties",
+        ] {
+            assert!(scanner.is_nobodys(line.as_bytes()), "{line}");
+        }
+        for line in [
+            "API Error: 529 Overloaded, and so on and so forth",
+            "  > API  Error: 529 Overloaded, and so on and so forth",
+            "2026-11-20T05:00:05.231Z ERROR client: API Error: 529 Overloaded, and so on",
+            "{\"type\":\"error\",\"message\":\"it is broken\"}",
+            "[{\"type\":\"error\",\"message\":\"it is broken\"}]",
+        ] {
+            assert!(!scanner.is_nobodys(line.as_bytes()), "{line}");
         }
     }
 

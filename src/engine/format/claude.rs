@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::engine::json;
+use crate::engine::json::{self, object};
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{
     Body, Failure, Lifecycle, Message, Place, Record, Retry, Role, Text, ToolCall, ToolResult, Usage, UsageScope,
@@ -172,42 +172,61 @@ impl Stream {
             subagent: line.subagent().map(Cow::Borrowed),
             at,
         };
-        let other = Body::Lifecycle(Lifecycle::Other);
         match line.kind.get().unwrap_or_default() {
             "assistant" if line.message.is_some() => {
                 self.started(&line, &head, out);
                 if let Some(message) = &line.message.0 {
                     self.assistant(&line.reported(), message, &head, out);
                 }
+                Decoded::Yes
             }
             "user" if line.message.is_some() => {
                 self.started(&line, &head, out);
                 if let Some(message) = &line.message.0 {
                     self.user(&line, message, &head, out);
                 }
+                Decoded::Yes
             }
+            kind => {
+                let report = line.report.as_deref();
+                self.report(kind, &line, report.unwrap_or(&Report::default()), &head, out)
+            }
+        }
+    }
+
+    /// A line that is no message.
+    fn report(
+        &mut self,
+        kind: &str,
+        line: &Line<'_>,
+        report: &Report<'_>,
+        head: &Head<'_>,
+        out: &mut dyn FnMut(Record<'_>),
+    ) -> Decoded {
+        let other = Body::Lifecycle(Lifecycle::Other);
+        match kind {
             "system" if line.subtype.get().is_some() => {
-                self.started(&line, &head, out);
-                self.system(&line, &head, out);
+                self.started(line, head, out);
+                self.system(line, report, head, out);
             }
-            "result" if line.is_error.0.is_some() || line.subtype.get().is_some() => {
-                self.result(&line, &head, out);
+            "result" if report.is_error.0.is_some() || line.subtype.get().is_some() => {
+                self.result(line, report, head, out);
             }
-            "rate_limit_event" => match &line.rate_limit_info.0 {
-                Some(info) => self.rate_limit(info, &head, out),
+            "rate_limit_event" => match &report.rate_limit_info.0 {
+                Some(info) => self.rate_limit(info, head, out),
                 None => return Decoded::No,
             },
-            "auth_status" => match line.error.message().filter(|text| !text.is_empty()) {
+            "auth_status" => match report.error.message().filter(|text| !text.is_empty()) {
                 Some(text) => out(head.record(Body::Failure(Failure {
                     codes: vec![Cow::Borrowed("auth_status")],
                     ..Failure::new(Origin::Provider, text)
                 }))),
                 None => out(head.record(other)),
             },
-            "attachment" if line.attachment.is_some() => {
+            "attachment" if report.attachment.is_some() => {
                 // The one attachment that is the agent's own word and no content: in a transcript nothing
                 // else says that the turn limit ended the run.
-                let kind = line.attachment.0.as_ref().and_then(|attachment| attachment.kind.get());
+                let kind = report.attachment.0.as_ref().and_then(|attachment| attachment.kind.get());
                 if kind == Some("max_turns_reached") {
                     out(head.record(Body::Failure(Failure {
                         codes: vec![Cow::Borrowed("max_turns_reached")],
@@ -219,7 +238,7 @@ impl Stream {
                     out(head.record(other));
                 }
             }
-            "progress" if line.data.is_some() => self.progress(&line, &head, out),
+            "progress" if report.data.is_some() => self.progress(line, report, head, out),
             "control_request" | "control_response" | "control_cancel_request" | "keep_alive" | "summary"
             | "file-history-snapshot" => out(head.record(other)),
             // The last two are Cursor's, whose messages look the same.
@@ -426,7 +445,7 @@ impl Stream {
         }
     }
 
-    fn system(&mut self, line: &Line<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+    fn system(&mut self, line: &Line<'_>, report: &Report<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
         let agent = |text, code| Failure {
             codes: vec![Cow::Borrowed(code)],
             ..Failure::new(Origin::Agent, Cow::Borrowed(text))
@@ -434,64 +453,64 @@ impl Stream {
         let body = match line.subtype.get().unwrap_or_default() {
             "init" => Body::Lifecycle(Lifecycle::Started {
                 cwd: line.cwd.get().map(Cow::Borrowed),
-                model: line.model.get().map(|model| {
+                model: report.model.get().map(|model| {
                     self.model = Some(model.to_owned());
                     Cow::Borrowed(model)
                 }),
             }),
             "compact_boundary" => Body::Lifecycle(Lifecycle::Compacted),
             "api_retry" => {
-                let code = line.error.code().filter(|&code| code != "unknown");
+                let code = report.error.code().filter(|&code| code != "unknown");
                 // A cause unknown and no status: the request never got an answer.
-                let code = code.or(line.error_status.0.is_none().then_some("connection_failed"));
+                let code = code.or(report.error_status.0.is_none().then_some("connection_failed"));
                 let codes: Vec<&str> =
-                    [line.no_response.0.then_some("no_response"), code].into_iter().flatten().collect();
+                    [report.no_response.0.then_some("no_response"), code].into_iter().flatten().collect();
                 let text = codes.first().copied().unwrap_or("api_retry");
                 Body::Failure(Failure {
-                    status: line.error_status.status(),
+                    status: report.error_status.status(),
                     codes: codes.iter().map(|&code| Cow::Borrowed(code)).collect(),
                     retry: Some(Retry {
-                        attempt: line.attempt.small(),
-                        max_attempts: line.max_retries.small(),
-                        delay_ms: line.retry_delay_ms.whole(),
+                        attempt: report.attempt.small(),
+                        max_attempts: report.max_retries.small(),
+                        delay_ms: report.retry_delay_ms.whole(),
                     }),
                     ..Failure::new(Origin::Provider, text)
                 })
             }
             "api_error" => {
                 let mut codes = Vec::new();
-                line.error.codes(&mut codes);
-                line.cause.codes(&mut codes);
-                let text = line.error.message().or(codes.first().copied()).unwrap_or("api_error");
+                report.error.codes(&mut codes);
+                report.cause.codes(&mut codes);
+                let text = report.error.message().or(codes.first().copied()).unwrap_or("api_error");
                 Body::Failure(Failure {
-                    status: line.error.status(),
+                    status: report.error.status(),
                     retry: Some(Retry {
-                        attempt: line.retry_attempt.small(),
-                        max_attempts: line.max_retries_transcript.small(),
-                        delay_ms: line.retry_in_ms.whole(),
+                        attempt: report.retry_attempt.small(),
+                        max_attempts: report.max_retries_transcript.small(),
+                        delay_ms: report.retry_in_ms.whole(),
                     }),
                     codes: codes.iter().map(|&code| Cow::Borrowed(code)).collect(),
                     ..Failure::new(Origin::Provider, Cow::Borrowed(text))
                 })
             }
-            "status" if line.compact_result.get() == Some("failed") => {
-                let reason = line.compact_error.get().map(|reason| format!("compaction failed: {reason}"));
+            "status" if report.compact_result.get() == Some("failed") => {
+                let reason = report.compact_error.get().map(|reason| format!("compaction failed: {reason}"));
                 Body::Failure(Failure {
                     codes: vec![Cow::Borrowed("compact_failed")],
                     ..Failure::new(Origin::Agent, reason.unwrap_or_else(|| "compaction failed".to_owned()))
                 })
             }
             "session_writes_lost" => {
-                let text = line.error_code.get().unwrap_or("session_writes_lost");
+                let text = report.error_code.get().unwrap_or("session_writes_lost");
                 let mut failure = agent(text, "session_writes_lost");
-                if let Some(code) = line.error_code.get() {
+                if let Some(code) = report.error_code.get() {
                     failure.codes.insert(0, Cow::Borrowed(code));
                 }
                 failure.class = Some(Class::DiskFull);
                 Body::Failure(failure)
             }
             "model_refusal_no_fallback" => {
-                let text = line.content.get().filter(|text| !text.is_empty()).unwrap_or("model_refusal");
+                let text = report.content.get().filter(|text| !text.is_empty()).unwrap_or("model_refusal");
                 Body::Failure(Failure { origin: Origin::Provider, ..agent(text, "model_refusal") })
             }
             "model_refusal_fallback" => Body::Failure(Failure {
@@ -500,13 +519,13 @@ impl Stream {
                 ..agent("model_refusal_fallback", "model_refusal")
             }),
             "model_fallback" => {
-                let text = line.content.get().unwrap_or("model_fallback");
+                let text = report.content.get().unwrap_or("model_fallback");
                 Body::Failure(Failure {
                     class: Some(Class::UsageWarning),
                     ..agent(text, "model_fallback")
                 })
             }
-            "informational" => match line.content.get() {
+            "informational" => match report.content.get() {
                 Some(text) if WARNINGS.iter().any(|words| text.starts_with(words)) => {
                     Body::Failure(Failure {
                         class: Some(Class::UsageWarning),
@@ -515,7 +534,7 @@ impl Stream {
                 }
                 _ => Body::Lifecycle(Lifecycle::Other),
             },
-            "session_state_changed" if line.state.get() == Some("requires_action") => {
+            "session_state_changed" if report.state.get() == Some("requires_action") => {
                 Body::Failure(Failure {
                     class: Some(Class::WaitingInput),
                     ..agent("requires_action", "requires_action")
@@ -554,19 +573,19 @@ impl Stream {
         })));
     }
 
-    fn result(&mut self, line: &Line<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+    fn result(&mut self, line: &Line<'_>, report: &Report<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
         let pending = self.pending.take();
         let interrupted = std::mem::take(&mut self.interrupted);
         let resets_at = self.resets_at.take();
-        if let Some(usage) = self.run_usage(line) {
+        if let Some(usage) = self.run_usage(report) {
             out(head.record(Body::Usage(usage)));
         }
         let subtype = line.subtype.get().filter(|&subtype| subtype != "success");
-        let reason = line.terminal_reason.get().filter(|&reason| reason != "completed");
+        let reason = report.terminal_reason.get().filter(|&reason| reason != "completed");
         let aborted = reason.is_some_and(|reason| reason.starts_with("aborted_"));
-        let is_error = line.is_error.0 == Some(true);
+        let is_error = report.is_error.0 == Some(true);
         let erroneous = is_error || subtype.is_some_and(|subtype| subtype.starts_with("error"));
-        let result = line.result.get().unwrap_or_default();
+        let result = report.result.get().unwrap_or_default();
         if !erroneous && !aborted && !reason.is_some_and(|reason| FATAL_REASONS.contains(&reason)) {
             // A turn that failed according to its last message cannot have gone well.
             let unused = pending.is_some();
@@ -579,25 +598,25 @@ impl Stream {
             return;
         }
 
-        let refused = line.stop_reason.get() == Some("refusal");
+        let refused = report.stop_reason.get() == Some("refusal");
         let mut codes: Vec<Cow<'_, str>> = Vec::new();
         let mut code = |code: &str| {
             if !codes.iter().any(|known| known == code) {
                 codes.push(Cow::Owned(code.to_owned()));
             }
         };
-        line.startup_failure_reason.get().map(&mut code);
+        report.startup_failure_reason.get().map(&mut code);
         reason.filter(|&reason| reason != "api_error").map(&mut code);
         refused.then_some("refusal").map(&mut code);
         let mut inner = Vec::new();
-        line.error.codes(&mut inner);
+        report.error.codes(&mut inner);
         inner.into_iter().for_each(&mut code);
         let same = pending.as_ref().filter(|pending| is_error && subtype.is_none() && pending.text == result);
         same.iter().flat_map(|pending| &pending.codes).for_each(|text| code(text));
         subtype.map(&mut code);
         reason.filter(|&reason| reason == "api_error").map(&mut code);
 
-        let status = line.api_error_status.status().or(line.error.status());
+        let status = report.api_error_status.status().or(report.error.status());
         let status = status.or(same.and_then(|pending| pending.status));
         let throttled = status == Some(429) || codes.iter().any(|code| code == "rate_limit");
         let class = match subtype {
@@ -608,9 +627,9 @@ impl Stream {
             None if reason == Some("max_turns") => Some(Class::MaxTurns),
             _ => None,
         };
-        let told = (subtype.is_none() && is_error) || line.error.message().is_some();
+        let told = (subtype.is_none() && is_error) || report.error.message().is_some();
         let origin = if told { Origin::Provider } else { Origin::Agent };
-        let said: Vec<&str> = line
+        let said: Vec<&str> = report
             .errors
             .0
             .iter()
@@ -620,7 +639,7 @@ impl Stream {
         let text = match said.as_slice() {
             [] => {
                 // Without `is_error` the result text is the model's, and content.
-                let words = line.error.message().or(is_error.then_some(result));
+                let words = report.error.message().or(is_error.then_some(result));
                 Cow::Borrowed(words.filter(|text| !text.is_empty()).or(reason).or(subtype).unwrap_or("result"))
             }
             [text] => Cow::Borrowed(*text),
@@ -637,14 +656,14 @@ impl Stream {
     }
 
     /// Returns the totals of the run so far.
-    fn run_usage(&mut self, line: &Line<'_>) -> Option<Usage> {
-        let models = line.model_usage.and_then(|raw| json::from_str(raw.get()).ok());
+    fn run_usage(&mut self, report: &Report<'_>) -> Option<Usage> {
+        let models = report.model_usage.and_then(|raw| json::from_str(raw.get()).ok());
         let models: BTreeMap<String, ModelUsage> = models.unwrap_or_default();
-        let turn = line.usage.0.as_ref();
-        if models.is_empty() && turn.is_none() && line.total_cost_usd.0.is_none() {
+        let turn = report.usage.0.as_ref();
+        if models.is_empty() && turn.is_none() && report.total_cost_usd.0.is_none() {
             return None;
         }
-        self.run.cost_usd = line.total_cost_usd.0.or(self.run.cost_usd);
+        self.run.cost_usd = report.total_cost_usd.0.or(self.run.cost_usd);
         let add = |total: Option<u64>, more: Option<u64>| match (total, more) {
             (Some(total), Some(more)) => Some(total.saturating_add(more)),
             (total, more) => total.or(more),
@@ -675,8 +694,8 @@ impl Stream {
     }
 
     /// Reads what a sub-agent does from the progress of the tool that runs it.
-    fn progress(&mut self, line: &Line<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
-        let progress = line.data.0.as_ref();
+    fn progress(&mut self, line: &Line<'_>, report: &Report<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+        let progress = report.data.0.as_ref();
         let inner = progress
             .filter(|progress| progress.kind.get() == Some("agent_progress"))
             .and_then(|progress| progress.message.0.as_ref().map(|inner| (progress, inner)));
@@ -774,77 +793,70 @@ pub(super) fn first_object(frame: Frame<'_>) -> Option<&str> {
     }
 }
 
-/// One line of a stream or a transcript: every field that any of its types may have.
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Line<'a> {
-    #[serde(rename = "type")]
-    kind: Str<'a>,
-    subtype: Str<'a>,
-    session_id: Str<'a>,
-    #[serde(rename = "sessionId")]
-    transcript_session: Str<'a>,
-    timestamp: Str<'a>,
-    uuid: Str<'a>,
-    parent_tool_use_id: Str<'a>,
-    #[serde(rename = "isSidechain")]
-    is_sidechain: Flag,
-    #[serde(rename = "agentId")]
-    agent_id: Str<'a>,
-    cwd: Str<'a>,
-    model: Str<'a>,
-    message: Maybe<ModelMessage<'a>>,
-    error: ErrorField<'a>,
+object! {
+    /// One line of a stream or a transcript: what most have.
+    struct Line<'a> {
+        "type" => kind: Str<'a>,
+        "subtype" => subtype: Str<'a>,
+        "session_id" => session_id: Str<'a>,
+        "sessionId" => transcript_session: Str<'a>,
+        "timestamp" => timestamp: Str<'a>,
+        "uuid" => uuid: Str<'a>,
+        "parent_tool_use_id" => parent_tool_use_id: Str<'a>,
+        "isSidechain" => is_sidechain: Flag,
+        "agentId" => agent_id: Str<'a>,
+        "cwd" => cwd: Str<'a>,
+        "message" => message: Maybe<ModelMessage<'a>>,
+        "isMeta" => is_meta: Flag,
+        "isReplay" => is_replay: Flag,
+        "isCompactSummary" => is_compact_summary: Flag,
+        "toolUseResult" => tool_use_result: Option<&'a RawValue>,
+        "tool_use_result" => stream_tool_use_result: Option<&'a RawValue>,
+        else
+        /// What only reports, and lines that are no messages, have.
+        report: Report<'a>,
+    }
+}
 
-    #[serde(rename = "isApiErrorMessage")]
-    is_api_error_message: Flag,
-    #[serde(rename = "apiErrorStatus")]
-    message_error_status: Num,
-    #[serde(rename = "apiError")]
-    api_error: Str<'a>,
-    #[serde(rename = "isMeta")]
-    is_meta: Flag,
-    #[serde(rename = "isReplay")]
-    is_replay: Flag,
-    #[serde(rename = "isCompactSummary")]
-    is_compact_summary: Flag,
-    #[serde(rename = "toolUseResult")]
-    tool_use_result: Option<&'a RawValue>,
-    #[serde(rename = "tool_use_result")]
-    stream_tool_use_result: Option<&'a RawValue>,
+object! {
+    /// What lines of all types have beside that.
+    struct Report<'a> {
+        "model" => model: Str<'a>,
+        "error" => error: ErrorField<'a>,
 
-    is_error: Flag,
-    api_error_status: Num,
-    result: Str<'a>,
-    errors: Strings<'a>,
-    stop_reason: Str<'a>,
-    terminal_reason: Str<'a>,
-    startup_failure_reason: Str<'a>,
-    total_cost_usd: Num,
-    usage: Maybe<Tokens>,
-    #[serde(rename = "modelUsage")]
-    model_usage: Option<&'a RawValue>,
+        "isApiErrorMessage" => is_api_error_message: Flag,
+        "apiErrorStatus" => message_error_status: Num,
+        "apiError" => api_error: Str<'a>,
 
-    rate_limit_info: Maybe<RateLimit<'a>>,
-    attempt: Num,
-    max_retries: Num,
-    retry_delay_ms: Num,
-    error_status: Num,
-    no_response: Present,
-    #[serde(rename = "retryAttempt")]
-    retry_attempt: Num,
-    #[serde(rename = "maxRetries")]
-    max_retries_transcript: Num,
-    #[serde(rename = "retryInMs")]
-    retry_in_ms: Num,
-    cause: ErrorField<'a>,
-    content: Str<'a>,
-    state: Str<'a>,
-    compact_result: Str<'a>,
-    compact_error: Str<'a>,
-    error_code: Str<'a>,
-    attachment: Maybe<Attachment<'a>>,
-    data: Maybe<Progress<'a>>,
+        "is_error" => is_error: Flag,
+        "api_error_status" => api_error_status: Num,
+        "result" => result: Str<'a>,
+        "errors" => errors: Strings<'a>,
+        "stop_reason" => stop_reason: Str<'a>,
+        "terminal_reason" => terminal_reason: Str<'a>,
+        "startup_failure_reason" => startup_failure_reason: Str<'a>,
+        "total_cost_usd" => total_cost_usd: Num,
+        "usage" => usage: Maybe<Tokens>,
+        "modelUsage" => model_usage: Option<&'a RawValue>,
+
+        "rate_limit_info" => rate_limit_info: Maybe<RateLimit<'a>>,
+        "attempt" => attempt: Num,
+        "max_retries" => max_retries: Num,
+        "retry_delay_ms" => retry_delay_ms: Num,
+        "error_status" => error_status: Num,
+        "no_response" => no_response: Present,
+        "retryAttempt" => retry_attempt: Num,
+        "maxRetries" => max_retries_transcript: Num,
+        "retryInMs" => retry_in_ms: Num,
+        "cause" => cause: ErrorField<'a>,
+        "content" => content: Str<'a>,
+        "state" => state: Str<'a>,
+        "compact_result" => compact_result: Str<'a>,
+        "compact_error" => compact_error: Str<'a>,
+        "error_code" => error_code: Str<'a>,
+        "attachment" => attachment: Maybe<Attachment<'a>>,
+        "data" => data: Maybe<Progress<'a>>,
+    }
 }
 
 impl Line<'_> {
@@ -859,11 +871,12 @@ impl Line<'_> {
     }
 
     fn reported(&self) -> Reported<'_> {
+        let report = self.report.as_deref();
         Reported {
-            code: self.error.code(),
-            api_error: self.api_error.get(),
-            is_api_error: self.is_api_error_message.0,
-            status: self.message_error_status.status(),
+            code: report.and_then(|report| report.error.code()),
+            api_error: report.and_then(|report| report.api_error.get()),
+            is_api_error: report.and_then(|report| report.is_api_error_message.0),
+            status: report.and_then(|report| report.message_error_status.status()),
             uuid: self.uuid.get().filter(|uuid| !uuid.is_empty()),
             ends: self.transcript_session.get().is_some() && self.subagent().is_none(),
         }
@@ -874,30 +887,29 @@ impl Line<'_> {
     }
 }
 
-/// An API message, or a user message in the same shape.
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct ModelMessage<'a> {
-    id: Str<'a>,
-    model: Str<'a>,
-    content: Content<'a>,
-    stop_reason: Str<'a>,
-    usage: Maybe<Tokens>,
+object! {
+    /// An API message, or a user message in the same shape.
+    struct ModelMessage<'a> {
+        "id" => id: Str<'a>,
+        "model" => model: Str<'a>,
+        "content" => content: Content<'a>,
+        "stop_reason" => stop_reason: Str<'a>,
+        "usage" => usage: Maybe<Tokens>,
+    }
 }
 
-/// A content block of any type.
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Block<'a> {
-    #[serde(rename = "type")]
-    kind: Str<'a>,
-    text: Option<&'a RawValue>,
-    id: Str<'a>,
-    name: Str<'a>,
-    input: Option<&'a RawValue>,
-    tool_use_id: Str<'a>,
-    content: Option<&'a RawValue>,
-    is_error: Flag,
+object! {
+    /// A content block of any type.
+    struct Block<'a> {
+        "type" => kind: Str<'a>,
+        "text" => text: Option<&'a RawValue>,
+        "id" => id: Str<'a>,
+        "name" => name: Str<'a>,
+        "input" => input: Option<&'a RawValue>,
+        "tool_use_id" => tool_use_id: Str<'a>,
+        "content" => content: Option<&'a RawValue>,
+        "is_error" => is_error: Flag,
+    }
 }
 
 /// A block inside a tool result.
@@ -907,18 +919,14 @@ struct ResultBlock<'a> {
     text: Option<&'a RawValue>,
 }
 
-/// Token counts as the API states them.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Tokens {
-    #[serde(rename = "input_tokens")]
-    input: Num,
-    #[serde(rename = "output_tokens")]
-    output: Num,
-    #[serde(rename = "cache_read_input_tokens")]
-    cache_read: Num,
-    #[serde(rename = "cache_creation_input_tokens")]
-    cache_creation: Num,
+object! {
+    /// Token counts as the API states them.
+    struct Tokens {
+        "input_tokens" => input: Num,
+        "output_tokens" => output: Num,
+        "cache_read_input_tokens" => cache_read: Num,
+        "cache_creation_input_tokens" => cache_creation: Num,
+    }
 }
 
 impl Tokens {

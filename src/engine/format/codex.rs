@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::engine::json;
+use crate::engine::json::{self, object};
 use super::loose::{Later, Loose, Number};
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{Lifecycle, Message, Retry, Role, ToolCall, ToolResult, Usage, UsageScope};
@@ -41,14 +41,15 @@ impl Format for Codex {
             return false;
         }
         let Some(line) = parse(bytes) else { return false };
+        let event = line.event.unwrap_or_default();
         match (line.kind.as_str(), &line.payload) {
             ("session_meta" | "turn_context" | "response_item" | "event_msg" | "compacted", Some(_))
             | ("world_state" | "token_usage_record", Some(_)) => line.timestamp.is_some(),
-            ("thread.started", None) => line.thread_id.is_some(),
+            ("thread.started", None) => event.thread_id.is_some(),
             ("turn.started" | "turn.completed" | "turn.failed", None) => true,
-            ("item.started" | "item.updated" | "item.completed", None) => line.item.is_some(),
-            ("error", None) => line.message.as_str().starts_with("Reconnecting... "),
-            ("", None) => line.record_type.as_str() == "state",
+            ("item.started" | "item.updated" | "item.completed", None) => event.item.is_some(),
+            ("error", None) => event.message.as_str().starts_with("Reconnecting... "),
+            ("", None) => event.record_type.as_str() == "state",
             _ => false,
         }
     }
@@ -124,74 +125,52 @@ enum Place {
 
 // ---------------------------------------------------------------- JSON
 
-/// Every field of every kind of line that we read. What is absent or of another type is empty.
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Loose<'a>,
-    #[serde(borrow, default)]
-    timestamp: Loose<'a>,
-    #[serde(borrow, default)]
-    payload: Option<Payload<'a>>,
-    // `exec --json`
-    #[serde(borrow, default)]
-    thread_id: Loose<'a>,
-    #[serde(borrow, default)]
-    message: Loose<'a>,
-    #[serde(borrow, default)]
-    item: Option<Item<'a>>,
-    #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-    // Rollouts before the envelope: bare items, and a state marker.
-    #[serde(borrow, default)]
-    record_type: Loose<'a>,
+object! {
+    /// The fields of the lines of a rollout, and `exec --json`'s behind them. What is absent or of another type is empty.
+    struct Line<'a> {
+        "type" => kind: Loose<'a>,
+        "timestamp" => timestamp: Loose<'a>,
+        "payload" => payload: Option<Payload<'a>>,
+        else event: Event<'a>,
+    }
 }
 
-/// The payload of a rollout line.
-#[derive(Default, Deserialize)]
-struct Payload<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Loose<'a>,
-    #[serde(borrow, default)]
-    id: Loose<'a>,
-    #[serde(borrow, default)]
-    cwd: Loose<'a>,
-    #[serde(borrow, default)]
-    model: Loose<'a>,
-    #[serde(borrow, default)]
-    role: Loose<'a>,
-    #[serde(borrow, default)]
-    content: Later<'a>,
-    #[serde(borrow, default)]
-    summary: Later<'a>,
-    #[serde(borrow, default)]
-    name: Loose<'a>,
-    #[serde(borrow, default)]
-    call_id: Loose<'a>,
-    #[serde(borrow, default)]
-    arguments: Later<'a>,
-    #[serde(borrow, default)]
-    input: Later<'a>,
-    #[serde(borrow, default)]
-    output: Later<'a>,
-    #[serde(borrow, default)]
-    action: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    message: Later<'a>,
-    #[serde(borrow, default)]
-    additional_details: Loose<'a>,
-    #[serde(borrow, default)]
-    reason: Loose<'a>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    codex_error_info: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    info: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    rate_limits: Option<&'a RawValue>,
+object! {
+    /// What `exec --json` says, and rollouts before the envelope: bare items, and a state marker.
+    struct Event<'a> {
+        "thread_id" => thread_id: Loose<'a>,
+        "message" => message: Loose<'a>,
+        "item" => item: Option<Item<'a>>,
+        "usage" => usage: Option<&'a RawValue>,
+        "error" => error: Option<&'a RawValue>,
+        "record_type" => record_type: Loose<'a>,
+    }
+}
+
+object! {
+    /// The payload of a rollout line.
+    struct Payload<'a> {
+        "type" => kind: Loose<'a>,
+        "id" => id: Loose<'a>,
+        "cwd" => cwd: Loose<'a>,
+        "model" => model: Loose<'a>,
+        "role" => role: Loose<'a>,
+        "content" => content: Later<'a>,
+        "summary" => summary: Later<'a>,
+        "name" => name: Loose<'a>,
+        "call_id" => call_id: Loose<'a>,
+        "arguments" => arguments: Later<'a>,
+        "input" => input: Later<'a>,
+        "output" => output: Later<'a>,
+        "action" => action: Option<&'a RawValue>,
+        "message" => message: Later<'a>,
+        "additional_details" => additional_details: Loose<'a>,
+        "reason" => reason: Loose<'a>,
+        "error" => error: Option<&'a RawValue>,
+        "codex_error_info" => codex_error_info: Option<&'a RawValue>,
+        "info" => info: Option<&'a RawValue>,
+        "rate_limits" => rate_limits: Option<&'a RawValue>,
+    }
 }
 
 /// The item of an `item.*` event.
@@ -352,10 +331,11 @@ impl Decode for Decoder {
         if let Some(payload) = line.payload {
             return self.rollout(line.kind.as_str(), payload, time, out);
         }
+        let event = *line.event.unwrap_or_default();
         match line.kind.as_str() {
             "thread.started" => out(Record {
                 time,
-                session: line.thread_id.0,
+                session: event.thread_id.0,
                 ..Record::new(Body::Lifecycle(Lifecycle::Started { cwd: None, model: None }))
             }),
             "turn.started" => {
@@ -363,22 +343,22 @@ impl Decode for Decoder {
                 say(Body::Lifecycle(Lifecycle::TurnStarted));
             }
             "turn.completed" => {
-                if let Some(tokens) = parse_raw::<Tokens>(line.usage) {
+                if let Some(tokens) = parse_raw::<Tokens>(event.usage) {
                     say(Body::Usage(tokens.usage(UsageScope::Turn, None)));
                 }
                 say(Body::Lifecycle(Lifecycle::TurnEnded));
             }
             "turn.failed" => {
-                let error = parse_raw::<ErrorBody<'_>>(line.error).unwrap_or_default();
+                let error = parse_raw::<ErrorBody<'_>>(event.error).unwrap_or_default();
                 let mut failure = self.failure(error.message.text(), error.codex_error_info, time);
                 failure.ends = true;
                 say(Body::Failure(failure));
             }
-            "error" if line.message.0.is_some() && line.error.is_none() => {
-                say(Body::Failure(self.failure(line.message.text(), None, time)));
+            "error" if event.message.0.is_some() && event.error.is_none() => {
+                say(Body::Failure(self.failure(event.message.text(), None, time)));
             }
             "item.started" | "item.updated" | "item.completed" => {
-                let Some(item) = line.item else { return Decoded::No };
+                let Some(item) = event.item else { return Decoded::No };
                 self.item(line.kind.as_str(), item, &mut say);
             }
             "message" | "reasoning" | "function_call" | "function_call_output" | "custom_tool_call"
@@ -394,7 +374,7 @@ impl Decode for Decoder {
                 };
                 response_item(item, &mut say);
             }
-            "" if line.record_type.as_str() == "state" => say(Body::Lifecycle(Lifecycle::Other)),
+            "" if event.record_type.as_str() == "state" => say(Body::Lifecycle(Lifecycle::Other)),
             _ => return Decoded::No,
         }
         Decoded::Yes

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
+use wide::u8x16;
 
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{Body, LogLevel, Record, TextLine};
@@ -76,22 +77,6 @@ pub struct Prefix {
     pub indented: bool,
 }
 
-/// Returns the words with this first letter that programs write in front of a line to say how bad it is.
-fn levels(first: u8) -> &'static [&'static [u8]] {
-    match first {
-        b'T' => &[b"TRACE"],
-        b'D' => &[b"DEBUG"],
-        b'I' => &[b"INFO"],
-        b'N' => &[b"NOTICE"],
-        b'W' => &[b"WARNING", b"WARN"],
-        b'E' => &[b"ERROR", b"ERR"],
-        b'F' => &[b"FATAL"],
-        b'C' => &[b"CRITICAL"],
-        b'P' => &[b"PANIC"],
-        _ => &[],
-    }
-}
-
 /// Returns where a line's own words begin: [`Prefix::end`] of [`prefix`], in a few steps for lines that have nothing in
 /// front of them but blanks, of which there are so many.
 #[inline]
@@ -102,11 +87,67 @@ pub fn own_words(line: &[u8], indent: usize) -> usize {
         [b'0'..=b'9', ..] if indent > 0 || !may_be_dated(line) => indent,
         [b'[', b'0'..=b'9', ..] if indent > 0 || !may_be_dated(&line[1..]) => indent,
         [b'[', next, ..] if !next.is_ascii_alphanumeric() => indent,
-        [b'A'..=b'Z', ..] if level(&line[indent..]).is_none() => indent,
-        [b'0'..=b'9' | b'A'..=b'Z' | b'[' | b'>' | b'|' | 0xc3 | 0xe2, ..] => prefix(line).end,
+        [b'A'..=b'Z', ..] | [b'[', b'A'..=b'Z' | b'a'..=b'z', ..] if level(&line[indent..]).is_none() => indent,
+        [b'0'..=b'9', ..] => dated_words(line).unwrap_or_else(|| prefix(line).end),
+        [b'A'..=b'Z' | b'[' | b'>' | b'|' | 0xc3 | 0xe2, ..] => prefix(line).end,
         _ => indent,
     }
 }
+
+/// As [`own_words`], for a line that begins with a date and a time, behind which there is no more than a level: how most
+/// logs look. `None`: it takes [`prefix`] to tell.
+fn dated_words(line: &[u8]) -> Option<usize> {
+    let stretch = line.first_chunk::<32>()?;
+    let digits = date_digits(stretch)?;
+    let mut at = DATE_LENGTH;
+    if matches!(line[at], b'.' | b',') {
+        let fraction = (digits >> (at + 1)).trailing_ones().min(9) as usize;
+        at += if fraction > 0 { fraction + 1 } else { 0 };
+    }
+    let space = usize::from(*line.get(at)? == b' ');
+    match line[at + space..] {
+        [b'Z', ..] if space == 0 => at += 1,
+        [b'Z' | b'U', ..] | [b'+' | b'-', b'0'..=b'9', ..] => return None,
+        _ => {}
+    }
+    let filler = |at: usize| Some(run(&line[at..], 8, FILLER)).filter(|length| *length < 8);
+    at += filler(at)?;
+    if let Some(level) = level(&line[at..]) {
+        at += level;
+        at += filler(at)?;
+    } else {
+        // Perhaps the name of a logger, or notes, with a level behind them.
+        let name = run(&line[at..], 42, NAME);
+        let behind = &line[at + name..];
+        if name > 0 && (behind.starts_with(b" - ") || behind.starts_with(b":")) || noted(&line[at..]) > 0 {
+            return None;
+        }
+    }
+    let words = &line[at..];
+    (target(words) == 0 && source_place(words) == 0).then(|| at + indent(words))
+}
+
+/// Whether a line's own words begin behind its blanks, whatever follows, by their first two bytes: no digit, bracket,
+/// brace, row mark, nor what may be a level.
+#[inline(always)]
+pub fn begins_with_words([one, two]: [u8; 2]) -> bool {
+    FIRST[usize::from(one)] & (1 | (two.is_ascii_lowercase() as u8) << 1) != 0
+}
+
+/// For [`begins_with_words`], by the first byte: 1 if that is enough, 2 if a lower-case letter has to follow.
+const FIRST: [u8; 256] = {
+    let mut first = [0; 256];
+    let mut byte = b'!';
+    while byte < 0x7f {
+        first[byte as usize] = match byte {
+            b'0'..=b'9' | b'[' | b'{' | b'>' | b'|' => 0,
+            b'A'..=b'Z' => 2,
+            _ => 1,
+        };
+        byte += 1;
+    }
+    first
+};
 
 /// Returns how many blanks a line begins with.
 #[inline]
@@ -132,6 +173,8 @@ const DIGIT: u8 = 4;
 const NAME: u8 = 8;
 /// What the paths of source files consist of.
 const PATH: u8 = 16;
+/// What levels begin with, in either case.
+const LEVEL: u8 = 32;
 
 const KINDS: [u8; 256] = {
     let mut kinds = [0; 256];
@@ -153,6 +196,9 @@ const KINDS: [u8; 256] = {
         if matches!(byte, b'/' | b'-') {
             kind |= PATH;
         }
+        if matches!(byte & !0x20, b'T' | b'D' | b'I' | b'N' | b'W' | b'E' | b'F' | b'C' | b'P') {
+            kind |= LEVEL;
+        }
         kinds[byte as usize] = kind;
         if byte == u8::MAX {
             break kinds;
@@ -164,7 +210,12 @@ const KINDS: [u8; 256] = {
 /// Returns how many bytes of a kind stand in front, looking at `most`.
 #[inline]
 fn run(bytes: &[u8], most: usize, kind: u8) -> usize {
-    bytes.iter().take(most).take_while(|byte| KINDS[usize::from(**byte)] & kind != 0).count()
+    let most = most.min(bytes.len());
+    let mut length = 0;
+    while length < most && KINDS[usize::from(bytes[length])] & kind != 0 {
+        length += 1;
+    }
+    length
 }
 
 /// Finds row marks (`>`, `|`, `⎿`, `└`, `✕`), a time stamp, a level, the name of a logger and a place in a source file in
@@ -232,6 +283,10 @@ const VARIATION: &[u8] = "\u{fe0f}".as_bytes();
 fn row_marks(line: &[u8], mut at: usize) -> usize {
     let mut row = 0;
     for _ in 0..2 {
+        // Most lines end here.
+        if !matches!(line.get(at), Some(b'>' | b'|' | 0xc3 | 0xe2)) {
+            break;
+        }
         let Some(mark) = MARKS.iter().find(|mark| line[at..].starts_with(mark)) else { break };
         at += mark.len();
         at += if line[at..].starts_with(VARIATION) { VARIATION.len() } else { 0 };
@@ -271,9 +326,33 @@ fn row_gap(bytes: &[u8]) -> usize {
     at
 }
 
+/// The length of a date and a time without fraction and zone.
+const DATE_LENGTH: usize = "2026-11-20T05:00:01".len();
+
+/// Returns which of these bytes are digits, a bit each, if they begin with a date and a time.
+#[inline]
+fn date_digits<const N: usize>(bytes: &[u8; N]) -> Option<u32> {
+    const DATE: u32 = 0b110_1101_1011_0110_1111;
+    let separated = matches!(bytes[4], b'-' | b'/' | b'.')
+        && matches!(bytes[7], b'-' | b'/' | b'.')
+        && matches!(bytes[10], b'T' | b' ')
+        && [bytes[13], bytes[16]] == [b':', b':'];
+    if !separated {
+        return None;
+    }
+    let mut padded = [0; 32];
+    padded[..N].copy_from_slice(bytes);
+    let digits = |part: &[u8; 16]| {
+        let values = u8x16::new(*part) - u8x16::splat(b'0');
+        values.min(u8x16::splat(9)).simd_eq(values).to_bitmask()
+    };
+    let [front, back] = padded.as_chunks::<16>().0 else { return None };
+    let found = digits(front) | digits(back) << 16;
+    (found & ((1 << DATE_LENGTH) - 1) == DATE).then_some(found)
+}
+
 /// Returns the length of a time stamp such as `2026-11-20T05:00:01,123 +0100`, or of a clock time alone.
 fn time_stamp(bytes: &[u8]) -> Option<usize> {
-    const LENGTH: usize = "2026-11-20T05:00:01".len();
     let fraction = |at: usize| match bytes.get(at) {
         Some(b'.' | b',') => {
             let digits = run(&bytes[at + 1..], 9, DIGIT);
@@ -287,15 +366,8 @@ fn time_stamp(bytes: &[u8]) -> Option<usize> {
         let end = fits.then(|| fraction(clock.len()))?;
         return matches!(bytes.get(end), Some(b' ' | b'\t' | b']')).then_some(end);
     }
-    let b = bytes.first_chunk::<LENGTH>()?;
-    let fits = [b[4], b[7]].iter().all(|byte| matches!(byte, b'-' | b'/' | b'.'))
-        && matches!(b[10], b'T' | b' ')
-        && [b[13], b[16]] == [b':', b':']
-        && [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18].iter().all(|at| b[*at].is_ascii_digit());
-    if !fits {
-        return None;
-    }
-    let at = fraction(LENGTH);
+    date_digits(bytes.first_chunk::<DATE_LENGTH>()?)?;
+    let at = fraction(DATE_LENGTH);
     let space = usize::from(bytes.get(at) == Some(&b' '));
     let zone = match &bytes[at + space..] {
         [b'Z', ..] => 1,
@@ -308,15 +380,39 @@ fn time_stamp(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Returns the length of a level, with its brackets and colon.
+#[inline]
 fn level(bytes: &[u8]) -> Option<usize> {
     let open = usize::from(bytes.first() == Some(&b'['));
     let words = &bytes[open..];
-    let is_level = |level: &&[u8]| {
-        words.starts_with(level)
-            || (open == 1 && words.len() >= level.len() && words[..level.len()].eq_ignore_ascii_case(level))
+    // Most ask in vain.
+    if KINDS[usize::from(*words.first()?)] & LEVEL == 0 {
+        return None;
+    }
+    level_behind(bytes, open)
+}
+
+fn level_behind(bytes: &[u8], open: usize) -> Option<usize> {
+    let words = &bytes[open..];
+    let mut upper = [0; "CRITICAL".len()];
+    let length = words.len().min(upper.len());
+    upper[..length].copy_from_slice(&words[..length]);
+    if open == 1 {
+        upper.make_ascii_uppercase();
+    }
+    let word = match &upper {
+        b"CRITICAL" => 8,
+        [b'W', b'A', b'R', b'N', b'I', b'N', b'G', _] => 7,
+        [b'N', b'O', b'T', b'I', b'C', b'E', ..] => 6,
+        [b'T', b'R', b'A', b'C', b'E', ..]
+        | [b'D', b'E', b'B', b'U', b'G', ..]
+        | [b'E', b'R', b'R', b'O', b'R', ..]
+        | [b'F', b'A', b'T', b'A', b'L', ..]
+        | [b'P', b'A', b'N', b'I', b'C', ..] => 5,
+        [b'I', b'N', b'F', b'O', ..] | [b'W', b'A', b'R', b'N', ..] => 4,
+        [b'E', b'R', b'R', ..] => 3,
+        _ => return None,
     };
-    let word = levels(words.first()? & !0x20).iter().find(|level| is_level(level))?;
-    let mut at = open + word.len();
+    let mut at = open + word;
     if open == 1 {
         if bytes.get(at) != Some(&b']') {
             return None;
@@ -337,6 +433,9 @@ fn logger(bytes: &[u8]) -> usize {
 
 /// Returns the length of the notes in brackets between a time stamp and a level: `[Req:7f] [worker 2] [ERROR]`.
 fn noted(bytes: &[u8]) -> usize {
+    if bytes.first() != Some(&b'[') {
+        return 0;
+    }
     let mut at = 0;
     for _ in 0..2 {
         if level(&bytes[at..]).is_some() {
@@ -370,15 +469,39 @@ fn logger_name(bytes: &[u8]) -> usize {
     }
 }
 
+/// Returns where the first blank stands, or the end, looking at 81 bytes at most: in a few steps for short words.
+#[inline]
+fn first_blank(bytes: &[u8]) -> usize {
+    let of = |stretch: &[u8; 16]| {
+        let stretch = u8x16::new(*stretch);
+        (stretch.simd_eq(u8x16::splat(b' ')) | stretch.simd_eq(u8x16::splat(b'\t'))).to_bitmask()
+    };
+    match bytes.first_chunk().map(of) {
+        Some(blanks) if blanks != 0 => blanks.trailing_zeros() as usize,
+        _ => memchr::memchr2(b' ', b'\t', &bytes[..bytes.len().min(81)]).unwrap_or(bytes.len()),
+    }
+}
+
+/// Returns the last byte of the first word; 0 if there is none.
+#[inline]
+fn last_of_word(bytes: &[u8]) -> u8 {
+    first_blank(bytes).checked_sub(1).map_or(0, |last| bytes[last])
+}
+
 /// Returns the length of the module that a log line says it comes from: `app::client: `.
 fn target(bytes: &[u8]) -> usize {
+    // Its only colon is its last byte in most that have one.
+    let word = &bytes[..first_blank(bytes)];
+    if word.last() != Some(&b':') || word.iter().position(|byte| *byte == b':') == Some(word.len() - 1) {
+        return 0;
+    }
     let name = bytes
         .iter()
         .take(80)
         .take_while(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b':'))
         .count();
     let path = &bytes[..name];
-    if path.ends_with(b":") && bytes.get(name) == Some(&b' ') && memchr::memmem::find(path, b"::").is_some() {
+    if path.ends_with(b":") && bytes.get(name) == Some(&b' ') && path.windows(2).any(|pair| pair == b"::") {
         name + 1
     } else {
         0
@@ -387,6 +510,10 @@ fn target(bytes: &[u8]) -> usize {
 
 /// Returns the length of a place in a source file: `main.py:498  `.
 fn source_place(bytes: &[u8]) -> usize {
+    let begins = |first: &u8| KINDS[usize::from(*first)] & PATH != 0;
+    if !bytes.first().is_some_and(begins) || !last_of_word(bytes).is_ascii_digit() {
+        return 0;
+    }
     let path = run(bytes, 66, PATH);
     let digits = match bytes.get(path) {
         Some(b':') if bytes[..path].contains(&b'.') => run(&bytes[path + 1..], 6, DIGIT),
@@ -584,6 +711,21 @@ mod tests {
             line in "[ \t]{0,6}([a-zA-Z\\[>|⎿é]|ERROR|\\[warn\\]|\\[?2026-01-16[ T]00:02:46)?[ \\]:a-zA-Z0-9.-]{0,20}",
         ) {
             prop_assert_eq!(own_words(line.as_bytes(), indent(line.as_bytes())), prefix(line.as_bytes()).end);
+        }
+
+        #[test]
+        fn own_words_behind_a_date_begin_where_the_prefix_ends(
+            date in "(20[0-9]{2}[-/.][01][0-9][-/.][0-3][0-9][T ][012][0-9]:[0-9]{2}:[0-9]{2}|[0-9-]{4}-[0-9]{2}-[0-9: ]{9,14})",
+            fraction in "([.,][0-9]{0,11})?",
+            zone in "(| ?Z| UTC| ?[+-]0[0-9]:?00| -| \\+)",
+            filler in "[ \t:|-]{0,10}",
+            level in "(|INFO|WARNING|WARN|error|\\[Error\\]|ERR|INFORM|\\[main\\]|\\[a\\] \\[WARN\\]|openai|worker:ERROR)",
+            between in "(| |:|  | - |:root:)",
+            source in "(|app::client: |src/main.py:48  |a.b:7\t|client: |[a-z/.]{1,40}:5 )",
+            words in "[ a-z0-9:]{0,20}",
+        ) {
+            let line = format!("{date}{fraction}{zone}{filler}{level}{between}{source}{words}");
+            prop_assert_eq!(own_words(line.as_bytes(), 0), prefix(line.as_bytes()).end, "{}", line);
         }
 
         #[test]

@@ -276,7 +276,7 @@ fn volatile(bytes: &[u8], label: Label, tally: bool) -> Option<usize> {
         return Some(length);
     }
     if digits == 0 {
-        return hexadecimal(bytes);
+        return uuid(bytes).or_else(|| hexadecimal(bytes));
     }
     date(bytes)
         .or_else(|| clock(bytes))
@@ -347,11 +347,7 @@ fn hexadecimal(bytes: &[u8]) -> Option<usize> {
     let ends = bytes.get(from + length).is_none_or(|byte| KINDS[usize::from(*byte)] & WORD == 0);
     let is_mixed = from > 0
         || (run.iter().any(u8::is_ascii_digit) && run.iter().any(u8::is_ascii_alphabetic));
-    if length >= least && ends && is_mixed {
-        return Some(from + length);
-    }
-    // A UUID may begin with a letter.
-    uuid(bytes)
+    (length >= least && ends && is_mixed).then_some(from + length)
 }
 
 /// Returns the length of seconds or milliseconds since 1970, of these years.

@@ -30,6 +30,15 @@ fn check(cases: &[(&str, &str)]) {
 }
 
 #[test]
+fn every_announcing_word_is_found() {
+    for (stem, _) in STEMS {
+        let text = format!("it says {stem}s");
+        let found: Vec<&str> = announcements(&text).iter().map(|(_, stem, _)| *stem).collect();
+        assert!(found.contains(stem), "{stem}");
+    }
+}
+
+#[test]
 fn epochs() {
     check(&[
         ("Claude AI usage limit reached|1795287600", "2026-11-21T19:00:00Z!"),

@@ -47,6 +47,6 @@ impl LoopDetector for CompactionThrash {
     }
 
     fn reason(&self, evidence: &Evidence, _: &str) -> String {
-        format!("had its context compacted {} times with next to no work in between", evidence.count)
+        format!("filled the context {} times with next to no work in between", evidence.count)
     }
 }

@@ -84,6 +84,6 @@ impl LoopDetector for InjectedMessage {
     }
 
     fn reason(&self, evidence: &Evidence, _: &str) -> String {
-        format!("was told the same {} times and answered in the same way each time", evidence.count)
+        format!("answered the same message {} times in the same way", evidence.count)
     }
 }

@@ -132,7 +132,7 @@ pub trait LoopDetector {
     /// Takes note of a sign. `None`: it says nothing to this detector, and leaves its count as it is.
     fn see(&mut self, sign: &Sign<'_>) -> Option<Evidence>;
 
-    /// Says what the agent does, as the end of a sentence that begins with "the agent". `what` is the latest call.
+    /// Says what the agent did, as the end of a sentence that begins with "the agent" or "you". `what` is the latest call.
     fn reason(&self, evidence: &Evidence, what: &str) -> String;
 }
 
@@ -351,7 +351,7 @@ impl Loops {
         let mut reason = format!("the agent {}", watch.detector.reason(evidence, &what));
         if level == Level::Act && one < 1.0 {
             let other = &self.watches[second];
-            reason = format!("{reason}, and it {}", other.detector.reason(&other.evidence, &what));
+            reason = format!("{reason}, and {}", other.detector.reason(&other.evidence, &what));
         }
         let since_line = if evidence.since_line == 0 { place.line } else { evidence.since_line };
         let detection = Detection {

@@ -33,7 +33,7 @@ impl LoopDetector for NoProgress {
 
     fn reason(&self, evidence: &Evidence, what: &str) -> String {
         format!(
-            "has made {} steps that changed nothing and brought nothing new, the last of them \"{what}\"",
+            "made {} steps that changed nothing and brought nothing new, the last of them \"{what}\"",
             evidence.count
         )
     }

@@ -68,7 +68,7 @@ impl LoopDetector for Reread {
 
     fn reason(&self, evidence: &Evidence, what: &str) -> String {
         format!(
-            "has read {} times in a row what it had read already and nobody has changed, the last time \"{what}\"",
+            "read {} times in a row what was read already and nobody has changed, the last time \"{what}\"",
             evidence.count
         )
     }

@@ -100,6 +100,6 @@ impl LoopDetector for SameError {
     }
 
     fn reason(&self, _: &Evidence, what: &str) -> String {
-        format!("gets the same error whatever it tries, the last time from \"{what}\"")
+        format!("got the same error from everything that was tried, the last time from \"{what}\"")
     }
 }
