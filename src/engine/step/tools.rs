@@ -378,8 +378,12 @@ const POLLS: &[&[&str]] = &[
     &["sleep"], &["wait"], &["gh", "run"], &["gh", "pr", "checks"], &["gh", "workflow"], &["glab", "ci"], &["kubectl", "get"], &["kubectl", "rollout"],
     &["kubectl", "wait"], &["kubectl", "logs"], &["squeue"], &["sacct"], &["docker", "ps"], &["docker", "logs"], &["docker", "wait"],
     &["systemctl", "status"], &["tail"], &["ps"], &["pgrep"], &["jobs"], &["nvidia-smi"], &["tmux", "capture-pane"], &["journalctl"],
-    &["bjobs"], &["qstat"], &["watch"], &["inotifywait"],
+    &["bjobs"], &["qstat"], &["watch"], &["inotifywait"], &["kubectl", "describe"], &["docker", "inspect"], &["docker", "compose", "ps"],
+    &["docker", "compose", "logs"], &["systemctl", "is-active"], &["pg_isready"], &["nc", "-z"],
 ];
+
+/// How addresses end at which a service says whether it is up.
+const HEALTH: &[&str] = &["/health", "/healthz", "/healthcheck", "/ready", "/readyz", "/live", "/livez", "/ping", "/status"];
 
 /// Command lines of clouds, which wait or ask by one of their other words.
 const CLOUDS: &[&str] = &["aws", "gcloud", "az", "fly", "vercel", "heroku", "oc"];
@@ -410,7 +414,13 @@ fn command_effect(line: &str) -> Effect {
             let begins =
                 |with: &&[&str]| words.len() >= with.len() && verb == with[0] && words[1..with.len()] == with[1..];
             let has = |wanted: &[&str]| words.iter().any(|word| wanted.iter().any(|wanted| word.starts_with(wanted)));
-            if matches!(verb, "bash" | "sh" | "zsh") && has(&["-c", "-lc", "-ic"]) {
+            let asks_health = |word: &str| {
+                let address = word.split(['?', '#']).next().unwrap_or(word).trim_end_matches('/');
+                HEALTH.iter().any(|end| address.ends_with(end))
+            };
+            // What another machine is told to do is quoted as a whole.
+            let remote = verb == "ssh" && !quotes.is_empty();
+            if remote || (matches!(verb, "bash" | "sh" | "zsh") && has(&["-c", "-lc", "-ic"])) {
                 match quotes.last().map(|script| command_effect(script)) {
                     Some(Effect::Wait) => waits = true,
                     Some(Effect::Mutate) => changes = true,
@@ -421,7 +431,10 @@ fn command_effect(line: &str) -> Effect {
                 // What stands behind a bar filters, as a rule.
                 changes |= matches!(verb, "tee" | "xargs") && !begins(&&["tee", "/dev/null"][..]);
                 runs |= !LOOKS.contains(&verb) && !matches!(verb, "tail" | "sed" | "tee" | "xargs" | "perl");
-            } else if POLLS.iter().any(begins) || (CLOUDS.contains(&verb) && has(&["describe", "wait", "get", "list", "status", "logs", "show"])) {
+            } else if POLLS.iter().any(begins)
+                || (CLOUDS.contains(&verb) && has(&["describe", "wait", "get", "list", "status", "logs", "show"]))
+                || (matches!(verb, "curl" | "wget") && words.iter().chain(&quotes).any(|word| asks_health(word)))
+            {
                 waits = true;
             } else if verb == "git" {
                 let sub = words[1..].iter().find(|word| !word.starts_with('-') && !word.contains('/') && **word != ".");
@@ -538,6 +551,13 @@ mod tests {
             ("FOO=1 python x.py", Effect::Exec),
             ("aws logs tail x", Effect::Wait),
             ("aws s3 cp a b", Effect::Exec),
+            ("ssh web1 'tail -n 3 /var/log/nginx/access.log'", Effect::Wait),
+            ("ssh -p 22 web1 \"rm -rf build\"", Effect::Mutate),
+            ("ssh web1 uptime", Effect::Exec),
+            ("curl -sf http://api.local/health", Effect::Wait),
+            ("curl -s -o /dev/null -w '%{http_code}' 'http://api.local/readyz?full=1'", Effect::Wait),
+            ("curl -s https://example.com/healthy-food", Effect::Exec),
+            ("docker compose ps", Effect::Wait),
             ("", Effect::Read),
         ] {
             assert_eq!(command_effect(line), effect, "{line}");

@@ -1,9 +1,14 @@
 //! Loops: every one of the scenarios is caught, ordinary work is left alone.
 
 mod chance;
+mod document;
+mod mistaken;
+mod peers;
 mod scenarios;
 mod sessions;
+mod sessions_other;
 mod story;
+mod table;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

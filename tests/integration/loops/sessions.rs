@@ -69,7 +69,7 @@ impl World {
             65..77 => {
                 let word = chance.below(30);
                 self.ask(format!("grep word{word}"), chance, strictness, beats, |_, _| {
-                    if word % 4 == 0 { ("No matches found".to_owned(), false) } else { ((0..word % 7 + 1).map(|n| format!("src/f{n}.rs:{}: word{word}\n", n * 31 + word)).collect(), false) }
+                    if word.is_multiple_of(4) { ("No matches found".to_owned(), false) } else { ((0..word % 7 + 1).map(|n| format!("src/f{n}.rs:{}: word{word}\n", n * 31 + word)).collect(), false) }
                 });
             }
             77..85 => self.ask("git status --short".to_owned(), chance, strictness, beats, |world, _| {

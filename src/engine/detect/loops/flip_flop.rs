@@ -4,8 +4,9 @@ use super::{Evidence, LoopDetector, Sign};
 use crate::engine::step::tools::Effect;
 use crate::model::Timestamp;
 
-/// How many changes that lead to something new refute it.
-const NEW: u32 = 3;
+/// How many changes that lead to something new refute it. One may be a change that is taken back next, such as a print
+/// for debugging; with another in between, the agent has moved on.
+const NEW: u32 = 2;
 
 pub(super) fn build() -> Box<dyn LoopDetector + Send> {
     Box::new(FlipFlop::default())
