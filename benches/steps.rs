@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use session_doctor::engine::detect::loops::Loops;
 use session_doctor::engine::detect::loops::limits::Limits;
+use session_doctor::model::Timestamp;
 use session_doctor::model::event::SourcePlace;
 use session_doctor::model::record::{Body, Message, Role, ToolCall, ToolResult};
-use session_doctor::model::Timestamp;
 
 /// How many steps a session has.
 const STEPS: i64 = 600;
@@ -40,7 +40,11 @@ fn main() {
         })
         .collect();
     let bytes = resident_bytes().saturating_sub(before);
-    println!("a session: {:.1} KiB ({} sessions of {STEPS} steps)", bytes as f64 / sessions.len() as f64 / 1024.0, sessions.len());
+    println!(
+        "a session: {:.1} KiB ({} sessions of {STEPS} steps)",
+        bytes as f64 / sessions.len() as f64 / 1024.0,
+        sessions.len()
+    );
 }
 
 /// Shows a session of so many steps.
@@ -50,16 +54,24 @@ fn feed(loops: &mut Loops, steps: i64) {
         let place = SourcePlace { name: "bench".into(), line: 2 * step.unsigned_abs() + 1, offset: 0 };
         let id = format!("call_{step}");
         let input = match step % 4 {
-            0 => format!(r#"{{"file_path":"src/f{}.rs","old_string":"v{step}","new_string":"w{step}"}}"#, step % 20),
+            0 => format!(
+                r#"{{"file_path":"src/f{}.rs","old_string":"v{step}","new_string":"w{step}"}}"#,
+                step % 20
+            ),
             1 => r#"{"command":"cargo test","description":"Run the tests"}"#.to_owned(),
             2 => format!(r#"{{"file_path":"src/f{}.rs","offset":{},"limit":40}}"#, step % 20, step % 7 * 40),
             _ => format!(r#"{{"pattern":"word{step}"}}"#),
         };
         let name = ["Edit", "Bash", "Read", "Grep"][usize::try_from(step % 4).unwrap()];
-        let answer: String = (0..40).map(|line| format!("{line:>4} the line {} of an answer at 12:00:{:02}\\n", line * step % 977, step % 60)).collect();
+        let answer: String = (0..40)
+            .map(|line| {
+                format!("{line:>4} the line {} of an answer at 12:00:{:02}\\n", line * step % 977, step % 60)
+            })
+            .collect();
         let call = ToolCall { id: id.clone().into(), name: name.into(), input: input.into() };
         let answer = ToolResult { id: id.into(), failed: false, exit_code: Some(0), text: answer.into() };
-        let words = Message { role: Role::Assistant, text: format!("Next I look at part {step} of it.").into() };
+        let words =
+            Message { role: Role::Assistant, text: format!("Next I look at part {step} of it.").into() };
         for body in [Body::Message(words), Body::ToolCall(call), Body::ToolResult(answer)] {
             std::hint::black_box(loops.record(&body, &place, time, Some(time)));
         }

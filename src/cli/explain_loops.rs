@@ -29,14 +29,15 @@ const CALL_CHARS: usize = 72;
 pub fn run(path: &Path, options: Arc<Options>, form: Form) -> Result<Exit, CliError> {
     let mut doctor = Doctor::new(options, &path.display().to_string(), "explain");
     doctor.start_explaining_loops();
-    let mut table = Table { form, out: Vec::new(), symbols: HashMap::new(), session: String::new(), steps: 0 };
+    let mut table =
+        Table { form, out: Vec::new(), symbols: HashMap::new(), session: String::new(), steps: 0 };
     let mut buffer = vec![0; CHUNK];
     let mut read: Box<dyn FnMut(&mut [u8]) -> Result<usize, CliError>> = if path.as_os_str() == "-" {
         let mut stdin = std::io::stdin().lock();
         Box::new(move |buffer| {
-            stdin.read(buffer).map_err(|error| {
-                CliError::new(Kind::Io, "read standard input").cause(os_words(&error))
-            })
+            stdin
+                .read(buffer)
+                .map_err(|error| CliError::new(Kind::Io, "read standard input").cause(os_words(&error)))
         })
     } else {
         let mut reader = file::open(path).map_err(|error| CliError::from(&error))?;
@@ -61,7 +62,8 @@ pub fn run(path: &Path, options: Arc<Options>, form: Form) -> Result<Exit, CliEr
         }
     }
     if table.steps == 0 && form != Form::Json {
-        out.write_all(b"no steps: no call of a tool was answered\n").map_err(|error| CliError::output(&error))?;
+        out.write_all(b"no steps: no call of a tool was answered\n")
+            .map_err(|error| CliError::output(&error))?;
     }
     out.flush().map_err(|error| CliError::output(&error))?;
     Ok(Exit::Ok)

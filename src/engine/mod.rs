@@ -19,8 +19,8 @@ pub mod redact;
 pub mod session;
 
 pub mod detect;
-pub mod step;
 pub mod policy;
+pub mod step;
 
 use std::sync::Arc;
 

@@ -159,7 +159,8 @@ impl Hang {
         let silent = now.seconds_since(self.since);
         let what = redact::excerpt(&self.what, 90);
         let what = if what.is_empty() { what } else { format!(" (\"{what}\")") };
-        let place = self.place.as_ref().map_or_else(String::new, |place| format!("{}:{}", place.name, place.line));
+        let place =
+            self.place.as_ref().map_or_else(String::new, |place| format!("{}:{}", place.name, place.line));
         Some(Detection {
             detector: "hang",
             class: Class::Stalled,

@@ -8,7 +8,7 @@
 
 use std::sync::{LazyLock, OnceLock};
 
-use aho_corasick::{AhoCorasick, packed};
+use aho_corasick::{AhoCorasick, Input, packed};
 use memchr::memmem;
 use wide::u8x16;
 use xxhash_rust::xxh3::xxh3_64;
@@ -61,7 +61,7 @@ pub struct Masker {
 /// What a text is, as far as masking goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What was kept somewhere, a file: it is what it is. Only its end is masked, where tools add remarks.
+    /// It is taken as it stands, but for its first lines and its last, where tools set their remarks.
     Kept,
     /// What a program prints.
     Printed,
@@ -69,8 +69,8 @@ pub enum Kind {
     Run,
 }
 
-/// How many bytes at the end of what was kept may be a tool's remarks.
-const FOOTER: usize = 400;
+/// How many lines in front, and how many at the end, may be a tool's remarks.
+const EDGE: usize = 6;
 
 /// What a text may hold, asked once of all of it.
 #[derive(Clone, Copy)]
@@ -80,9 +80,24 @@ struct May {
     temporary: bool,
 }
 
+impl std::ops::BitOr for May {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self {
+            redraws: self.redraws | other.redraws,
+            unseen: self.unseen | other.unseen,
+            temporary: self.temporary | other.temporary,
+        }
+    }
+}
+
 impl May {
     fn of(text: &[u8]) -> Self {
-        fn finder(cell: &'static OnceLock<memmem::Finder<'static>>, of: &'static str) -> &'static memmem::Finder<'static> {
+        fn finder(
+            cell: &'static OnceLock<memmem::Finder<'static>>,
+            of: &'static str,
+        ) -> &'static memmem::Finder<'static> {
             cell.get_or_init(|| memmem::Finder::new(of))
         }
         static RETURN: OnceLock<memmem::Finder<'static>> = OnceLock::new();
@@ -92,7 +107,8 @@ impl May {
         let has = |finder: &memmem::Finder<'_>| finder.find(text).is_some();
         Self {
             redraws: memchr::memchr(b'\r', text).is_some() || has(finder(&RETURN, "\\r")),
-            unseen: memchr::memchr2(0x1b, 0xe2, text).is_some() || has(finder(&ESCAPE, "\\u001")),
+            unseen: memchr::memchr2_iter(0x1b, 0xe2, text).any(|at| unseen(&text[at..]).is_some())
+                || has(finder(&ESCAPE, "\\u001")),
             temporary: has(finder(&TEMPORARY, "/tmp/")) || has(finder(&FOLDERS, "/var/folders/")),
         }
     }
@@ -103,25 +119,20 @@ impl Masker {
     pub fn print(&mut self, text: &str, kind: Kind, mut each: impl FnMut(u64)) -> Print {
         let mut print = Print::default();
         let mut wrong: Vec<u64> = Vec::new();
-        let (kept, text) = match kind {
-            Kind::Kept => text.as_bytes().split_at(text.len().saturating_sub(FOOTER)),
-            _ => (&[][..], text.as_bytes()),
-        };
-        for line in (Lines { rest: kept }) {
-            let line = line.trim_ascii();
-            if !line.is_empty() {
-                let hash = xxh3_64(line);
-                print.text = mix(print.text, hash);
-                print.lines += 1;
-                each(hash);
-            }
-        }
-        let may = May::of(text);
-        let errors = kind == Kind::Run && has_error_words(text);
-        let (head, middle, tail) = parts(text);
-        let mut lines = |this: &mut Self, part: &[u8], print: &mut Print| {
-            for line in (Lines { rest: part }) {
-                let line = if may.redraws { after_redraws(line) } else { line }.trim_ascii();
+        let text = text.as_bytes();
+        let (front, kept, end) = if kind == Kind::Kept { edges(text) } else { (&[][..], &[][..], text) };
+        let may = May::of(front) | May::of(end);
+        let (head, middle, tail) = parts(end);
+        let mut lines = |this: &mut Self, part: &[u8], print: &mut Print, each: &mut dyn FnMut(u64)| {
+            let mut error = if kind == Kind::Run { error_word(part, 0) } else { None };
+            let mut lines = Lines { rest: part };
+            while let Some(whole) = lines.next() {
+                let end = part.len() - lines.rest.len();
+                let is_wrong = error.is_some_and(|at| at < end);
+                if is_wrong {
+                    error = error_word(part, end);
+                }
+                let line = if may.redraws { after_redraws(whole) } else { whole }.trim_ascii();
                 if line.is_empty() {
                     continue;
                 }
@@ -132,17 +143,27 @@ impl Masker {
                 let hash = xxh3_64(masked);
                 print.text = mix(print.text, hash);
                 print.lines += 1;
-                if errors && wrong.len() < ERROR_LINES && is_error(masked) && !wrong.contains(&hash) {
+                if is_wrong && wrong.len() < ERROR_LINES && !is_sum(masked) && !wrong.contains(&hash) {
                     wrong.push(hash);
                 }
                 each(hash);
             }
         };
-        lines(self, head, &mut print);
+        lines(self, front, &mut print, &mut each);
+        for line in (Lines { rest: kept }) {
+            let line = line.trim_ascii();
+            if !line.is_empty() {
+                let line = xxh3_64(line);
+                print.text = mix(print.text, line);
+                print.lines += 1;
+                each(line);
+            }
+        }
+        lines(self, head, &mut print, &mut each);
         if !middle.is_empty() {
             print.text = mix(print.text, xxh3_64(middle));
         }
-        lines(self, tail, &mut print);
+        lines(self, tail, &mut print, &mut each);
         // A set: programs that work on several things at once tell them in any order.
         print.errors = wrong.into_iter().reduce(u64::wrapping_add);
         print
@@ -156,7 +177,8 @@ impl Masker {
         let (mut copied, mut at) = (0, 0);
         let mut tally = None;
         while let Some(digit) = next_digit(line, at) {
-            let start = line[at..digit].iter().rposition(|byte| !is_word(*byte)).map_or(at, |before| at + before + 1);
+            let start =
+                line[at..digit].iter().rposition(|byte| !is_word(*byte)).map_or(at, |before| at + before + 1);
             let found = if may.temporary { temporary(line, start) } else { None }
                 .or_else(|| volatile(line, start, digit, &mut tally).map(|length| (start, length)));
             match found {
@@ -215,6 +237,27 @@ fn without_unseen<'l>(line: &'l [u8], shown: &'l mut Vec<u8>) -> &'l [u8] {
     shown
 }
 
+/// Returns the first lines of a text, the last, and what lies between: tools set remarks in front of what they show and
+/// behind it.
+fn edges(text: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let mut lines = Lines { rest: text };
+    for _ in 0..EDGE {
+        lines.next();
+    }
+    let (front, rest) = text.split_at(text.len() - lines.rest.len());
+    let mut at = rest.len();
+    for _ in 0..EDGE {
+        let real = memchr::memrchr(b'\n', &rest[..at]);
+        let escaped = memmem::rfind(&rest[..at], b"\\n");
+        match real.max(escaped) {
+            Some(end) => at = end,
+            None => return (front, &[], rest),
+        }
+    }
+    let (kept, end) = rest.split_at(at);
+    (front, kept, end)
+}
+
 /// Returns the front, the middle and the end of a text, cut between lines where there are some.
 fn parts(text: &[u8]) -> (&[u8], &[u8], &[u8]) {
     if text.len() <= HEAD + TAIL {
@@ -236,6 +279,7 @@ impl<'t> Iterator for Lines<'t> {
             return None;
         }
         let mut from = 0;
+        // What stands in JSON has escaped ends only; all else has real ones, and perhaps quotes others.
         while let Some(found) = memchr::memchr2(b'\n', b'\\', &self.rest[from..]) {
             let at = from + found;
             let length = match self.rest[at..] {
@@ -322,39 +366,63 @@ enum Label {
     Span,
 }
 
-/// Words behind which a value stands that identifies an occurrence.
-const VALUES: [&[u8]; 18] = [
-    b"pid", b"port", b"attempt", b"try", b"nonce", b"seed", b"request_id", b"requestid", b"call_id", b"callid", b"trace_id",
-    b"traceid", b"span_id", b"session_id", b"sessionid", b"run_id", b"chunk_id", b"process_id",
-];
+/// Words behind which a value stands that identifies an occurrence, by length.
+fn values(length: usize) -> &'static [&'static [u8]] {
+    match length {
+        3 => &[b"pid", b"try"],
+        4 => &[b"port", b"seed"],
+        5 => &[b"nonce"],
+        6 => &[b"callid", b"run_id"],
+        7 => &[b"attempt", b"call_id", b"traceid", b"span_id"],
+        8 => &[b"trace_id", b"chunk_id"],
+        9 => &[b"requestid", b"sessionid"],
+        10 => &[b"request_id", b"session_id", b"process_id"],
+        _ => &[],
+    }
+}
 
-/// Words behind which a time stands that something took.
-const SPANS: [&[u8]; 7] =
-    [b"duration", b"duration_ms", b"duration_seconds", b"elapsed", b"elapsed_ms", b"wall_time", b"took"];
+/// Words behind which a time stands that something took, by length.
+fn spans(length: usize) -> &'static [&'static [u8]] {
+    match length {
+        4 => &[b"took"],
+        7 => &[b"elapsed"],
+        8 => &[b"duration"],
+        9 => &[b"wall_time"],
+        10 => &[b"elapsed_ms"],
+        11 => &[b"duration_ms"],
+        16 => &[b"duration_seconds"],
+        _ => &[],
+    }
+}
 
-/// Words that are such a word together with `id`.
+/// Words that identify an occurrence together with `id`.
 const NAMED: [&[u8]; 6] = [b"request", b"call", b"trace", b"session", b"chunk", b"process"];
 
 /// Returns what the words in front of a place say of what stands there.
 fn label(before: &[u8]) -> Option<Label> {
     let word = last_word(before)?;
     let is = |words: &[&[u8]]| words.iter().any(|other| word.eq_ignore_ascii_case(other));
-    // No label is shorter, none longer.
-    match word.len() {
-        2 if word.eq_ignore_ascii_case(b"id") => {
-            let front = &before[..word.as_ptr() as usize - before.as_ptr() as usize];
-            let named = last_word(front)?;
-            NAMED.iter().any(|other| named.eq_ignore_ascii_case(other)).then_some(Label::Value)
-        }
-        3..=16 if is(&VALUES) => Some(Label::Value),
-        4..=16 if is(&SPANS) => Some(Label::Span),
-        _ => None,
+    if is(values(word.len())) {
+        return Some(Label::Value);
     }
+    if is(spans(word.len())) {
+        return Some(Label::Span);
+    }
+    if !word.eq_ignore_ascii_case(b"id") {
+        return None;
+    }
+    let named = last_word(&before[..word.as_ptr() as usize - before.as_ptr() as usize])?;
+    NAMED.iter().any(|other| named.eq_ignore_ascii_case(other)).then_some(Label::Value)
 }
 
 /// Returns the word in front of a place, if nothing but marks stands between them.
 fn last_word(before: &[u8]) -> Option<&[u8]> {
-    let gap = before.iter().rev().take(5).take_while(|byte| matches!(byte, b' ' | b':' | b'=' | b'#' | b'"' | b'\\' | b'[' | b'(')).count();
+    let gap = before
+        .iter()
+        .rev()
+        .take(5)
+        .take_while(|byte| matches!(byte, b' ' | b':' | b'=' | b'#' | b'"' | b'\\' | b'[' | b'('))
+        .count();
     let before = &before[..before.len() - gap];
     let length = before.iter().rev().take(17).take_while(|byte| is_word(**byte)).count();
     (length > 1 && gap > 0).then(|| &before[before.len() - length..])
@@ -385,7 +453,9 @@ fn volatile(line: &[u8], start: usize, digit: usize, tally: &mut Option<bool>) -
         Some(b'/') => date(bytes),
         Some(b'.') => date(bytes).or_else(|| quantity(bytes)),
         Some(b' ' | 0xc2) => quantity(bytes),
-        Some(byte) if byte.is_ascii_alphabetic() => quantity(bytes).or_else(|| uuid(bytes)).or_else(|| hexadecimal(bytes)),
+        Some(byte) if byte.is_ascii_alphabetic() => {
+            quantity(bytes).or_else(|| uuid(bytes)).or_else(|| hexadecimal(bytes))
+        }
         _ => None,
     };
     by_form
@@ -397,7 +467,11 @@ fn volatile(line: &[u8], start: usize, digit: usize, tally: &mut Option<bool>) -
 /// Returns the length of a date, with its time of day where one follows.
 fn date(bytes: &[u8]) -> Option<usize> {
     let b = bytes.first_chunk::<10>()?;
-    let is_date = digits(b) == 4 && b[4] == b[7] && matches!(b[4], b'-' | b'/' | b'.') && digits(&b[5..]) == 2 && digits(&b[8..]) == 2;
+    let is_date = digits(b) == 4
+        && b[4] == b[7]
+        && matches!(b[4], b'-' | b'/' | b'.')
+        && digits(&b[5..]) == 2
+        && digits(&b[8..]) == 2;
     if !is_date || bytes.get(10).is_some_and(u8::is_ascii_digit) {
         return None;
     }
@@ -426,13 +500,15 @@ fn clock(bytes: &[u8]) -> Option<usize> {
         let fraction = digits(&bytes[at + 1..]);
         at += if fraction > 0 { fraction + 1 } else { 0 };
     }
-    Some(at + match &bytes[at..] {
-        [b'Z', ..] => 1,
-        [b'+' | b'-', rest @ ..] if digits(rest) == 4 => 5,
-        [b'+' | b'-', rest @ ..] if digits(rest) == 2 && rest.get(2) == Some(&b':') => 6,
-        _ => 0,
-    }
-    .min(bytes.len() - at))
+    Some(
+        at + match &bytes[at..] {
+            [b'Z', ..] => 1,
+            [b'+' | b'-', rest @ ..] if digits(rest) == 4 => 5,
+            [b'+' | b'-', rest @ ..] if digits(rest) == 2 && rest.get(2) == Some(&b':') => 6,
+            _ => 0,
+        }
+        .min(bytes.len() - at),
+    )
 }
 
 /// Returns the length of a UUID.
@@ -451,8 +527,8 @@ fn hexadecimal(bytes: &[u8]) -> Option<usize> {
     let length = run(&bytes[from..], HEX);
     let run = &bytes[from..from + length];
     let ends = bytes.get(from + length).is_none_or(|byte| KINDS[usize::from(*byte)] & WORD == 0);
-    let is_mixed = from > 0
-        || (run.iter().any(u8::is_ascii_digit) && run.iter().any(u8::is_ascii_alphabetic));
+    let is_mixed =
+        from > 0 || (run.iter().any(u8::is_ascii_digit) && run.iter().any(u8::is_ascii_alphabetic));
     (length >= least && ends && is_mixed).then_some(from + length)
 }
 
@@ -476,8 +552,31 @@ fn number(bytes: &[u8]) -> usize {
 
 /// Units of time and of size, the longer before the shorter.
 const UNITS: [&[u8]; 25] = [
-    b"milliseconds", b"seconds", b"second", b"minutes", b"minute", b"hours", b"hour", b"bytes", b"secs", b"sec", b"msec", b"mins",
-    b"min", b"KiB", b"MiB", b"GiB", b"kB", b"KB", b"MB", b"GB", b"ms", b"ns", b"us", b"\xc2\xb5s", b"s",
+    b"milliseconds",
+    b"seconds",
+    b"second",
+    b"minutes",
+    b"minute",
+    b"hours",
+    b"hour",
+    b"bytes",
+    b"secs",
+    b"sec",
+    b"msec",
+    b"mins",
+    b"min",
+    b"KiB",
+    b"MiB",
+    b"GiB",
+    b"kB",
+    b"KB",
+    b"MB",
+    b"GB",
+    b"ms",
+    b"ns",
+    b"us",
+    b"\xc2\xb5s",
+    b"s",
 ];
 
 /// Returns the length of a duration or a size: a number with its unit.
@@ -485,8 +584,15 @@ fn quantity(bytes: &[u8]) -> Option<usize> {
     let number = number(bytes);
     let blank = usize::from(bytes.get(number) == Some(&b' '));
     let rest = &bytes[number + blank..];
+    if !matches!(
+        rest.first(),
+        Some(b'm' | b's' | b'h' | b'b' | b'K' | b'M' | b'G' | b'k' | b'n' | b'u' | 0xc2)
+    ) {
+        return None;
+    }
     let unit = UNITS.iter().find(|unit| {
-        rest.starts_with(unit) && rest.get(unit.len()).is_none_or(|byte| KINDS[usize::from(*byte)] & WORD == 0)
+        rest.starts_with(unit)
+            && rest.get(unit.len()).is_none_or(|byte| KINDS[usize::from(*byte)] & WORD == 0)
     });
     if let Some(unit) = unit {
         return Some(number + blank + unit.len());
@@ -494,7 +600,9 @@ fn quantity(bytes: &[u8]) -> Option<usize> {
     // `1m 3s`, `2h05m`.
     let [b'm' | b'h', after @ ..] = rest else { return None };
     let gap = usize::from(after.first() == Some(&b' '));
-    let more = (blank == 0 && after.get(gap).is_some_and(u8::is_ascii_digit)).then(|| quantity(&after[gap..])).flatten()?;
+    let more = (blank == 0 && after.get(gap).is_some_and(u8::is_ascii_digit))
+        .then(|| quantity(&after[gap..]))
+        .flatten()?;
     Some(number + 1 + gap + more)
 }
 
@@ -512,42 +620,82 @@ fn temporary(line: &[u8], start: usize) -> Option<(usize, usize)> {
 /// Whether a line keeps count of what the agent has done so far, rather than of what there is: a remark in brackets.
 fn is_tally(line: &[u8]) -> bool {
     const WORDS: [&[u8]; 9] = [
-        b"so far", b"this session", b"tokens used", b"tokens left", b"calls made", b"calls left", b"reads:", b"tool calls", b"token usage",
+        b"so far",
+        b"this session",
+        b"tokens used",
+        b"tokens left",
+        b"calls made",
+        b"calls left",
+        b"reads:",
+        b"tool calls",
+        b"token usage",
     ];
-    let remark = matches!(line.first(), Some(b'(' | b'[' | b'<' | b'*' | b'-' | b'#')) || matches!(line.last(), Some(b')' | b']' | b'>'));
+    let remark = matches!(line.first(), Some(b'(' | b'[' | b'<' | b'*' | b'-' | b'#'))
+        || matches!(line.last(), Some(b')' | b']' | b'>'));
     remark
         && line.len() <= 200
-        && WORDS.iter().any(|words| {
-            line.windows(words.len()).any(|window| window.eq_ignore_ascii_case(words))
-        })
+        && WORDS
+            .iter()
+            .any(|words| line.windows(words.len()).any(|window| window.eq_ignore_ascii_case(words)))
 }
 
 /// Words of lines that report that something is wrong.
-const ERROR_WORDS: [&str; 14] = [
-    "error", "failed", "FAIL", "panicked", "xception", "ot found", "annot ", "denied", "fatal", "undefined", "nvalid", "o such",
-    "mismatch", "Error",
+const ERROR_WORDS: [&str; 15] = [
+    "error",
+    "failed",
+    "FAIL",
+    "panicked",
+    "xception",
+    "ot found",
+    "annot ",
+    "denied",
+    "fatal",
+    "undefined",
+    "nvalid",
+    "o such",
+    "mismatch",
+    "Error",
+    "E   ",
 ];
 
-fn has_error_words(text: &[u8]) -> bool {
-    static SEARCHER: LazyLock<Option<packed::Searcher>> = LazyLock::new(|| {
-        packed::Config::new().builder().extend(ERROR_WORDS.iter().chain(&["E  "])).build()
-    });
-    // Where the processor cannot search for them at once, every line is asked.
-    SEARCHER.as_ref().is_none_or(|searcher| searcher.find(text).is_some())
+/// Whether a text has a line that reports that something is wrong.
+pub fn may_be_wrong(text: &str) -> bool {
+    error_word(text.as_bytes(), 0).is_some()
 }
 
-/// Whether a line reports that something is wrong, and is not merely the sum of such lines.
-fn is_error(line: &[u8]) -> bool {
-    static WORDS: LazyLock<AhoCorasick> =
+/// Returns where the next of these words stands.
+fn error_word(text: &[u8], from: usize) -> Option<usize> {
+    static PACKED: LazyLock<Option<packed::Searcher>> =
+        LazyLock::new(|| packed::Config::new().builder().extend(ERROR_WORDS).build());
+    static AUTOMATON: LazyLock<AhoCorasick> =
         LazyLock::new(|| AhoCorasick::new(ERROR_WORDS).expect("a few short words are searched"));
-    const SUMS: [&[u8]; 9] = [
-        b" failed,", b" passed", b"test result:", b"could not compile", b"aborting due to", b"error: test failed", b"failures:", b" errors",
-        b"for more information",
-    ];
-    let line = &line[..line.len().min(400)];
-    let wrong = line.starts_with(b"E  ") || WORDS.is_match(line);
-    let lower = |words: &&[u8]| line.windows(words.len()).any(|window| window.eq_ignore_ascii_case(words));
-    wrong && !SUMS.iter().any(lower)
+    match &*PACKED {
+        Some(searcher) => searcher.find_in(text, (from..text.len()).into()),
+        // Where the processor cannot search for them at once.
+        None => AUTOMATON.find(Input::new(text).range(from..)),
+    }
+    .map(|found| found.start())
+}
+
+/// Whether a line only sums up what others report.
+fn is_sum(line: &[u8]) -> bool {
+    static SUMS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+        AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .build([
+                " failed,",
+                " passed",
+                "test result:",
+                "could not compile",
+                "aborting due to",
+                "error: test failed",
+                "failures:",
+                " errors",
+                "for more information",
+            ])
+            .expect("a few short words are searched")
+    });
+    SUMS.is_match(&line[..line.len().min(400)])
 }
 
 #[cfg(test)]
@@ -593,8 +741,20 @@ mod tests {
     #[test]
     fn what_an_answer_says_is_not_masked() {
         for line in [
-            "3 failed, 10 passed", "src/main.rs:12:34: unused", "version 1.2.3", "/srv/app2/x.py", "45 %", "127.0.0.1:8080", "abcdefg",
-            "1234567", "12:34", "face to face", "5 minded", "utf8 text", "v2.0.1-rc1", "issue #42",
+            "3 failed, 10 passed",
+            "src/main.rs:12:34: unused",
+            "version 1.2.3",
+            "/srv/app2/x.py",
+            "45 %",
+            "127.0.0.1:8080",
+            "abcdefg",
+            "1234567",
+            "12:34",
+            "face to face",
+            "5 minded",
+            "utf8 text",
+            "v2.0.1-rc1",
+            "issue #42",
         ] {
             assert_eq!(masked(line), line);
         }
@@ -619,7 +779,8 @@ mod tests {
 
     #[test]
     fn of_a_long_text_the_middle_counts_as_it_stands() {
-        let text = |middle: &str, end: &str| format!("{}{middle}{}{end}", "x\n".repeat(HEAD), "y\n".repeat(TAIL));
+        let text =
+            |middle: &str, end: &str| format!("{}{middle}{}{end}", "x\n".repeat(HEAD), "y\n".repeat(TAIL));
         let one = print(&text("a", "took 1s"));
         assert_eq!(one, print(&text("a", "took 2s")));
         assert_ne!(one, print(&text("b", "took 1s")));

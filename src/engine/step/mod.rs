@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use crate::model::Timestamp;
 use crate::model::record::{ToolCall, ToolResult};
 
-use mask::{Kind, Masker, hash, mix};
+use mask::{Kind, Masker, Print, hash, mix};
 use novelty::Novelty;
 use tools::{Call, Effect, Range};
 use world::{Moved, World};
@@ -103,6 +103,15 @@ struct Open {
     call: Call,
 }
 
+/// A question in a world, and its latest answer.
+#[derive(Clone, Copy)]
+struct Asked {
+    key: u64,
+    /// The answer as it stood, hashed.
+    exact: u64,
+    print: Print,
+}
+
 /// Makes steps of records.
 #[derive(Default)]
 pub struct Steps {
@@ -112,7 +121,7 @@ pub struct Steps {
     round: Vec<(u64, u64)>,
     round_waits: bool,
     /// Questions and their latest answers.
-    questions: VecDeque<(u64, u64)>,
+    asked: VecDeque<Asked>,
     masker: Masker,
     world: World,
     novelty: Novelty,
@@ -189,16 +198,34 @@ impl Steps {
         let novelty = &mut self.novelty;
         let text = result.text.raw();
         let failed = result.failed || result.exit_code.is_some_and(|code| code != 0);
+        let key = mix(call.question, u64::from(self.world.epoch));
+        let asked =
+            self.asked.iter().rposition(|asked| asked.key == key).and_then(|at| self.asked.remove(at));
+        let exact = hash(text);
+        let same = asked.filter(|asked| asked.exact == exact);
+        // An answer is masked where it matters: where it failed, where it is another than the last time.
         let kind = match call.effect {
+            Effect::Exec if same.is_none() && (failed || asked.is_some() || mask::may_be_wrong(text)) => {
+                Kind::Run
+            }
             _ if failed => Kind::Run,
-            Effect::Exec => Kind::Run,
-            Effect::Read => Kind::Kept,
-            _ => Kind::Printed,
+            Effect::Exec | Effect::Wait | Effect::Delegate if asked.is_some() && same.is_none() => {
+                Kind::Printed
+            }
+            _ => Kind::Kept,
         };
-        let print = self.masker.print(text, kind, |line| {
+        let each = |line| {
             lines += 1;
             fresh += u32::from(novelty.is_new(line));
-        });
+        };
+        let mut print = self.masker.print(text, kind, each);
+        if let Some(same) = same {
+            print = Print { lines: print.lines, ..same.print };
+        }
+        if self.asked.len() == QUESTIONS {
+            self.asked.pop_front();
+        }
+        self.asked.push_back(Asked { key, exact, print });
         let news = if lines == 0 { 0.0 } else { fresh as f32 / lines as f32 };
         let answer = mix(print.text, u64::from(failed) << 32 ^ result.exit_code.unwrap_or(0) as u64);
         let moved = if call.effect == Effect::Mutate && !failed {
@@ -213,14 +240,8 @@ impl Steps {
         } else {
             mix(mix(call.question, answer), u64::from(epoch) + 1)
         };
-        let key = mix(call.question, u64::from(epoch));
-        let before = self.questions.iter().rposition(|(question, _)| *question == key).and_then(|at| self.questions.remove(at));
-        if self.questions.len() == QUESTIONS {
-            self.questions.pop_front();
-        }
-        self.questions.push_back((key, answer));
-        let known = before.is_some();
-        let other = before.is_some_and(|(_, before)| before != answer);
+        let known = asked.is_some();
+        let other = asked.is_some_and(|asked| asked.print.text != print.text);
         let waits = call.effect == Effect::Wait || provider_is_busy(failed, text);
         let learnt = news > 0.5 && !waits && !failed;
         let gain = if learnt { 0.5 } else { 0.0 } + if known && other { 1.0 } else { 0.0 };
@@ -273,16 +294,28 @@ impl Steps {
 
 /// Whether a tool failed because a provider is busy: that passes by itself.
 fn provider_is_busy(failed: bool, text: &str) -> bool {
-    const WORDS: [&str; 6] = ["overloaded", "rate limit", "Too Many Requests", "status 429", "status code 429", "Overloaded"];
+    const WORDS: [&str; 6] =
+        ["overloaded", "rate limit", "Too Many Requests", "status 429", "status code 429", "Overloaded"];
     failed && WORDS.iter().any(|words| head(text).contains(words))
 }
 
 /// Whether a tool was refused rather than failed.
 fn is_refusal(text: &str) -> bool {
     const WORDS: [&str; 14] = [
-        "No such tool", "no such tool", "nknown tool", "ool not found", "not found in registry", "ool is not available", "unsupported call",
-        "doesn't want to proceed", "doesn't want to take this action", "ser rejected", "requires approval", "haven't granted",
-        "enied by", "not allowed",
+        "No such tool",
+        "no such tool",
+        "nknown tool",
+        "ool not found",
+        "not found in registry",
+        "ool is not available",
+        "unsupported call",
+        "doesn't want to proceed",
+        "doesn't want to take this action",
+        "ser rejected",
+        "requires approval",
+        "haven't granted",
+        "enied by",
+        "not allowed",
     ];
     WORDS.iter().any(|words| head(text).contains(words))
 }
@@ -290,7 +323,11 @@ fn is_refusal(text: &str) -> bool {
 /// Whether a failed command said no more than that.
 fn says_nothing(text: &str) -> bool {
     let lower = head(text).to_ascii_lowercase();
-    lower.len() < 120 && (lower.trim().is_empty() || lower.contains("no output") || lower.contains("exit code") || lower.contains("exited with"))
+    lower.len() < 120
+        && (lower.trim().is_empty()
+            || lower.contains("no output")
+            || lower.contains("exit code")
+            || lower.contains("exited with"))
 }
 
 fn head(text: &str) -> &str {

@@ -20,7 +20,9 @@ impl Novelty {
     pub fn is_new(&mut self, line: u64) -> bool {
         let filters = self.filters.get_or_insert_with(|| Box::new([[0; BITS / 64]; 2]));
         let places = [line as usize % BITS, (line >> 20) as usize % BITS, (line >> 40) as usize % BITS];
-        let has = |filter: &[u64; BITS / 64]| places.iter().all(|place| filter[place / 64] >> (place % 64) & 1 == 1);
+        let has = |filter: &[u64; BITS / 64]| {
+            places.iter().all(|place| filter[place / 64] >> (place % 64) & 1 == 1)
+        };
         let new = !filters.iter().any(has);
         for place in places {
             filters[0][place / 64] |= 1 << (place % 64);

@@ -94,48 +94,176 @@ const TOOLS: &[(Effect, &[&str])] = &[
     (
         Effect::Read,
         &[
-            "read", "readfile", "readmanyfiles", "view", "viewimage", "cat", "open", "openfile", "glob", "grep", "greptool",
-            "search", "searchfiles", "searchfilecontent", "grepsearch", "filesearch", "codebasesearch", "semanticsearch", "ls",
-            "list", "listdir", "listdirectory", "listfiles", "find", "findfiles", "webfetch", "websearch", "googlewebsearch",
-            "fetch", "notebookread", "gotodefinition", "findreferences", "getdiagnostics", "readlints", "lsp", "toolsearch",
+            "read",
+            "readfile",
+            "readmanyfiles",
+            "view",
+            "viewimage",
+            "cat",
+            "open",
+            "openfile",
+            "glob",
+            "grep",
+            "greptool",
+            "search",
+            "searchfiles",
+            "searchfilecontent",
+            "grepsearch",
+            "filesearch",
+            "codebasesearch",
+            "semanticsearch",
+            "ls",
+            "list",
+            "listdir",
+            "listdirectory",
+            "listfiles",
+            "find",
+            "findfiles",
+            "webfetch",
+            "websearch",
+            "googlewebsearch",
+            "fetch",
+            "notebookread",
+            "gotodefinition",
+            "findreferences",
+            "getdiagnostics",
+            "readlints",
+            "lsp",
+            "toolsearch",
         ],
     ),
     (
         Effect::Mutate,
         &[
-            "edit", "multiedit", "write", "writefile", "createfile", "create", "replace", "replaceinfile", "strreplace",
-            "strreplaceeditor", "strreplacebasededittool", "applypatch", "applydiff", "patch", "notebookedit", "editfile",
-            "insert", "insertcontent", "searchreplace", "deletefile", "delete", "writetofile", "undoedit", "texteditor",
+            "edit",
+            "multiedit",
+            "write",
+            "writefile",
+            "createfile",
+            "create",
+            "replace",
+            "replaceinfile",
+            "strreplace",
+            "strreplaceeditor",
+            "strreplacebasededittool",
+            "applypatch",
+            "applydiff",
+            "patch",
+            "notebookedit",
+            "editfile",
+            "insert",
+            "insertcontent",
+            "searchreplace",
+            "deletefile",
+            "delete",
+            "writetofile",
+            "undoedit",
+            "texteditor",
         ],
     ),
     (
         Effect::Wait,
         &[
-            "bashoutput", "taskoutput", "wait", "sleep", "waitagent", "readoutput", "getoutput", "getterminaloutput", "poll",
-            "waitforoutput", "monitor", "readbash", "agentoutput", "taskget", "getprocessoutput", "readprocess",
+            "bashoutput",
+            "taskoutput",
+            "wait",
+            "sleep",
+            "waitagent",
+            "readoutput",
+            "getoutput",
+            "getterminaloutput",
+            "poll",
+            "waitforoutput",
+            "monitor",
+            "readbash",
+            "agentoutput",
+            "taskget",
+            "getprocessoutput",
+            "readprocess",
         ],
     ),
-    (Effect::Delegate, &["task", "agent", "spawnagent", "delegate", "delegatetoagent", "codebaseinvestigator", "subagent", "newtask"]),
+    (
+        Effect::Delegate,
+        &[
+            "task",
+            "agent",
+            "spawnagent",
+            "delegate",
+            "delegatetoagent",
+            "codebaseinvestigator",
+            "subagent",
+            "newtask",
+        ],
+    ),
     (
         Effect::Talk,
         &[
-            "todowrite", "todoread", "updateplan", "writetodos", "think", "exitplanmode", "enterplanmode", "askuser",
-            "askuserquestion", "askfollowupquestion", "savememory", "taskcreate", "taskupdate", "tasklist", "attemptcompletion",
-            "reporintent", "reportintent", "updatetopic", "thought", "sequentialthinking", "finish", "skill", "slashcommand",
+            "todowrite",
+            "todoread",
+            "updateplan",
+            "writetodos",
+            "think",
+            "exitplanmode",
+            "enterplanmode",
+            "askuser",
+            "askuserquestion",
+            "askfollowupquestion",
+            "savememory",
+            "taskcreate",
+            "taskupdate",
+            "tasklist",
+            "attemptcompletion",
+            "reporintent",
+            "reportintent",
+            "updatetopic",
+            "thought",
+            "sequentialthinking",
+            "finish",
+            "skill",
+            "slashcommand",
         ],
     ),
 ];
 
 /// Arguments that say why, how long or how patiently something is asked, and not what.
 const ASIDES: &[&str] = &[
-    "description", "explanation", "justification", "reason", "purpose", "thought", "timeout", "timeout_ms", "timeout_sec",
-    "yield_time_ms", "max_output_tokens", "is_background", "run_in_background", "tool_call_id", "_meta", "security_risk", "summary",
-    "with_escalated_permissions", "sandbox_permissions", "prefix_rule", "dir_path_note", "instruction", "task_progress",
+    "description",
+    "explanation",
+    "justification",
+    "reason",
+    "purpose",
+    "thought",
+    "timeout",
+    "timeout_ms",
+    "timeout_sec",
+    "yield_time_ms",
+    "max_output_tokens",
+    "is_background",
+    "run_in_background",
+    "tool_call_id",
+    "_meta",
+    "security_risk",
+    "summary",
+    "with_escalated_permissions",
+    "sandbox_permissions",
+    "prefix_rule",
+    "dir_path_note",
+    "instruction",
+    "task_progress",
 ];
 
 /// Arguments that name the file.
-const PATHS: &[&str] =
-    &["file_path", "filepath", "absolute_path", "path", "notebook_path", "target_file", "filename", "file", "abs_path"];
+const PATHS: &[&str] = &[
+    "file_path",
+    "filepath",
+    "absolute_path",
+    "path",
+    "notebook_path",
+    "target_file",
+    "filename",
+    "file",
+    "abs_path",
+];
 
 /// Arguments that hold a command line.
 const COMMANDS: &[&str] = &["command", "cmd", "script", "code", "shell_command"];
@@ -182,7 +310,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
 
 impl Arguments<'_> {
     fn get(&self, names: &[&str]) -> Option<&str> {
-        let value = |name: &&str| self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
+        let value = |name: &&str| {
+            self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+        };
         names.iter().find_map(value)
     }
 
@@ -201,9 +331,15 @@ impl Arguments<'_> {
         if let Some(text) = json::string(value) {
             return Some(text);
         }
-        let words: Vec<Cow<'_, str>> = json::from_str::<Vec<&RawValue>>(value).ok()?.iter().filter_map(|word| json::string(word.get())).collect();
+        let words: Vec<Cow<'_, str>> = json::from_str::<Vec<&RawValue>>(value)
+            .ok()?
+            .iter()
+            .filter_map(|word| json::string(word.get()))
+            .collect();
         match &words[..] {
-            [shell, flag, script] if flag.starts_with('-') && shell.ends_with("sh") => Some(script.clone().into_owned().into()),
+            [shell, flag, script] if flag.starts_with('-') && shell.ends_with("sh") => {
+                Some(script.clone().into_owned().into())
+            }
             words => Some(words.join(" ").into()),
         }
     }
@@ -245,7 +381,8 @@ pub fn read(name: &str, input: &str) -> Call {
         .collect();
     let listed = TOOLS.iter().find(|(_, names)| names.contains(&short.as_str())).map(|(effect, _)| *effect);
     let tool = hash(&short);
-    let arguments = input.trim_start().starts_with('{').then(|| json::from_str::<Arguments<'_>>(input).ok()).flatten();
+    let arguments =
+        input.trim_start().starts_with('{').then(|| json::from_str::<Arguments<'_>>(input).ok()).flatten();
     let Some(arguments) = arguments else {
         let command = listed.is_none().then_some(input);
         let effect = listed.unwrap_or_else(|| command_effect(input));
@@ -270,21 +407,30 @@ pub fn read(name: &str, input: &str) -> Call {
         effect = Effect::Read;
     }
     // To write nothing to a running program is to ask what it has printed.
-    if matches!(short.as_str(), "writestdin" | "sendinput") && arguments.text(&["chars", "input"]).is_none_or(|chars| chars.trim().is_empty()) {
+    if matches!(short.as_str(), "writestdin" | "sendinput")
+        && arguments.text(&["chars", "input"]).is_none_or(|chars| chars.trim().is_empty())
+    {
         effect = Effect::Wait;
     }
     let path = arguments.text(PATHS);
-    let mut range = match (arguments.number(&["offset", "start_line", "startline"]), arguments.number(&["limit", "end_line", "endline"])) {
+    let mut range = match (
+        arguments.number(&["offset", "start_line", "startline"]),
+        arguments.number(&["limit", "end_line", "endline"]),
+    ) {
         (None, None) => None,
         (first, last) => {
             let first = first.unwrap_or(0);
             let ends = arguments.get(&["end_line", "endline"]).is_some();
-            let lines = last.map_or(DEFAULT_LINES, |last| if ends { (last + 1).saturating_sub(first) } else { last });
+            let lines =
+                last.map_or(DEFAULT_LINES, |last| if ends { (last + 1).saturating_sub(first) } else { last });
             Some(Range { first, lines })
         }
     };
     let mut path_hash = path.as_deref().map(hash);
-    if effect == Effect::Read && path_hash.is_none() && let Some((path, part)) = command.as_deref().and_then(read_path) {
+    if effect == Effect::Read
+        && path_hash.is_none()
+        && let Some((path, part)) = command.as_deref().and_then(read_path)
+    {
         path_hash = Some(hash(path));
         range = part;
     }
@@ -296,7 +442,11 @@ pub fn read(name: &str, input: &str) -> Call {
         path_hash = arguments.text(PATCHES).as_deref().and_then(patched).map(hash);
     }
     let task = (effect == Effect::Delegate)
-        .then(|| arguments.text(&["prompt", "task", "objective", "message", "instructions", "query"]).map(Cow::into_owned))
+        .then(|| {
+            arguments
+                .text(&["prompt", "task", "objective", "message", "instructions", "query"])
+                .map(Cow::into_owned)
+        })
         .flatten();
     let shown = command.as_deref().or(path.as_deref());
     let shown = shown.map(str::to_owned).or_else(|| task.clone()).unwrap_or_else(|| input.to_owned());
@@ -361,36 +511,98 @@ fn patch(text: &str) -> Change {
 
 /// Commands that only look.
 const LOOKS: &[&str] = &[
-    "cat", "ls", "grep", "rg", "egrep", "fgrep", "head", "find", "fd", "wc", "pwd", "which", "file", "stat", "tree", "less", "more",
-    "nl", "diff", "cmp", "du", "df", "echo", "printf", "env", "date", "whoami", "type", "awk", "jq", "sort", "uniq", "cut", "tr", "cd",
-    "realpath", "dirname", "basename", "xxd", "od", "strings", "ag", "column", "true", "test", "[",
+    "cat", "ls", "grep", "rg", "egrep", "fgrep", "head", "find", "fd", "wc", "pwd", "which", "file", "stat",
+    "tree", "less", "more", "nl", "diff", "cmp", "du", "df", "echo", "printf", "env", "date", "whoami",
+    "type", "awk", "jq", "sort", "uniq", "cut", "tr", "cd", "realpath", "dirname", "basename", "xxd", "od",
+    "strings", "ag", "column", "true", "test", "[",
 ];
 
 /// Commands that change files.
-const CHANGES: &[&str] = &["rm", "mv", "cp", "mkdir", "touch", "tee", "ln", "chmod", "chown", "patch", "apply_patch", "dd", "truncate", "unzip", "rsync"];
+const CHANGES: &[&str] = &[
+    "rm",
+    "mv",
+    "cp",
+    "mkdir",
+    "touch",
+    "tee",
+    "ln",
+    "chmod",
+    "chown",
+    "patch",
+    "apply_patch",
+    "dd",
+    "truncate",
+    "unzip",
+    "rsync",
+];
 
 /// What git does that changes nothing.
-const GIT_LOOKS: &[&str] =
-    &["status", "log", "diff", "show", "branch", "blame", "ls-files", "grep", "rev-parse", "remote", "describe", "reflog", "shortlog"];
+const GIT_LOOKS: &[&str] = &[
+    "status",
+    "log",
+    "diff",
+    "show",
+    "branch",
+    "blame",
+    "ls-files",
+    "grep",
+    "rev-parse",
+    "remote",
+    "describe",
+    "reflog",
+    "shortlog",
+];
 
 /// Commands that ask how something is doing that goes on by itself, by their first words.
 const POLLS: &[&[&str]] = &[
-    &["sleep"], &["wait"], &["gh", "run"], &["gh", "pr", "checks"], &["gh", "workflow"], &["glab", "ci"], &["kubectl", "get"], &["kubectl", "rollout"],
-    &["kubectl", "wait"], &["kubectl", "logs"], &["squeue"], &["sacct"], &["docker", "ps"], &["docker", "logs"], &["docker", "wait"],
-    &["systemctl", "status"], &["tail"], &["ps"], &["pgrep"], &["jobs"], &["nvidia-smi"], &["tmux", "capture-pane"], &["journalctl"],
-    &["bjobs"], &["qstat"], &["watch"], &["inotifywait"], &["kubectl", "describe"], &["docker", "inspect"], &["docker", "compose", "ps"],
-    &["docker", "compose", "logs"], &["systemctl", "is-active"], &["pg_isready"], &["nc", "-z"],
+    &["sleep"],
+    &["wait"],
+    &["gh", "run"],
+    &["gh", "pr", "checks"],
+    &["gh", "workflow"],
+    &["glab", "ci"],
+    &["kubectl", "get"],
+    &["kubectl", "rollout"],
+    &["kubectl", "wait"],
+    &["kubectl", "logs"],
+    &["squeue"],
+    &["sacct"],
+    &["docker", "ps"],
+    &["docker", "logs"],
+    &["docker", "wait"],
+    &["systemctl", "status"],
+    &["tail"],
+    &["ps"],
+    &["pgrep"],
+    &["jobs"],
+    &["nvidia-smi"],
+    &["tmux", "capture-pane"],
+    &["journalctl"],
+    &["bjobs"],
+    &["qstat"],
+    &["watch"],
+    &["inotifywait"],
+    &["kubectl", "describe"],
+    &["docker", "inspect"],
+    &["docker", "compose", "ps"],
+    &["docker", "compose", "logs"],
+    &["systemctl", "is-active"],
+    &["pg_isready"],
+    &["nc", "-z"],
 ];
 
 /// How addresses end at which a service says whether it is up.
-const HEALTH: &[&str] = &["/health", "/healthz", "/healthcheck", "/ready", "/readyz", "/live", "/livez", "/ping", "/status"];
+const HEALTH: &[&str] =
+    &["/health", "/healthz", "/healthcheck", "/ready", "/readyz", "/live", "/livez", "/ping", "/status"];
 
 /// Command lines of clouds, which wait or ask by one of their other words.
 const CLOUDS: &[&str] = &["aws", "gcloud", "az", "fly", "vercel", "heroku", "oc"];
 
 /// Words in front of a command that leave it what it is.
-const FRONTS: &[&str] =
-    &["sudo", "time", "nohup", "do", "then", "else", "(", "{", "if", "while", "until", "!", "exec", "command", "stdbuf", "nice", "env"];
+const FRONTS: &[&str] = &[
+    "sudo", "time", "nohup", "do", "then", "else", "(", "{", "if", "while", "until", "!", "exec", "command",
+    "stdbuf", "nice", "env",
+];
 
 /// Returns what a command line does: waiting wins over changing, changing over running, running over looking.
 fn command_effect(line: &str) -> Effect {
@@ -411,9 +623,12 @@ fn command_effect(line: &str) -> Effect {
             }
             let Some(first) = words.first() else { continue };
             let verb = first.rsplit('/').next().unwrap_or(first);
-            let begins =
-                |with: &&[&str]| words.len() >= with.len() && verb == with[0] && words[1..with.len()] == with[1..];
-            let has = |wanted: &[&str]| words.iter().any(|word| wanted.iter().any(|wanted| word.starts_with(wanted)));
+            let begins = |with: &&[&str]| {
+                words.len() >= with.len() && verb == with[0] && words[1..with.len()] == with[1..]
+            };
+            let has = |wanted: &[&str]| {
+                words.iter().any(|word| wanted.iter().any(|wanted| word.starts_with(wanted)))
+            };
             let asks_health = |word: &str| {
                 let address = word.split(['?', '#']).next().unwrap_or(word).trim_end_matches('/');
                 HEALTH.iter().any(|end| address.ends_with(end))
@@ -432,16 +647,23 @@ fn command_effect(line: &str) -> Effect {
                 changes |= matches!(verb, "tee" | "xargs") && !begins(&&["tee", "/dev/null"][..]);
                 runs |= !LOOKS.contains(&verb) && !matches!(verb, "tail" | "sed" | "tee" | "xargs" | "perl");
             } else if POLLS.iter().any(begins)
-                || (CLOUDS.contains(&verb) && has(&["describe", "wait", "get", "list", "status", "logs", "show"]))
-                || (matches!(verb, "curl" | "wget") && words.iter().chain(&quotes).any(|word| asks_health(word)))
+                || (CLOUDS.contains(&verb)
+                    && has(&["describe", "wait", "get", "list", "status", "logs", "show"]))
+                || (matches!(verb, "curl" | "wget")
+                    && words.iter().chain(&quotes).any(|word| asks_health(word)))
             {
                 waits = true;
             } else if verb == "git" {
-                let sub = words[1..].iter().find(|word| !word.starts_with('-') && !word.contains('/') && **word != ".");
+                let sub = words[1..]
+                    .iter()
+                    .find(|word| !word.starts_with('-') && !word.contains('/') && **word != ".");
                 changes |= !GIT_LOOKS.contains(sub.unwrap_or(&"status"));
             } else if CHANGES.contains(&verb) || (matches!(verb, "sed" | "perl" | "ruby") && has(&["-i"])) {
                 changes = true;
-            } else if !LOOKS.contains(&verb) && verb != "sed" && !matches!(verb, "done" | "fi" | "for" | "}" | ")") {
+            } else if !LOOKS.contains(&verb)
+                && verb != "sed"
+                && !matches!(verb, "done" | "fi" | "for" | "}" | ")")
+            {
                 runs = true;
             }
             changes |= redirects(part);
@@ -480,8 +702,13 @@ fn unquoted(line: &str) -> (String, Vec<&str>) {
         rest = inside.get(end + 1..).unwrap_or("");
     }
     bare.push_str(rest);
+    if !bare.contains(['>', '\\']) {
+        return (bare, quoted);
+    }
     for (apart, plain) in [("2>&1", ""), ("1>&2", ""), (">&2", ""), ("&>", ">"), ("2>", ">"), ("\\\n", " ")] {
-        bare = bare.replace(apart, plain);
+        if bare.contains(apart) {
+            bare = bare.replace(apart, plain);
+        }
     }
     (bare, quoted)
 }
@@ -490,7 +717,10 @@ fn unquoted(line: &str) -> (String, Vec<&str>) {
 fn redirects(part: &str) -> bool {
     part.split_once('>').is_some_and(|(before, after)| {
         let to = after.trim_start_matches('>').trim_start();
-        !before.ends_with(['-', '=']) && !to.is_empty() && !to.starts_with(['&', '(', '=']) && !to.starts_with("/dev/")
+        !before.ends_with(['-', '='])
+            && !to.is_empty()
+            && !to.starts_with(['&', '(', '='])
+            && !to.starts_with("/dev/")
     })
 }
 
@@ -514,7 +744,9 @@ fn read_path(line: &str) -> Option<(&str, Option<Range>)> {
             Some((path, Some(range)))
         }
         "head" => {
-            let lines = line.split_whitespace().find_map(|word| word.trim_start_matches("-n").trim_start_matches('-').parse().ok());
+            let lines = line
+                .split_whitespace()
+                .find_map(|word| word.trim_start_matches("-n").trim_start_matches('-').parse().ok());
             Some((path, Some(Range { first: 0, lines: lines.unwrap_or(10) })))
         }
         _ => None,
@@ -613,11 +845,23 @@ mod tests {
 
     #[test]
     fn a_change_and_its_reverse_are_known() {
-        let edit = |old: &str, new: &str| read("Edit", &format!(r#"{{"file_path":"/x","old_string":"{old}","new_string":"{new}"}}"#)).change;
+        let edit = |old: &str, new: &str| {
+            read("Edit", &format!(r#"{{"file_path":"/x","old_string":"{old}","new_string":"{new}"}}"#)).change
+        };
         assert_eq!(edit("a", "b"), Change::Replace(hash("a"), hash("b")));
-        let patch = read("apply_patch", r#"{"input":"*** Begin Patch\n*** Update File: x\n@@\n-a\n+b\n*** End Patch"}"#).change;
-        let back = read("apply_patch", r#"{"input":"*** Begin Patch\n*** Update File: x\n@@\n-b\n+a\n*** End Patch"}"#).change;
-        let (Change::Replace(a, b), Change::Replace(c, d)) = (patch, back) else { panic!("{patch:?} {back:?}") };
+        let patch = read(
+            "apply_patch",
+            r#"{"input":"*** Begin Patch\n*** Update File: x\n@@\n-a\n+b\n*** End Patch"}"#,
+        )
+        .change;
+        let back = read(
+            "apply_patch",
+            r#"{"input":"*** Begin Patch\n*** Update File: x\n@@\n-b\n+a\n*** End Patch"}"#,
+        )
+        .change;
+        let (Change::Replace(a, b), Change::Replace(c, d)) = (patch, back) else {
+            panic!("{patch:?} {back:?}")
+        };
         assert_eq!((a, b), (d, c));
     }
 

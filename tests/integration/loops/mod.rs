@@ -108,7 +108,9 @@ fn ordinary_sessions_are_left_alone() {
                     *by.entry(act.detector.clone()).or_default() += 1;
                 }
             }
-            println!("polls {polls:5} strictness {strictness:4}: of {sessions} sessions {warned} warned of, {stopped} stopped {by:?}");
+            println!(
+                "polls {polls:5} strictness {strictness:4}: of {sessions} sessions {warned} warned of, {stopped} stopped {by:?}"
+            );
             // One in a small sample is no rate.
             if stopped > 1 && stopped as f64 > most * sessions as f64 {
                 wrong += &format!("polls {polls}, strictness {strictness}: {stopped} of {sessions} {by:?}\n");
@@ -126,7 +128,10 @@ fn a_loop_that_begins_after_ordinary_work_is_caught_soon() {
     for session in 0..sessions {
         let scenario = &loops[session as usize % loops.len()];
         let mut beats = sessions::ordinary(7000 + session, 40, 0.7, true);
-        let begins = beats.iter().map(|beat| if let Beat::Calls(calls) = beat { calls.len() } else { 0 }).sum::<usize>();
+        let begins = beats
+            .iter()
+            .map(|beat| if let Beat::Calls(calls) = beat { calls.len() } else { 0 })
+            .sum::<usize>();
         beats.extend(scenario.beats.clone());
         let alerts = alerts(&tell(TONGUES[(session / 14 % 4) as usize], &beats, 8));
         match first(&alerts, Level::Act) {

@@ -50,32 +50,74 @@ impl World {
                     self.failing.truncate(self.failing.len().saturating_sub(mended));
                     self.patience = 1 + chance.below(4);
                 }
-                beats.push(ok(edit(&format!("src/f{file}.rs"), format!("v{version}"), format!("v{}", version + 1)), "The file has been updated."));
+                beats.push(ok(
+                    edit(&format!("src/f{file}.rs"), format!("v{version}"), format!("v{}", version + 1)),
+                    "The file has been updated.",
+                ));
             }
             30..50 => self.ask("cargo test".to_owned(), chance, strictness, beats, |world, chance| {
                 if world.failing.is_empty() {
-                    return (format!("running 40 tests\n40 passed; 0 failed in 0.{}s", chance.below(99)), false);
+                    return (
+                        format!("running 40 tests\n40 passed; 0 failed in 0.{}s", chance.below(99)),
+                        false,
+                    );
                 }
-                let named: String = world.failing.iter().map(|test| format!("FAILED tests::case_{test}\n")).collect();
-                (format!("{named}{} failed, {} passed in 0.{}s", world.failing.len(), 40 - world.failing.len(), chance.below(99)), true)
+                let named: String =
+                    world.failing.iter().map(|test| format!("FAILED tests::case_{test}\n")).collect();
+                (
+                    format!(
+                        "{named}{} failed, {} passed in 0.{}s",
+                        world.failing.len(),
+                        40 - world.failing.len(),
+                        chance.below(99)
+                    ),
+                    true,
+                )
             }),
             50..65 => {
                 let (first, version) = (40 * chance.below(5) as u32, self.versions[file]);
                 let path = format!("src/f{file}.rs");
                 self.ask(format!("read {path} {first}"), chance, strictness, beats, |_, _| {
-                    ((first..first + 40).map(|n| format!("{n} line {n} of {path}{}\n", if n % 17 == 0 { version } else { 0 })).collect(), false)
+                    (
+                        (first..first + 40)
+                            .map(|n| {
+                                format!("{n} line {n} of {path}{}\n", if n % 17 == 0 { version } else { 0 })
+                            })
+                            .collect(),
+                        false,
+                    )
                 });
             }
             65..77 => {
                 let word = chance.below(30);
                 self.ask(format!("grep word{word}"), chance, strictness, beats, |_, _| {
-                    if word.is_multiple_of(4) { ("No matches found".to_owned(), false) } else { ((0..word % 7 + 1).map(|n| format!("src/f{n}.rs:{}: word{word}\n", n * 31 + word)).collect(), false) }
+                    if word.is_multiple_of(4) {
+                        ("No matches found".to_owned(), false)
+                    } else {
+                        (
+                            (0..word % 7 + 1)
+                                .map(|n| format!("src/f{n}.rs:{}: word{word}\n", n * 31 + word))
+                                .collect(),
+                            false,
+                        )
+                    }
                 });
             }
             77..85 => self.ask("git status --short".to_owned(), chance, strictness, beats, |world, _| {
-                (world.versions.iter().enumerate().filter(|(_, version)| **version > 0).map(|(n, _)| format!(" M src/f{n}.rs\n")).collect(), false)
+                (
+                    world
+                        .versions
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, version)| **version > 0)
+                        .map(|(n, _)| format!(" M src/f{n}.rs\n"))
+                        .collect(),
+                    false,
+                )
             }),
-            85..92 => self.ask("npm run lint".to_owned(), chance, strictness, beats, |_, _| ("no problems found".to_owned(), false)),
+            85..92 => self.ask("npm run lint".to_owned(), chance, strictness, beats, |_, _| {
+                ("no problems found".to_owned(), false)
+            }),
             92..96 => {
                 let pages = 3 + chance.below(6) as u32;
                 for page in 0..pages {
@@ -90,7 +132,11 @@ impl World {
                 for round in 0..rounds {
                     beats.push(ok(run("sleep 30"), ""));
                     beats.push(Beat::Passes(30));
-                    let answer = if round + 1 == rounds { "completed: success".to_owned() } else { "in progress".to_owned() };
+                    let answer = if round + 1 == rounds {
+                        "completed: success".to_owned()
+                    } else {
+                        "in progress".to_owned()
+                    };
                     beats.push(ok(run(format!("gh run view {job}")), answer));
                 }
             }
@@ -114,7 +160,9 @@ impl World {
         let (text, failed) = answer(self, chance);
         let ask = if let Some(pattern) = question.strip_prefix("grep ") {
             grep(pattern)
-        } else if let Some((path, first)) = question.strip_prefix("read ").and_then(|rest| rest.split_once(' ')) {
+        } else if let Some((path, first)) =
+            question.strip_prefix("read ").and_then(|rest| rest.split_once(' '))
+        {
             read(path, first.parse().unwrap(), 40)
         } else {
             run(question)

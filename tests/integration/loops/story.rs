@@ -7,13 +7,24 @@ use serde_json::{Value, json};
 /// What is asked of a tool.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
-    Read { path: String, first: u32, lines: u32 },
-    Edit { path: String, old: String, new: String },
+    Read {
+        path: String,
+        first: u32,
+        lines: u32,
+    },
+    Edit {
+        path: String,
+        old: String,
+        new: String,
+    },
     Run(String),
     Grep(String),
     #[expect(dead_code, reason = "for stories to come")]
     Delegate(String),
-    Tool { name: String, input: Value },
+    Tool {
+        name: String,
+        input: Value,
+    },
 }
 
 /// One thing that happens.
@@ -75,12 +86,14 @@ pub struct Told {
 
 /// Tells a story. Every beat takes `pace` seconds.
 pub fn tell(tongue: Tongue, beats: &[Beat], pace: u32) -> Told {
-    let mut teller = Teller { tongue, told: Told { text: String::new(), steps: vec![0] }, second: 0, calls: 0, steps: 0 };
+    let mut teller =
+        Teller { tongue, told: Told { text: String::new(), steps: vec![0] }, second: 0, calls: 0, steps: 0 };
     if tongue == Tongue::Codex {
         let payload = json!({"id": "s", "cwd": "/w", "originator": "codex_exec", "cli_version": "0.100.0"});
         teller.line(json!({"timestamp": teller.stamp(), "type": "session_meta", "payload": payload}));
     } else if tongue == Tongue::Gemini {
-        teller.line(json!({"type": "init", "timestamp": teller.stamp(), "session_id": "s", "model": "gemini"}));
+        teller
+            .line(json!({"type": "init", "timestamp": teller.stamp(), "session_id": "s", "model": "gemini"}));
     }
     for beat in beats {
         teller.second += pace;
@@ -193,26 +206,51 @@ impl Teller {
         let step = self.steps;
         match (self.tongue, ask) {
             (_, Ask::Tool { name, input }) => (Box::leak(name.clone().into_boxed_str()), input.clone()),
-            (Tongue::Claude, Ask::Read { path, first, lines }) => ("Read", json!({"file_path": path, "offset": first, "limit": lines})),
-            (Tongue::Claude, Ask::Edit { path, old, new }) => ("Edit", json!({"file_path": path, "old_string": old, "new_string": new})),
-            (Tongue::Claude, Ask::Run(command)) => ("Bash", json!({"command": command, "description": format!("Try it ({step})")})),
+            (Tongue::Claude, Ask::Read { path, first, lines }) => {
+                ("Read", json!({"file_path": path, "offset": first, "limit": lines}))
+            }
+            (Tongue::Claude, Ask::Edit { path, old, new }) => {
+                ("Edit", json!({"file_path": path, "old_string": old, "new_string": new}))
+            }
+            (Tongue::Claude, Ask::Run(command)) => {
+                ("Bash", json!({"command": command, "description": format!("Try it ({step})")}))
+            }
             (Tongue::Claude, Ask::Grep(pattern)) => ("Grep", json!({"pattern": pattern})),
-            (Tongue::Claude, Ask::Delegate(task)) => ("Task", json!({"description": "look", "prompt": task, "subagent_type": "general"})),
-            (Tongue::Codex, Ask::Read { path, first, lines }) =>
-                ("exec_command", json!({"cmd": format!("sed -n '{},{}p' {path}", first + 1, first + lines)})),
-            (Tongue::Codex, Ask::Edit { path, old, new }) =>
-                ("apply_patch", json!(format!("*** Begin Patch\n*** Update File: {path}\n@@\n-{old}\n+{new}\n*** End Patch"))),
-            (Tongue::Codex, Ask::Run(command)) => ("exec_command", json!({"cmd": command, "yield_time_ms": 1000 + step})),
-            (Tongue::Codex, Ask::Grep(pattern)) => ("exec_command", json!({"cmd": format!("rg -n '{pattern}'")})),
+            (Tongue::Claude, Ask::Delegate(task)) => {
+                ("Task", json!({"description": "look", "prompt": task, "subagent_type": "general"}))
+            }
+            (Tongue::Codex, Ask::Read { path, first, lines }) => {
+                ("exec_command", json!({"cmd": format!("sed -n '{},{}p' {path}", first + 1, first + lines)}))
+            }
+            (Tongue::Codex, Ask::Edit { path, old, new }) => (
+                "apply_patch",
+                json!(format!("*** Begin Patch\n*** Update File: {path}\n@@\n-{old}\n+{new}\n*** End Patch")),
+            ),
+            (Tongue::Codex, Ask::Run(command)) => {
+                ("exec_command", json!({"cmd": command, "yield_time_ms": 1000 + step}))
+            }
+            (Tongue::Codex, Ask::Grep(pattern)) => {
+                ("exec_command", json!({"cmd": format!("rg -n '{pattern}'")}))
+            }
             (Tongue::Codex, Ask::Delegate(task)) => ("spawn_agent", json!({"message": task})),
-            (Tongue::Gemini, Ask::Read { path, first, lines }) => ("read_file", json!({"absolute_path": path, "offset": first, "limit": lines})),
-            (Tongue::Gemini, Ask::Edit { path, old, new }) =>
-                ("replace", json!({"file_path": path, "old_string": old, "new_string": new, "instruction": format!("Change {step}")})),
-            (Tongue::Gemini, Ask::Run(command)) => ("run_shell_command", json!({"command": command, "description": format!("Try {step}")})),
+            (Tongue::Gemini, Ask::Read { path, first, lines }) => {
+                ("read_file", json!({"absolute_path": path, "offset": first, "limit": lines}))
+            }
+            (Tongue::Gemini, Ask::Edit { path, old, new }) => (
+                "replace",
+                json!({"file_path": path, "old_string": old, "new_string": new, "instruction": format!("Change {step}")}),
+            ),
+            (Tongue::Gemini, Ask::Run(command)) => {
+                ("run_shell_command", json!({"command": command, "description": format!("Try {step}")}))
+            }
             (Tongue::Gemini, Ask::Grep(pattern)) => ("search_file_content", json!({"pattern": pattern})),
             (Tongue::Gemini, Ask::Delegate(task)) => ("delegate_to_agent", json!({"objective": task})),
-            (Tongue::Renamed, Ask::Read { path, first, lines }) => ("acme__peek", json!({"path": path, "offset": first, "limit": lines})),
-            (Tongue::Renamed, Ask::Edit { path, old, new }) => ("acme__alter", json!({"path": path, "old_text": old, "new_text": new})),
+            (Tongue::Renamed, Ask::Read { path, first, lines }) => {
+                ("acme__peek", json!({"path": path, "offset": first, "limit": lines}))
+            }
+            (Tongue::Renamed, Ask::Edit { path, old, new }) => {
+                ("acme__alter", json!({"path": path, "old_text": old, "new_text": new}))
+            }
             (Tongue::Renamed, Ask::Run(command)) => ("acme__execute", json!({"command": command})),
             (Tongue::Renamed, Ask::Grep(pattern)) => ("acme__seek", json!({"pattern": pattern})),
             (Tongue::Renamed, Ask::Delegate(task)) => ("agent", json!({"prompt": task})),

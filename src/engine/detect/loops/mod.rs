@@ -342,7 +342,11 @@ impl Loops {
         };
         self.calm = 0;
         self.told = true;
-        let at = if level == Level::Act { first } else { self.watches.iter().rposition(|watch| watch.warns).unwrap_or(first) };
+        let at = if level == Level::Act {
+            first
+        } else {
+            self.watches.iter().rposition(|watch| watch.warns).unwrap_or(first)
+        };
         let watch = &self.watches[at];
         let evidence = &watch.evidence;
         let what = redact::excerpt(&self.label, 90);

@@ -108,7 +108,10 @@ impl Runs {
 
     /// Returns the run with most rounds among these periods; of equal ones the shortest.
     pub fn longest(&self, periods: std::ops::RangeInclusive<usize>) -> Option<Run> {
-        periods.filter(|period| self.runs[period - 1].0 > 0).filter_map(|period| self.of(period)).reduce(|best, run| if run.rounds > best.rounds { run } else { best })
+        periods
+            .filter(|period| self.runs[period - 1].0 > 0)
+            .filter_map(|period| self.of(period))
+            .reduce(|best, run| if run.rounds > best.rounds { run } else { best })
     }
 }
 
@@ -120,14 +123,22 @@ mod tests {
         let mut runs = Runs::default();
         for (at, symbol) in symbols.bytes().enumerate() {
             let (symbol, line) = (u64::from(symbol), at as u64 + 1);
-            runs.push(Item { symbol, content: symbol, waits: false, line, time: Timestamp::from_seconds(line as i64) });
+            runs.push(Item {
+                symbol,
+                content: symbol,
+                waits: false,
+                line,
+                time: Timestamp::from_seconds(line as i64),
+            });
         }
         runs
     }
 
     #[test]
     fn a_sequence_is_known_by_its_shortest_period() {
-        let shown = |symbols: &str| runs(symbols).longest(1..=LONGEST).map(|run| (run.period, run.rounds, run.first.line));
+        let shown = |symbols: &str| {
+            runs(symbols).longest(1..=LONGEST).map(|run| (run.period, run.rounds, run.first.line))
+        };
         assert_eq!(shown("xyaaa"), Some((1, 3, 3)));
         assert_eq!(shown("xababab"), Some((2, 3, 2)));
         assert_eq!(shown("abcabcab"), Some((3, 2, 1)));
