@@ -155,6 +155,7 @@ always\t''
 never\t''"
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l dry-run -d 'Only say what --act would do'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l loops -d 'Print the steps of a session instead, with what the detectors of loops counted: why an alert came, or did not' -r -F
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l agent -d 'Whose output it is; auto tells by the bytes' -r -f -a "auto\t''
 hook\t''
 opencode\t''

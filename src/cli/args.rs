@@ -80,7 +80,8 @@ Signals:
 const EXPLAIN_NOTES: &str = "\
 Examples:
   session-doctor explain 'API Error: 429 rate_limit_error'
-  tail -n 1 agent.log | session-doctor explain -";
+  tail -n 1 agent.log | session-doctor explain -
+  session-doctor explain --loops ~/.claude/projects/app/session.jsonl";
 
 const RULES_NOTES: &str = "\
 Examples:
@@ -524,6 +525,10 @@ pub struct ExplainArgs {
     /// The line; `-`, or none: the lines of standard input.
     #[arg(value_name = "LINE|-", allow_hyphen_values = true, value_hint = ValueHint::Other)]
     pub line: Option<OsString>,
+
+    /// Print the steps of a session instead, with what the detectors of loops counted: why an alert came, or did not.
+    #[arg(long, value_name = "FILE|-", conflicts_with = "line", value_hint = ValueHint::FilePath)]
+    pub loops: Option<PathBuf>,
 
     /// Whose output it is; auto tells by the bytes.
     #[arg(long, value_name = "NAME", value_parser = agent_names())]

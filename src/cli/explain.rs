@@ -25,6 +25,9 @@ const INPUT_LIMIT: u64 = 16 * 1024 * 1024;
 pub fn run(args: &ExplainArgs, globals: &Globals) -> Result<Exit, CliError> {
     let loaded = load_settings(globals, args.flags())?;
     let form = resolve_form(&loaded.settings, &std::io::stdout());
+    if let Some(file) = &args.loops {
+        return super::explain_loops::run(file, Arc::new(engine_options(&loaded)?), form);
+    }
     let mut input = Vec::new();
     match args.line.as_deref() {
         Some(line) if line.as_bytes().trim_ascii().is_empty() => {

@@ -6,6 +6,7 @@ pub mod config;
 pub mod error;
 pub mod exit;
 pub mod explain;
+mod explain_loops;
 mod follow;
 pub mod man;
 pub mod rules;

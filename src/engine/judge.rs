@@ -11,7 +11,7 @@ use crate::model::record::{Failure, Lifecycle, Retry, Role, TextLine, Usage, Usa
 use crate::model::{Basis, Body, Class, Event, EventBody, Origin, Record, Timestamp};
 
 use super::classify::{self, Look, Verdict};
-use super::format::Frame;
+use super::format::{self, Frame};
 use super::session::{Moment, Told, Track};
 use super::stream::Core;
 use super::{Explanation, MESSAGE_CHARS, framing, redact};
@@ -139,6 +139,10 @@ impl Core {
             let track = &mut self.tracks[index];
             track.last_time = Some(track.last_time.map_or(time, |last| last.max(time)));
         }
+        let whole = matches!(record.body, Body::Message(_))
+            && matches!(frame.bytes.trim_ascii_start().first(), Some(b'{' | b'['))
+            && format::by_name(self.agent).is_none_or(|format| format.tells_whole_messages());
+        let looped = self.tracks[index].look_for_loops(&moment, &record.body, whole);
         match record.body {
             Body::Message(message) => {
                 self.explain(
@@ -222,6 +226,10 @@ impl Core {
                     Some(Line::Nothing) | None => {}
                 }
             }
+        }
+        if let Some(verdict) = looped {
+            let out = &mut counting(&mut self.summary.alerts, out);
+            self.tracks[index].looped(&moment, verdict, &self.options.policy, out);
         }
     }
 
@@ -514,6 +522,9 @@ impl Core {
         };
         let offset = moment.place.as_ref().map_or(0, |place| place.offset);
         let mut track = Track::new(id, parent, &self.name, offset, &self.options.detect);
+        if self.explains_loops {
+            track.start_explaining();
+        }
         if subagent.is_none() && self.named {
             track.known.agent_session = Some(self.session.clone());
         }

@@ -20,6 +20,7 @@ pub mod session;
 
 pub mod detect;
 pub mod policy;
+pub mod step;
 
 use std::sync::Arc;
 
@@ -244,6 +245,20 @@ impl Doctor {
     /// From now on, keeps what each rule said of each record. For `explain`.
     pub fn start_explaining(&mut self) {
         self.core.explanations = Some(Vec::new());
+    }
+
+    /// From now on, keeps every step as the detectors of loops saw it. For `explain --loops`.
+    pub fn start_explaining_loops(&mut self) {
+        self.core.explains_loops = true;
+    }
+
+    /// Returns the steps since the last call, each with the id of its session.
+    pub fn take_steps(&mut self) -> Vec<(String, detect::loops::Row)> {
+        let of = |track: &mut session::Track| {
+            let id = track.id.clone();
+            track.take_rows().into_iter().map(move |row| (id.clone(), row))
+        };
+        self.core.tracks.iter_mut().flat_map(of).collect()
     }
 
     /// Returns the explanations since the last call.

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::model::event::{Alert, Decision, Finding, Session, SourcePlace, Status};
 use crate::model::id::IdBuilder;
-use crate::model::{Basis, Class, Event, EventBody, Health, Level, Strategy, Timestamp};
+use crate::model::{Basis, Body, Class, Event, EventBody, Health, Level, Strategy, Timestamp};
 
+use super::detect::hang::Hang;
+use super::detect::loops::{Loops, Row, Verdict};
 use super::detect::{self, Detection, Detector, Incident, Observation};
 use super::policy::Policy;
 use super::policy::episode::Episode;
@@ -54,6 +56,13 @@ pub struct Track {
     /// changes of its own.
     health_changes: u64,
     detectors: Vec<Box<dyn Detector + Send>>,
+    /// Looks for loops, from the first call of a tool or the first words on.
+    loops: Option<Box<Loops>>,
+    /// Looks for silence.
+    hang: Hang,
+    options: detect::Options,
+    /// Whether the steps are kept for `explain`.
+    explains: bool,
     episodes: BTreeMap<Class, Episode>,
     last: Option<Last>,
     /// The classes of the findings that the latest report of trouble consists of: programs say what ails them in
@@ -128,6 +137,10 @@ impl Track {
             health: Health::Ok,
             health_changes: offset,
             detectors: detect::build_all(options),
+            loops: None,
+            hang: Hang::default(),
+            options: *options,
+            explains: false,
             episodes: BTreeMap::new(),
             last: None,
             report: Vec::new(),
@@ -189,6 +202,7 @@ impl Track {
     /// Takes a finding: tells it, and what detectors and policy make of it.
     pub fn incident(&mut self, moment: &Moment, told: Told, policy: &Policy, out: &mut dyn FnMut(Event)) {
         let Told { finding, id: finding_id, ends, may_retry, guess } = told;
+        self.hang.finding(moment.now, &finding, ends);
         match finding.class {
             Class::WaitingInput => self.waiting = true,
             // A person who stops the agent answers it too.
@@ -312,20 +326,82 @@ impl Track {
     /// The agent demonstrably works: every episode ends.
     pub fn progress(&mut self, moment: &Moment, policy: &Policy, out: &mut dyn FnMut(Event)) {
         self.waiting = false;
-        if self.last.is_none() && self.episodes.is_empty() {
+        // Who goes in circles works, too.
+        let loops = self.loops.as_ref().is_some_and(|loops| loops.is_told());
+        let stays = |class: Class| loops && class == Class::ToolRepeat;
+        if self.last.is_none() && self.episodes.keys().all(|class| stays(*class)) {
             return;
         }
         let time = self.event_time(moment);
         self.last = None;
         self.observe(moment, time, &Observation::Progress, policy, out);
-        self.episodes.clear();
-        self.set_health(moment, Health::Ok, "the agent works again".to_owned(), Basis::Asserted, out);
+        self.episodes.retain(|class, _| stays(*class));
+        if self.episodes.is_empty() {
+            self.set_health(moment, Health::Ok, "the agent works again".to_owned(), Basis::Asserted, out);
+        }
+    }
+
+    /// Looks at a record for loops; returns what is to be told by [`Self::looped`].
+    ///
+    /// `whole`: whether messages come whole. Where they come line by line, nothing can be said of them.
+    pub fn look_for_loops(&mut self, moment: &Moment, body: &Body<'_>, whole: bool) -> Option<Verdict> {
+        match body {
+            Body::Message(_) if !whole => return None,
+            Body::ToolCall(_) | Body::ToolResult(_) | Body::Message(_) | Body::Lifecycle(_) => {}
+            _ => return None,
+        }
+        let time = self.event_time(moment);
+        let place = moment.place.as_ref()?;
+        let loops = self.loops.get_or_insert_with(|| {
+            let mut loops = Box::new(Loops::new(&self.options.loops));
+            if self.explains {
+                loops.start_explaining();
+            }
+            loops
+        });
+        let verdict = loops.record(body, place, time, moment.time);
+        let happened = moment.time.unwrap_or(moment.latest);
+        self.hang.record(moment.now, happened, body, loops.open_call(), place);
+        verdict
+    }
+
+    /// Tells that the agent goes in circles, or that it does no more.
+    pub fn looped(&mut self, moment: &Moment, verdict: Verdict, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        let time = self.event_time(moment);
+        match verdict {
+            Verdict::Loop(detection) => {
+                if detection.level == Level::Act {
+                    self.episodes.entry(Class::ToolRepeat).or_default().met(time, true);
+                }
+                self.alert(moment, time, *detection, policy, out);
+            }
+            Verdict::Over => {
+                if self.episodes.remove(&Class::ToolRepeat).is_some() && self.episodes.is_empty() {
+                    let reason = "the agent does something else".to_owned();
+                    self.set_health(moment, Health::Ok, reason, Basis::Inferred, out);
+                }
+            }
+        }
+    }
+
+    /// From now on, keeps the steps that [`Self::take_rows`] returns.
+    pub fn start_explaining(&mut self) {
+        self.explains = true;
+    }
+
+    /// Returns the steps since the last call, as the detectors of loops saw them.
+    pub fn take_rows(&mut self) -> Vec<Row> {
+        self.loops.as_mut().map(|loops| loops.take_rows()).unwrap_or_default()
     }
 
     /// Time passes: what was not taken back in time counts, and episodes that silence has ended go.
     pub fn tick(&mut self, moment: &Moment, policy: &Policy, out: &mut dyn FnMut(Event)) {
         if self.undecided.as_ref().is_some_and(|undecided| moment.now >= undecided.until) {
             self.settle(moment.now, policy, out);
+        }
+        if let Some(detection) = self.hang.tick(moment.now) {
+            let time = self.event_time(moment);
+            self.alert(moment, time, detection, policy, out);
         }
         if self.episodes.is_empty() {
             return;
@@ -343,7 +419,7 @@ impl Track {
         let over = self.episodes.values().map(|episode| episode.over_at(policy.quiet_sec)).max();
         let over = over.map(|over| Timestamp::from_micros(over.as_micros().saturating_add(self.lag)));
         let until = self.undecided.as_ref().map(|undecided| undecided.until);
-        [over, until].into_iter().flatten().min()
+        [over, until, self.hang.deadline()].into_iter().flatten().min()
     }
 
     /// The source ended, `lines` lines in.
@@ -388,8 +464,13 @@ impl Track {
         }
         let failed = episode.tell(detection.level);
         let row = policy.class(class);
-        let fingerprint =
-            IdBuilder::new("trouble").part(self.id.as_bytes()).part(class.name().as_bytes()).finish("t-");
+        let trouble = IdBuilder::new("trouble");
+        // A loop is the same in whatever run of a session it comes back.
+        let fingerprint = match detection.key {
+            Some(key) => trouble.part(class.name().as_bytes()).number(key),
+            None => trouble.part(self.id.as_bytes()).part(class.name().as_bytes()),
+        }
+        .finish("t-");
         let alert_id = IdBuilder::new("alert")
             .part(fingerprint.as_bytes())
             .part(detection.detector.as_bytes())

@@ -89,6 +89,8 @@ pub(super) struct Core {
     pub(super) lines_elsewhere: u64,
     pub(super) hits: Vec<usize>,
     pub(super) explanations: Option<Vec<Explanation>>,
+    /// Whether the steps of every session are kept, as the detectors of loops saw them.
+    pub(super) explains_loops: bool,
     /// Hears every decoded record, before it is judged.
     pub(super) listener: Option<Listener>,
 }
@@ -119,6 +121,7 @@ impl Core {
             lines_elsewhere: 0,
             hits: Vec::new(),
             explanations: None,
+            explains_loops: false,
             listener: None,
             name: name.into(),
             written: None,

@@ -90,6 +90,15 @@ impl<'a> Text<'a> {
         Self(Content::Notation(notation, read))
     }
 
+    /// Returns what stands in the record: the words, or the notation of them. Says as much about whether two texts of
+    /// one stream are the same, and costs nothing.
+    pub fn raw(&self) -> &str {
+        match &self.0 {
+            Content::Words(words) => words,
+            Content::Notation(notation, _) => notation,
+        }
+    }
+
     /// Returns the words.
     pub fn read(&self) -> Cow<'_, str> {
         match &self.0 {

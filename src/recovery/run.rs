@@ -654,7 +654,10 @@ impl Run {
         if self.loops > 1 {
             return self.halt_for(moment, HaltStatus::Loop, sighting);
         }
-        let prompt = fill(&moment.options.prompts.break_loop, &sighting.message);
+        // What the detectors say of the agent is said to it here.
+        let message = &sighting.message;
+        let told = message.strip_prefix("the agent ").map_or(message.clone(), |did| format!("you {did}"));
+        let prompt = fill(&moment.options.prompts.break_loop, &told);
         let reason = "it repeated itself, so it is told to take another approach.";
         let Some(session) = self.session_ref(moment) else {
             return self.halt_for(moment, HaltStatus::Loop, sighting);

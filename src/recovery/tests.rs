@@ -649,6 +649,26 @@ fn a_loop_is_broken_once_and_ended_the_second_time() {
 }
 
 #[test]
+fn the_agent_is_told_which_loop_it_was_in() {
+    let mut story = Story::headless("claude -p fix --output-format stream-json");
+    story.works();
+    story.facts.alerted(Sighting {
+        at: story.now,
+        source: Source::Stdout,
+        class: Class::ToolRepeat,
+        status: None,
+        basis: Basis::Asserted,
+        retry_at: None,
+        message: "the agent ran \"Bash ls\" 6 times in a row with the same result".to_owned(),
+        act: true,
+    });
+    let Plan::Stop { then, .. } = story.running() else { panic!("it goes on") };
+    let Plan::Start(start) = *then else { panic!("{then:?}") };
+    let prompt = start.prompt.unwrap();
+    assert!(prompt.contains("you ran \"Bash ls\" 6 times in a row with the same result."), "{prompt}");
+}
+
+#[test]
 fn a_loop_that_the_agent_ended_itself_is_no_success() {
     let mut story = Story::headless("gemini -p fix -o stream-json");
     let plan = story.session(SID).works().fails(Class::ToolRepeat).ends(0);

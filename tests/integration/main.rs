@@ -9,6 +9,7 @@ mod config;
 mod follow;
 mod generated;
 mod layers;
+mod loops;
 mod messages;
 mod own_rules;
 mod pass_through;

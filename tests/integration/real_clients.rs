@@ -93,6 +93,9 @@ const NINE_IN_VAIN: &[&str] = &[
 const FOUR_IN_VAIN: &[&str] =
     &["network backoff: failed", "network backoff: failed", "network backoff: failed", "network halt: done"];
 
+/// Words do not help.
+const IN_CIRCLES: &[&str] = &["tool_repeat break_loop: done", "tool_repeat halt: done"];
+
 /// New sessions do not help.
 const TOO_LONG: &[&str] =
     &["token_limit compact_context: failed", "token_limit compact_context: failed", "token_limit halt: done"];
@@ -237,6 +240,13 @@ const CASES: &[Case] = &[
     Case { scenario: "maxtokens", status: 83, steps: &["output_limit resume: done", "output_limit resume: done", "output_limit halt: done"], requests: 12, ..CASE },
     Case { scenario: "maxtokens", status: 83, steps: &["output_limit resume: done", "output_limit resume: done", "output_limit halt: done"], requests: 3, ..CODEX },
     // It repeats itself; a limit of turns is outlasted twice, and each time it worked.
+    // It goes in circles: it is told so once, and ended the second time.
+    Case { scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 16, ..CASE },
+    Case { mode: "text", scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 16, ..CASE },
+    Case { scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 16, ..CODEX },
+    Case { mode: "text", scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 16, ..CODEX },
+    Case { scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 24, ..QWEN },
+    Case { scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 20, ..OPENCODE },
     Case { scenario: "loop", note: "--max-turns 3", lab: &["--extra", "--max-turns 3"], status: 83, steps: &["max_turns resume: done", "max_turns resume: done", "max_turns halt: done"], requests: 9, ..CASE },
     // It never answers, and the user has set a limit.
     Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, ..CASE },

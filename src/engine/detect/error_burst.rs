@@ -74,6 +74,7 @@ impl Detector for ErrorBurst {
             reason: format!("{} was met {needed} times within {span} s", incident.class),
             basis,
             retry_at: incident.retry_at,
+            key: None,
         };
         // The next burst takes as many again.
         seen.clear();

@@ -3,6 +3,9 @@
 //! To add a detector: write `<name>.rs` beside this file with a type that implements [`Detector`] and
 //! `pub(super) fn build(&Options) -> Box<dyn Detector + Send>`, and add its word to the `detectors!` list below.
 
+pub mod hang;
+pub mod loops;
+
 use crate::engine::policy::Policy;
 use crate::model::{Basis, Class, Level, Timestamp};
 
@@ -27,11 +30,13 @@ pub struct Options {
     pub error_repeat_count: u32,
     /// Within how many seconds.
     pub error_window_sec: u64,
+    /// How much evidence of which loop is worth a warning, and how much an interruption.
+    pub loops: loops::limits::Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { error_repeat_count: 3, error_window_sec: 300 }
+        Self { error_repeat_count: 3, error_window_sec: 300, loops: loops::limits::Limits::default() }
     }
 }
 
@@ -99,6 +104,8 @@ pub struct Detection {
     pub basis: Basis,
     /// When the server says that it is worth another attempt.
     pub retry_at: Option<Timestamp>,
+    /// What is repeated, where something is: the same over resumed and restarted runs.
+    pub key: Option<u64>,
 }
 
 /// Sees a pattern over time in one session.
@@ -131,6 +138,7 @@ fn single(detector: &'static str, incident: &Incident, level: Level, reason: Str
         reason,
         basis: incident.basis,
         retry_at: incident.retry_at,
+        key: None,
     }
 }
 

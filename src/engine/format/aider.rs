@@ -41,6 +41,10 @@ impl Format for Aider {
         true
     }
 
+    fn tells_whole_messages(&self) -> bool {
+        false
+    }
+
     fn decoder(&self) -> Box<dyn Decode + Send> {
         Box::new(Decoder::default())
     }

@@ -34,6 +34,10 @@ impl Format for Markdown {
         true
     }
 
+    fn tells_whole_messages(&self) -> bool {
+        false
+    }
+
     fn decoder(&self) -> Box<dyn Decode + Send> {
         Box::new(Decoder)
     }

@@ -85,6 +85,11 @@ pub trait Format: Sync {
         false
     }
 
+    /// Tells whether a message is one record. Where prose is told line by line, nothing can be said of its repetitions.
+    fn tells_whole_messages(&self) -> bool {
+        true
+    }
+
     /// Returns a decoder for one stream, with nothing seen yet.
     fn decoder(&self) -> Box<dyn Decode + Send>;
 }

@@ -1,0 +1,415 @@
+//! Loops: an agent that works and gets nowhere. One detector a file.
+//!
+//! To add a detector: write `<name>.rs` beside this file with a type that implements [`LoopDetector`] and
+//! `pub(super) fn build() -> Box<dyn LoopDetector + Send>`, add its word to the `loop_detectors!` list below, and a row
+//! to [`limits::TABLE`].
+//!
+//! Every detector counts one kind of evidence and knows nothing of the others. [`Loops`] holds the counts against two
+//! limits each: at the first it is worth a warning, at the second worth an interruption. Half of the second limit in two
+//! independent families is worth an interruption as well, unless the agent makes progress.
+
+pub mod limits;
+mod runs;
+
+use crate::engine::redact;
+use crate::engine::step::mask::hash;
+use crate::engine::step::tools::Effect;
+use crate::engine::step::{Round, Step, Steps};
+use crate::model::event::SourcePlace;
+use crate::model::record::{Body, Lifecycle, Role};
+use crate::model::{Basis, Class, Level, Timestamp};
+
+use super::Detection;
+use limits::{Limit, Limits};
+
+/// Declares the detectors of loops: their modules, and the list in which they are asked.
+macro_rules! loop_detectors {
+    ($($name:ident: $family:ident)+) => {
+        $(mod $name;)+
+
+        /// The names of the detectors, in the order in which they are asked.
+        pub const NAMES: &[&str] = &[$(stringify!($name)),+];
+
+        fn build_all() -> Vec<Watch> {
+            vec![$(Watch::new(stringify!($name), Family::$family, $name::build()),)+]
+        }
+    };
+}
+
+loop_detectors! {
+    repeated_call: Call
+    cycle: Call
+    frozen_poll: Call
+    interleaved_repeat: Call
+    same_answer: Call
+    reread: Call
+    flip_flop: Call
+    duplicate_delegation: Call
+    same_error: Error
+    refused_tool: Error
+    chanting: Text
+    monologue: Text
+    injected_message: Text
+    compaction_thrash: Cost
+    no_progress: Cost
+}
+
+/// What kind of evidence a detector counts. Those of one family see the same thing from several sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    Call,
+    Error,
+    Text,
+    Cost,
+}
+
+/// What the model said.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// The words.
+    pub text: &'a str,
+    /// The same as a number.
+    pub print: u64,
+    /// Their line.
+    pub line: u64,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// What the model was told: by a person, a hook, a system prompt.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// What it says, as a number.
+    pub print: u64,
+    /// Its line.
+    pub line: u64,
+    /// When.
+    pub time: Timestamp,
+    /// Whether it came so soon after the model's last words that no person can have written it.
+    pub at_once: bool,
+}
+
+/// How many seconds a person takes at least to read what the model said and to answer.
+const ANSWER_SEC: i64 = 3;
+
+/// What the detectors look at.
+#[derive(Clone, Copy, Debug)]
+pub enum Sign<'a> {
+    /// A call was answered.
+    Step(&'a Step),
+    /// All calls that were issued together were answered.
+    Round(&'a Round),
+    /// The model said something.
+    Said(&'a Said<'a>),
+    /// The model was told something.
+    Heard(&'a Heard),
+    /// The context was compacted.
+    Compacted {
+        /// The line that says so.
+        line: u64,
+        /// When.
+        time: Timestamp,
+    },
+}
+
+/// How far one kind of evidence has come.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// How often.
+    pub count: u32,
+    /// How many steps one time takes.
+    pub period: u32,
+    /// The line at which it began.
+    pub since_line: u64,
+    /// When it began; `None`: it did not yet.
+    pub since: Option<Timestamp>,
+    /// What is repeated: the same number in whatever run of the session.
+    pub key: u64,
+}
+
+/// Sees one kind of evidence.
+pub trait LoopDetector {
+    /// Takes note of a sign. `None`: it says nothing to this detector, and leaves its count as it is.
+    fn see(&mut self, sign: &Sign<'_>) -> Option<Evidence>;
+
+    /// Says what the agent did, as the end of a sentence that begins with "the agent" or "you". `what` is the latest call.
+    fn reason(&self, evidence: &Evidence, what: &str) -> String;
+}
+
+/// One detector and what it last said.
+struct Watch {
+    name: &'static str,
+    family: Family,
+    detector: Box<dyn LoopDetector + Send>,
+    evidence: Evidence,
+    /// How close it is, or lately was, to its second limit, where 1 is there.
+    strength: f32,
+    /// Above the first limit.
+    warns: bool,
+}
+
+impl Watch {
+    fn new(name: &'static str, family: Family, detector: Box<dyn LoopDetector + Send>) -> Self {
+        Self { name, family, detector, evidence: Evidence::default(), strength: 0.0, warns: false }
+    }
+}
+
+/// How much of a strength is left after each step that does not confirm it.
+const FADING: f32 = 0.8;
+
+/// How strong two families have to be to be enough together.
+const HALF: f32 = 0.5;
+
+/// How much progress refutes what two families say together.
+const PROGRESS: f32 = 0.5;
+
+/// After how many steps without a warning's worth of evidence a loop is over.
+const OVER: u32 = 8;
+
+/// What the detectors say after a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// The agent goes in circles.
+    Loop(Box<Detection>),
+    /// It did, and does no more.
+    Over,
+}
+
+/// A step as the detectors saw it, for `explain`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The step.
+    pub step: Step,
+    /// What each detector had counted after it: name, count, and how close that is to its second limit.
+    pub counts: Vec<(&'static str, u32, f32)>,
+    /// What came of it.
+    pub verdict: Option<(Level, &'static str)>,
+}
+
+/// Watches one conversation for loops.
+pub struct Loops {
+    steps: Steps,
+    watches: Vec<Watch>,
+    limits: Limits,
+    credit: f32,
+    label: String,
+    /// When the model last said or did something, as far as that is known.
+    said: Option<Timestamp>,
+    told: bool,
+    calm: u32,
+    rows: Option<Vec<Row>>,
+}
+
+impl Loops {
+    /// Returns a watch that has seen nothing yet.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            steps: Steps::default(),
+            watches: build_all(),
+            limits: *limits,
+            credit: 0.0,
+            label: String::new(),
+            said: None,
+            told: false,
+            calm: 0,
+            rows: None,
+        }
+    }
+
+    /// From now on, keeps what the detectors said of each step.
+    pub fn start_explaining(&mut self) {
+        self.rows = Some(Vec::new());
+    }
+
+    /// Returns the steps since the last call.
+    pub fn take_rows(&mut self) -> Vec<Row> {
+        self.rows.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Returns the latest call that has no answer yet: what it does, and its label.
+    pub fn open_call(&self) -> Option<(Effect, &str)> {
+        self.steps.open_call()
+    }
+
+    /// Whether a loop was told that is not over.
+    pub fn is_told(&self) -> bool {
+        self.told
+    }
+
+    /// Takes a record that happened at `time` (event time) in this place. `said`: the time that it says itself.
+    pub fn record(
+        &mut self,
+        body: &Body<'_>,
+        place: &SourcePlace,
+        time: Timestamp,
+        said: Option<Timestamp>,
+    ) -> Option<Verdict> {
+        let line = place.line;
+        let before = self.said;
+        if !matches!(body, Body::Message(message) if message.role == Role::User) {
+            self.said = said;
+        }
+        match body {
+            Body::ToolCall(call) => {
+                self.steps.called(call);
+                None
+            }
+            Body::ToolResult(result) => {
+                let (step, round) = self.steps.answered(result, line, time)?;
+                self.credit = step.credit;
+                self.label.clone_from(&step.label);
+                self.fade();
+                self.show(&Sign::Step(&step));
+                if let Some(round) = round {
+                    self.show(&Sign::Round(&round));
+                }
+                let verdict = self.judge(place, time);
+                self.explain(step, verdict.as_ref());
+                verdict
+            }
+            Body::Message(message) => {
+                let text = message.text.read();
+                let text = text.trim();
+                if text.is_empty() {
+                    return None;
+                }
+                let print = hash(text);
+                match message.role {
+                    Role::Assistant => self.show(&Sign::Said(&Said { text, print, line, time })),
+                    Role::User => {
+                        self.steps.heard(print);
+                        let gap = before.zip(said).map(|(before, said)| said.seconds_since(before));
+                        let at_once = gap.is_some_and(|gap| (0..ANSWER_SEC).contains(&gap));
+                        self.show(&Sign::Heard(&Heard { print, line, time, at_once }));
+                    }
+                }
+                self.judge(place, time)
+            }
+            Body::Lifecycle(Lifecycle::Compacted) => {
+                self.show(&Sign::Compacted { line, time });
+                self.judge(place, time)
+            }
+            _ => None,
+        }
+    }
+
+    fn fade(&mut self) {
+        for watch in &mut self.watches {
+            watch.strength *= FADING;
+            watch.warns = false;
+        }
+    }
+
+    fn show(&mut self, sign: &Sign<'_>) {
+        for watch in &mut self.watches {
+            let Some(evidence) = watch.detector.see(sign) else { continue };
+            let limit = self.limits.of(watch.name);
+            let time = match sign {
+                Sign::Step(step) => step.time,
+                Sign::Round(round) => round.time,
+                Sign::Said(said) => said.time,
+                Sign::Heard(heard) => heard.time,
+                Sign::Compacted { time, .. } => *time,
+            };
+            let span = evidence.since.map_or(0, |since| time.seconds_since(since).max(0));
+            watch.warns = limit.warns(evidence.count, span);
+            watch.strength = watch.strength.max(limit.strength(evidence.count, span));
+            watch.evidence = evidence;
+        }
+    }
+
+    /// Holds the evidence against the limits.
+    fn judge(&mut self, place: &SourcePlace, time: Timestamp) -> Option<Verdict> {
+        let strongest = |watches: &[Watch], family: Option<Family>| {
+            let of = watches.iter().enumerate().filter(|(_, watch)| family != Some(watch.family));
+            of.max_by(|(_, a), (_, b)| a.strength.total_cmp(&b.strength)).map(|(at, _)| at)
+        };
+        let first = strongest(&self.watches, None)?;
+        let second = strongest(&self.watches, Some(self.watches[first].family))?;
+        let (one, other) = (self.watches[first].strength, self.watches[second].strength);
+        let together = one >= HALF && other >= HALF && self.credit < PROGRESS;
+        let level = if one >= 1.0 || together {
+            Level::Act
+        } else if self.watches.iter().any(|watch| watch.warns) {
+            Level::Warn
+        } else {
+            self.calm += 1;
+            if self.told && self.calm >= OVER {
+                self.told = false;
+                return Some(Verdict::Over);
+            }
+            return None;
+        };
+        self.calm = 0;
+        self.told = true;
+        let at = if level == Level::Act {
+            first
+        } else {
+            self.watches.iter().rposition(|watch| watch.warns).unwrap_or(first)
+        };
+        let watch = &self.watches[at];
+        let evidence = &watch.evidence;
+        let what = redact::excerpt(&self.label, 90);
+        let mut reason = format!("the agent {}", watch.detector.reason(evidence, &what));
+        if level == Level::Act && one < 1.0 {
+            let other = &self.watches[second];
+            reason = format!("{reason}, and {}", other.detector.reason(&other.evidence, &what));
+        }
+        let since_line = if evidence.since_line == 0 { place.line } else { evidence.since_line };
+        let detection = Detection {
+            detector: watch.name,
+            class: Class::ToolRepeat,
+            level,
+            count: u64::from(evidence.count),
+            window_sec: evidence.since.map_or(0, |since| time.seconds_since(since).max(0).unsigned_abs()),
+            evidence: (format!("{}:{since_line}", place.name), format!("{}:{}", place.name, place.line)),
+            reason,
+            // Calls and answers are told by the structure; what words amount to is not.
+            basis: if watch.family == Family::Text { Basis::Inferred } else { Basis::Asserted },
+            retry_at: None,
+            key: Some(evidence.key),
+        };
+        if level == Level::Act {
+            // What was told once has to be seen again to be told again.
+            for watch in &mut self.watches {
+                watch.strength = 0.0;
+                watch.warns = false;
+            }
+            let steps = std::mem::take(&mut self.steps);
+            self.watches = build_all();
+            self.steps = steps;
+        }
+        Some(Verdict::Loop(Box::new(detection)))
+    }
+
+    fn explain(&mut self, step: Step, verdict: Option<&Verdict>) {
+        let Some(rows) = &mut self.rows else { return };
+        let verdict = verdict.and_then(|verdict| match verdict {
+            Verdict::Loop(detection) => Some((detection.level, detection.detector)),
+            Verdict::Over => None,
+        });
+        let counts = self
+            .watches
+            .iter()
+            .filter(|watch| watch.evidence.count > 0)
+            .map(|watch| (watch.name, watch.evidence.count, watch.strength))
+            .collect();
+        rows.push(Row { step, counts, verdict });
+    }
+}
+
+impl Limit {
+    /// Whether a count is worth a warning.
+    fn warns(&self, count: u32, span_sec: i64) -> bool {
+        self.warn > 0 && count >= self.warn && span_sec >= self.warn_sec
+    }
+
+    /// Returns how close a count is to the second limit, where 1 is there.
+    fn strength(&self, count: u32, span_sec: i64) -> f32 {
+        if self.act == 0 {
+            return 0.0;
+        }
+        let times = count as f32 / self.act as f32;
+        if self.act_sec == 0 { times } else { times.min(span_sec as f32 / self.act_sec as f32) }
+    }
+}

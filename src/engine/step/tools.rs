@@ -1,0 +1,874 @@
+//! What a call of a tool does: to the world, to the clock, and which part of its arguments is the question.
+//!
+//! Names and arguments of tools are those that agents give to models; several agents share them, so they stand here
+//! and not in the formats. A tool that nobody knows is taken to run something ([`Effect::Exec`]).
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::mask::{hash, mix};
+use crate::engine::json;
+
+/// What a step does to the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It changes files.
+    Mutate,
+    /// It looks at what is there.
+    Read,
+    /// It runs something, which may or may not change things.
+    Exec,
+    /// It waits, or asks how something is doing that goes on by itself.
+    Wait,
+    /// It hands work to a sub-agent.
+    Delegate,
+    /// It changes nothing but what the agent knows: plans, notes, questions.
+    Talk,
+}
+
+impl Effect {
+    /// Returns the name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mutate => "mutate",
+            Self::Read => "read",
+            Self::Exec => "exec",
+            Self::Wait => "wait",
+            Self::Delegate => "delegate",
+            Self::Talk => "talk",
+        }
+    }
+}
+
+/// A change of a file, as far as a call tells: from one text to another, or to a whole text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Some text is replaced by another; their hashes.
+    Replace(u64, u64),
+    /// The whole content is given; its hash.
+    Whole(u64),
+    /// Nothing is told but the call.
+    Unknown,
+}
+
+/// A part of a file that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The first line, counted from 0.
+    pub first: u32,
+    /// How many lines.
+    pub lines: u32,
+}
+
+/// A call, understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// What it does.
+    pub effect: Effect,
+    /// The tool's name, hashed.
+    pub tool: u64,
+    /// The question: the tool and those of its arguments that matter to the answer.
+    pub question: u64,
+    /// The file that it reads or changes, hashed.
+    pub path: Option<u64>,
+    /// The part of the file that it reads; `None`: all of it.
+    pub range: Option<Range>,
+    /// What it changes the file to.
+    pub change: Change,
+    /// What a sub-agent is told.
+    pub task: Option<String>,
+    /// The call in a few words, for a person: not yet redacted, not yet stripped of control sequences.
+    pub label: String,
+}
+
+/// How many characters of a call a label shows.
+const LABEL: usize = 80;
+
+/// How many lines a tool for reading shows where nobody says how many: what Claude Code and Gemini CLI show.
+const DEFAULT_LINES: u32 = 2000;
+
+/// Tools by what they do. Names are compared in lower case, without `_`, `-` and what stands before the last `__` or `.`.
+const TOOLS: &[(Effect, &[&str])] = &[
+    (
+        Effect::Read,
+        &[
+            "read",
+            "readfile",
+            "readmanyfiles",
+            "view",
+            "viewimage",
+            "cat",
+            "open",
+            "openfile",
+            "glob",
+            "grep",
+            "greptool",
+            "search",
+            "searchfiles",
+            "searchfilecontent",
+            "grepsearch",
+            "filesearch",
+            "codebasesearch",
+            "semanticsearch",
+            "ls",
+            "list",
+            "listdir",
+            "listdirectory",
+            "listfiles",
+            "find",
+            "findfiles",
+            "webfetch",
+            "websearch",
+            "googlewebsearch",
+            "fetch",
+            "notebookread",
+            "gotodefinition",
+            "findreferences",
+            "getdiagnostics",
+            "readlints",
+            "lsp",
+            "toolsearch",
+        ],
+    ),
+    (
+        Effect::Mutate,
+        &[
+            "edit",
+            "multiedit",
+            "write",
+            "writefile",
+            "createfile",
+            "create",
+            "replace",
+            "replaceinfile",
+            "strreplace",
+            "strreplaceeditor",
+            "strreplacebasededittool",
+            "applypatch",
+            "applydiff",
+            "patch",
+            "notebookedit",
+            "editfile",
+            "insert",
+            "insertcontent",
+            "searchreplace",
+            "deletefile",
+            "delete",
+            "writetofile",
+            "undoedit",
+            "texteditor",
+        ],
+    ),
+    (
+        Effect::Wait,
+        &[
+            "bashoutput",
+            "taskoutput",
+            "wait",
+            "sleep",
+            "waitagent",
+            "readoutput",
+            "getoutput",
+            "getterminaloutput",
+            "poll",
+            "waitforoutput",
+            "monitor",
+            "readbash",
+            "agentoutput",
+            "taskget",
+            "getprocessoutput",
+            "readprocess",
+        ],
+    ),
+    (
+        Effect::Delegate,
+        &[
+            "task",
+            "agent",
+            "spawnagent",
+            "delegate",
+            "delegatetoagent",
+            "codebaseinvestigator",
+            "subagent",
+            "newtask",
+        ],
+    ),
+    (
+        Effect::Talk,
+        &[
+            "todowrite",
+            "todoread",
+            "updateplan",
+            "writetodos",
+            "think",
+            "exitplanmode",
+            "enterplanmode",
+            "askuser",
+            "askuserquestion",
+            "askfollowupquestion",
+            "savememory",
+            "taskcreate",
+            "taskupdate",
+            "tasklist",
+            "attemptcompletion",
+            "reporintent",
+            "reportintent",
+            "updatetopic",
+            "thought",
+            "sequentialthinking",
+            "finish",
+            "skill",
+            "slashcommand",
+        ],
+    ),
+];
+
+/// Arguments that say why, how long or how patiently something is asked, and not what.
+const ASIDES: &[&str] = &[
+    "description",
+    "explanation",
+    "justification",
+    "reason",
+    "purpose",
+    "thought",
+    "timeout",
+    "timeout_ms",
+    "timeout_sec",
+    "yield_time_ms",
+    "max_output_tokens",
+    "is_background",
+    "run_in_background",
+    "tool_call_id",
+    "_meta",
+    "security_risk",
+    "summary",
+    "with_escalated_permissions",
+    "sandbox_permissions",
+    "prefix_rule",
+    "dir_path_note",
+    "instruction",
+    "task_progress",
+];
+
+/// Arguments that name the file.
+const PATHS: &[&str] = &[
+    "file_path",
+    "filepath",
+    "absolute_path",
+    "path",
+    "notebook_path",
+    "target_file",
+    "filename",
+    "file",
+    "abs_path",
+];
+
+/// Arguments that hold a command line.
+const COMMANDS: &[&str] = &["command", "cmd", "script", "code", "shell_command"];
+
+/// Arguments that hold a patch.
+const PATCHES: &[&str] = &["patch", "input", "diff", "command", "patch_text", "patchtext"];
+
+/// Arguments that hold the text that is replaced.
+const OLD: &[&str] = &["old_string", "old_str", "oldtext", "old_text", "search"];
+
+/// Arguments that hold the text that takes its place.
+const NEW: &[&str] = &["new_string", "new_str", "newtext", "new_text", "replace"];
+
+/// Arguments that hold the whole new text of a file.
+const WHOLE: &[&str] = &["content", "file_text", "contents", "text"];
+
+/// The arguments of a call, one after the other.
+struct Arguments<'a>(Vec<(Cow<'a, str>, &'a str)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Vec<(Cow<'de, str>, &'de str)>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::new();
+                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                    let value: &'de RawValue = map.next_value()?;
+                    if all.len() < 64 {
+                        all.push((key, value.get()));
+                    }
+                }
+                Ok(all)
+            }
+        }
+        deserializer.deserialize_map(Visitor).map(Arguments)
+    }
+}
+
+impl Arguments<'_> {
+    fn get(&self, names: &[&str]) -> Option<&str> {
+        let value = |name: &&str| {
+            self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+        };
+        names.iter().find_map(value)
+    }
+
+    fn text(&self, names: &[&str]) -> Option<Cow<'_, str>> {
+        json::string(self.get(names)?)
+    }
+
+    fn number(&self, names: &[&str]) -> Option<u32> {
+        let value = self.get(names)?;
+        value.trim_matches('"').parse::<f64>().ok().filter(|value| *value >= 0.0).map(|value| value as u32)
+    }
+
+    /// Returns the command line: one string, or a list whose last item is what a shell is given.
+    fn command(&self) -> Option<Cow<'_, str>> {
+        let value = self.get(COMMANDS)?;
+        if let Some(text) = json::string(value) {
+            return Some(text);
+        }
+        let words: Vec<Cow<'_, str>> = json::from_str::<Vec<&RawValue>>(value)
+            .ok()?
+            .iter()
+            .filter_map(|word| json::string(word.get()))
+            .collect();
+        match &words[..] {
+            [shell, flag, script] if flag.starts_with('-') && shell.ends_with("sh") => {
+                Some(script.clone().into_owned().into())
+            }
+            words => Some(words.join(" ").into()),
+        }
+    }
+
+    /// Returns what a tool that nobody knows does, as far as its arguments tell.
+    fn effect(&self) -> Effect {
+        let has = |names: &[&str]| self.get(names).is_some();
+        if has(PATHS) && (has(OLD) || has(WHOLE)) {
+            Effect::Mutate
+        } else if has(PATHS) || has(&["pattern", "query", "regex", "url"]) {
+            Effect::Read
+        } else {
+            Effect::Exec
+        }
+    }
+
+    /// Returns a hash that does not depend on the order of the arguments, nor on the white space between them.
+    fn hash(&self) -> u64 {
+        self.0
+            .iter()
+            .filter(|(key, _)| !ASIDES.iter().any(|aside| key.eq_ignore_ascii_case(aside)))
+            .map(|(key, value)| mix(hash(key), hash(value.trim())))
+            .fold(0, u64::wrapping_add)
+    }
+}
+
+/// Returns what a call does.
+pub fn read(name: &str, input: &str) -> Call {
+    let short: String = name
+        .rsplit("__")
+        .next()
+        .unwrap_or(name)
+        .rsplit('.')
+        .next()
+        .unwrap_or(name)
+        .chars()
+        .filter(|c| !matches!(c, '_' | '-' | ' '))
+        .flat_map(char::to_lowercase)
+        .collect();
+    let listed = TOOLS.iter().find(|(_, names)| names.contains(&short.as_str())).map(|(effect, _)| *effect);
+    let tool = hash(&short);
+    let arguments =
+        input.trim_start().starts_with('{').then(|| json::from_str::<Arguments<'_>>(input).ok()).flatten();
+    let Some(arguments) = arguments else {
+        let command = listed.is_none().then_some(input);
+        let effect = listed.unwrap_or_else(|| command_effect(input));
+        let range = None;
+        let question = mix(tool, hash(input.trim()));
+        let path = command.and_then(read_path);
+        let (mut path, range) = path.map_or((None, range), |(path, range)| (Some(hash(path)), range));
+        // A patch that is no JSON: the lines that it takes and those that it brings.
+        let change = if effect == Effect::Mutate { patch(input) } else { Change::Unknown };
+        if effect == Effect::Mutate {
+            path = patched(input).map(hash);
+        }
+        return Call { effect, tool, question, path, range, change, task: None, label: label(name, input) };
+    };
+    let command = if listed.is_none() || short == "applypatch" { arguments.command() } else { None };
+    let mut effect = listed.unwrap_or_else(|| match command.as_deref() {
+        Some(command) => command_effect(command),
+        None => arguments.effect(),
+    });
+    // One tool that reads and changes, as its `command` says.
+    if effect == Effect::Mutate && arguments.text(&["command"]).is_some_and(|command| command == "view") {
+        effect = Effect::Read;
+    }
+    // To write nothing to a running program is to ask what it has printed.
+    if matches!(short.as_str(), "writestdin" | "sendinput")
+        && arguments.text(&["chars", "input"]).is_none_or(|chars| chars.trim().is_empty())
+    {
+        effect = Effect::Wait;
+    }
+    let path = arguments.text(PATHS);
+    let mut range = match (
+        arguments.number(&["offset", "start_line", "startline"]),
+        arguments.number(&["limit", "end_line", "endline"]),
+    ) {
+        (None, None) => None,
+        (first, last) => {
+            let first = first.unwrap_or(0);
+            let ends = arguments.get(&["end_line", "endline"]).is_some();
+            let lines =
+                last.map_or(DEFAULT_LINES, |last| if ends { (last + 1).saturating_sub(first) } else { last });
+            Some(Range { first, lines })
+        }
+    };
+    let mut path_hash = path.as_deref().map(hash);
+    if effect == Effect::Read
+        && path_hash.is_none()
+        && let Some((path, part)) = command.as_deref().and_then(read_path)
+    {
+        path_hash = Some(hash(path));
+        range = part;
+    }
+    let change = match effect {
+        Effect::Mutate => change(&arguments),
+        _ => Change::Unknown,
+    };
+    if effect == Effect::Mutate && path_hash.is_none() {
+        path_hash = arguments.text(PATCHES).as_deref().and_then(patched).map(hash);
+    }
+    let task = (effect == Effect::Delegate)
+        .then(|| {
+            arguments
+                .text(&["prompt", "task", "objective", "message", "instructions", "query"])
+                .map(Cow::into_owned)
+        })
+        .flatten();
+    let shown = command.as_deref().or(path.as_deref());
+    let shown = shown.map(str::to_owned).or_else(|| task.clone()).unwrap_or_else(|| input.to_owned());
+    Call {
+        effect,
+        tool,
+        question: mix(tool, arguments.hash()),
+        path: path_hash,
+        range,
+        change,
+        task,
+        label: label(name, &shown),
+    }
+}
+
+fn label(name: &str, shown: &str) -> String {
+    let first = shown.trim().lines().next().unwrap_or("");
+    let mut label = format!("{name} {first}");
+    if let Some((end, _)) = label.char_indices().nth(LABEL) {
+        label.truncate(end);
+        label.push('…');
+    }
+    label
+}
+
+fn change(arguments: &Arguments<'_>) -> Change {
+    let text = |names: &[&str]| arguments.text(names).map(|text| hash(&text));
+    let (old, new) = (text(OLD), text(NEW));
+    if let (Some(old), Some(new)) = (old, new) {
+        return Change::Replace(old, new);
+    }
+    if let Some(whole) = text(WHOLE) {
+        return Change::Whole(whole);
+    }
+    match arguments.text(PATCHES) {
+        Some(text) => patch(&text),
+        None => Change::Unknown,
+    }
+}
+
+/// Returns the file that a patch changes, the first of several.
+fn patched(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| {
+        let file = line.strip_prefix("*** ")?;
+        ["Update File: ", "Add File: ", "Delete File: "].iter().find_map(|mark| file.strip_prefix(mark))
+    })
+}
+
+/// Returns the change that a patch makes: the lines that it takes away, and those that it brings.
+fn patch(text: &str) -> Change {
+    let side = |mark: char| {
+        text.lines()
+            .filter(|line| line.starts_with(mark) && !line.starts_with("+++") && !line.starts_with("---"))
+            .map(|line| hash(&line[1..]))
+            .fold(None, |all: Option<u64>, line| Some(mix(all.unwrap_or(0), line)))
+    };
+    match (side('-'), side('+')) {
+        (None, None) => Change::Unknown,
+        (old, new) => Change::Replace(old.unwrap_or(0), new.unwrap_or(0)),
+    }
+}
+
+/// Commands that only look.
+const LOOKS: &[&str] = &[
+    "cat", "ls", "grep", "rg", "egrep", "fgrep", "head", "find", "fd", "wc", "pwd", "which", "file", "stat",
+    "tree", "less", "more", "nl", "diff", "cmp", "du", "df", "echo", "printf", "env", "date", "whoami",
+    "type", "awk", "jq", "sort", "uniq", "cut", "tr", "cd", "realpath", "dirname", "basename", "xxd", "od",
+    "strings", "ag", "column", "true", "test", "[",
+];
+
+/// Commands that change files.
+const CHANGES: &[&str] = &[
+    "rm",
+    "mv",
+    "cp",
+    "mkdir",
+    "touch",
+    "tee",
+    "ln",
+    "chmod",
+    "chown",
+    "patch",
+    "apply_patch",
+    "dd",
+    "truncate",
+    "unzip",
+    "rsync",
+];
+
+/// What git does that changes nothing.
+const GIT_LOOKS: &[&str] = &[
+    "status",
+    "log",
+    "diff",
+    "show",
+    "branch",
+    "blame",
+    "ls-files",
+    "grep",
+    "rev-parse",
+    "remote",
+    "describe",
+    "reflog",
+    "shortlog",
+];
+
+/// Commands that ask how something is doing that goes on by itself, by their first words.
+const POLLS: &[&[&str]] = &[
+    &["sleep"],
+    &["wait"],
+    &["gh", "run"],
+    &["gh", "pr", "checks"],
+    &["gh", "workflow"],
+    &["glab", "ci"],
+    &["kubectl", "get"],
+    &["kubectl", "rollout"],
+    &["kubectl", "wait"],
+    &["kubectl", "logs"],
+    &["squeue"],
+    &["sacct"],
+    &["docker", "ps"],
+    &["docker", "logs"],
+    &["docker", "wait"],
+    &["systemctl", "status"],
+    &["tail"],
+    &["ps"],
+    &["pgrep"],
+    &["jobs"],
+    &["nvidia-smi"],
+    &["tmux", "capture-pane"],
+    &["journalctl"],
+    &["bjobs"],
+    &["qstat"],
+    &["watch"],
+    &["inotifywait"],
+    &["kubectl", "describe"],
+    &["docker", "inspect"],
+    &["docker", "compose", "ps"],
+    &["docker", "compose", "logs"],
+    &["systemctl", "is-active"],
+    &["pg_isready"],
+    &["nc", "-z"],
+];
+
+/// How addresses end at which a service says whether it is up.
+const HEALTH: &[&str] =
+    &["/health", "/healthz", "/healthcheck", "/ready", "/readyz", "/live", "/livez", "/ping", "/status"];
+
+/// Command lines of clouds, which wait or ask by one of their other words.
+const CLOUDS: &[&str] = &["aws", "gcloud", "az", "fly", "vercel", "heroku", "oc"];
+
+/// Words in front of a command that leave it what it is.
+const FRONTS: &[&str] = &[
+    "sudo", "time", "nohup", "do", "then", "else", "(", "{", "if", "while", "until", "!", "exec", "command",
+    "stdbuf", "nice", "env",
+];
+
+/// Returns what a command line does: waiting wins over changing, changing over running, running over looking.
+fn command_effect(line: &str) -> Effect {
+    let (line, quoted) = unquoted(line);
+    let (mut waits, mut changes, mut runs) = (false, false, false);
+    let mut quotes = quoted.into_iter();
+    for pipeline in line.split(['\n', ';', '&']) {
+        for (place, part) in pipeline.split('|').enumerate() {
+            let quotes: Vec<&str> = part.matches(QUOTED).filter_map(|_| quotes.next()).collect();
+            let mut words: &[&str] = &part.split_whitespace().collect::<Vec<_>>();
+            while let Some((first, rest)) = words.split_first() {
+                let assigns = first.contains('=') && !first.starts_with(['-', '/']);
+                let limits = *first == "timeout";
+                if !(assigns || limits || FRONTS.contains(first)) {
+                    break;
+                }
+                words = if limits { rest.get(1..).unwrap_or_default() } else { rest };
+            }
+            let Some(first) = words.first() else { continue };
+            let verb = first.rsplit('/').next().unwrap_or(first);
+            let begins = |with: &&[&str]| {
+                words.len() >= with.len() && verb == with[0] && words[1..with.len()] == with[1..]
+            };
+            let has = |wanted: &[&str]| {
+                words.iter().any(|word| wanted.iter().any(|wanted| word.starts_with(wanted)))
+            };
+            let asks_health = |word: &str| {
+                let address = word.split(['?', '#']).next().unwrap_or(word).trim_end_matches('/');
+                HEALTH.iter().any(|end| address.ends_with(end))
+            };
+            // What another machine is told to do is quoted as a whole.
+            let remote = verb == "ssh" && !quotes.is_empty();
+            if remote || (matches!(verb, "bash" | "sh" | "zsh") && has(&["-c", "-lc", "-ic"])) {
+                match quotes.last().map(|script| command_effect(script)) {
+                    Some(Effect::Wait) => waits = true,
+                    Some(Effect::Mutate) => changes = true,
+                    Some(Effect::Read) => {}
+                    _ => runs = true,
+                }
+            } else if place > 0 {
+                // What stands behind a bar filters, as a rule.
+                changes |= matches!(verb, "tee" | "xargs") && !begins(&&["tee", "/dev/null"][..]);
+                runs |= !LOOKS.contains(&verb) && !matches!(verb, "tail" | "sed" | "tee" | "xargs" | "perl");
+            } else if POLLS.iter().any(begins)
+                || (CLOUDS.contains(&verb)
+                    && has(&["describe", "wait", "get", "list", "status", "logs", "show"]))
+                || (matches!(verb, "curl" | "wget")
+                    && words.iter().chain(&quotes).any(|word| asks_health(word)))
+            {
+                waits = true;
+            } else if verb == "git" {
+                let sub = words[1..]
+                    .iter()
+                    .find(|word| !word.starts_with('-') && !word.contains('/') && **word != ".");
+                changes |= !GIT_LOOKS.contains(sub.unwrap_or(&"status"));
+            } else if CHANGES.contains(&verb) || (matches!(verb, "sed" | "perl" | "ruby") && has(&["-i"])) {
+                changes = true;
+            } else if !LOOKS.contains(&verb)
+                && verb != "sed"
+                && !matches!(verb, "done" | "fi" | "for" | "}" | ")")
+            {
+                runs = true;
+            }
+            changes |= redirects(part);
+        }
+    }
+    match (waits, changes, runs) {
+        (true, ..) => Effect::Wait,
+        (_, true, _) => Effect::Mutate,
+        (.., true) => Effect::Exec,
+        _ => Effect::Read,
+    }
+}
+
+/// What stands for a quoted text.
+const QUOTED: char = '\u{1}';
+
+/// Returns a command line with what is quoted in it set aside, and without redirections from one output to the other
+/// and what it writes in place.
+fn unquoted(line: &str) -> (String, Vec<&str>) {
+    let line = line.split("<<").next().unwrap_or(line);
+    let mut bare = String::with_capacity(line.len());
+    let mut quoted = Vec::new();
+    let mut rest = line;
+    while let Some(at) = rest.find(['\'', '"']) {
+        let mark = &rest[at..=at];
+        bare.push_str(&rest[..at]);
+        let inside = &rest[at + 1..];
+        // An escaped quotation mark inside of double ones ends nothing.
+        let end = inside
+            .match_indices(mark)
+            .map(|(end, _)| end)
+            .find(|end| mark == "'" || !inside[..*end].ends_with('\\'))
+            .unwrap_or(inside.len());
+        quoted.push(&inside[..end]);
+        bare.push(QUOTED);
+        rest = inside.get(end + 1..).unwrap_or("");
+    }
+    bare.push_str(rest);
+    if !bare.contains(['>', '\\']) {
+        return (bare, quoted);
+    }
+    for (apart, plain) in [("2>&1", ""), ("1>&2", ""), (">&2", ""), ("&>", ">"), ("2>", ">"), ("\\\n", " ")] {
+        if bare.contains(apart) {
+            bare = bare.replace(apart, plain);
+        }
+    }
+    (bare, quoted)
+}
+
+/// Whether a command's output goes to a file.
+fn redirects(part: &str) -> bool {
+    part.split_once('>').is_some_and(|(before, after)| {
+        let to = after.trim_start_matches('>').trim_start();
+        !before.ends_with(['-', '='])
+            && !to.is_empty()
+            && !to.starts_with(['&', '(', '='])
+            && !to.starts_with("/dev/")
+    })
+}
+
+/// Returns the file that a command line shows, and the part of it: `cat x`, `sed -n '1,40p' x`, `head -n 20 x`.
+fn read_path(line: &str) -> Option<(&str, Option<Range>)> {
+    let line = line.rsplit("&&").next()?.split(['|', ';', '\n']).next()?.trim();
+    let mut words = line.split_whitespace();
+    let verb = words.next()?;
+    let path = words.next_back()?;
+    if path.starts_with('-') {
+        return None;
+    }
+    match verb {
+        "cat" | "nl" => Some((path, None)),
+        "sed" if line.contains(" -n") => {
+            let range = line.split(['\'', '"', ' ']).find_map(|word| {
+                let (first, last) = word.strip_suffix('p')?.split_once(',')?;
+                let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
+                Some(Range { first: first.saturating_sub(1), lines: (last + 1).saturating_sub(first) })
+            })?;
+            Some((path, Some(range)))
+        }
+        "head" => {
+            let lines = line
+                .split_whitespace()
+                .find_map(|word| word.trim_start_matches("-n").trim_start_matches('-').parse().ok());
+            Some((path, Some(Range { first: 0, lines: lines.unwrap_or(10) })))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_known_by_what_it_does() {
+        for (line, effect) in [
+            ("cat src/main.rs", Effect::Read),
+            ("cd /srv && rg -n foo | head -20", Effect::Read),
+            ("git status --short", Effect::Read),
+            ("git -C /x log", Effect::Read),
+            ("git checkout -- x", Effect::Mutate),
+            ("cargo test 2>&1 | tail -40", Effect::Exec),
+            ("cargo test 2>&1", Effect::Exec),
+            ("echo x | python y.py", Effect::Exec),
+            ("ls | sort | uniq -c", Effect::Read),
+            ("npm run lint > /dev/null", Effect::Exec),
+            ("npm run lint 2>/dev/null", Effect::Exec),
+            ("echo x > y", Effect::Mutate),
+            ("echo 'a > b; sleep 3'", Effect::Read),
+            ("bash -lc 'sleep 5; ls'", Effect::Wait),
+            ("bash -lc \"cargo test\"", Effect::Exec),
+            ("cat > x <<'EOF'\nsleep 5\nEOF", Effect::Mutate),
+            ("sed -i s/a/b/ x", Effect::Mutate),
+            ("sed -n 1,40p x", Effect::Read),
+            ("sleep 60; gh run view 12", Effect::Wait),
+            ("timeout 60 cargo build", Effect::Exec),
+            ("FOO=1 python x.py", Effect::Exec),
+            ("aws logs tail x", Effect::Wait),
+            ("aws s3 cp a b", Effect::Exec),
+            ("ssh web1 'tail -n 3 /var/log/nginx/access.log'", Effect::Wait),
+            ("ssh -p 22 web1 \"rm -rf build\"", Effect::Mutate),
+            ("ssh web1 uptime", Effect::Exec),
+            ("curl -sf http://api.local/health", Effect::Wait),
+            ("curl -s -o /dev/null -w '%{http_code}' 'http://api.local/readyz?full=1'", Effect::Wait),
+            ("curl -s https://example.com/healthy-food", Effect::Exec),
+            ("docker compose ps", Effect::Wait),
+            ("", Effect::Read),
+        ] {
+            assert_eq!(command_effect(line), effect, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_question_is_what_matters_to_the_answer() {
+        let bash = |input: &str| read("Bash", input).question;
+        let one = bash(r#"{"command":"ls -la","description":"Look around"}"#);
+        assert_eq!(one, bash(r#"{"description":"Look again", "command": "ls -la", "timeout": 5}"#));
+        assert_ne!(one, bash(r#"{"command":"ls"}"#));
+        assert_ne!(one, read("Other", r#"{"command":"ls -la"}"#).question);
+    }
+
+    #[test]
+    fn tools_are_known_whoever_names_them() {
+        for (name, input, effect) in [
+            ("Read", r#"{"file_path":"/x"}"#, Effect::Read),
+            ("mcp__fs__read_file", r#"{"path":"/x"}"#, Effect::Read),
+            ("str_replace_editor", r#"{"command":"view","path":"/x"}"#, Effect::Read),
+            ("str_replace_editor", r#"{"command":"create","path":"/x","file_text":"y"}"#, Effect::Mutate),
+            ("run_shell_command", r#"{"command":"ls"}"#, Effect::Read),
+            ("shell", r#"{"command":["bash","-lc","cargo test"]}"#, Effect::Exec),
+            ("exec_command", r#"{"cmd":"rm x"}"#, Effect::Mutate),
+            ("write_stdin", r#"{"session_id":1,"chars":""}"#, Effect::Wait),
+            ("write_stdin", r#"{"session_id":1,"chars":"y\n"}"#, Effect::Exec),
+            ("bash", "ls -la", Effect::Read),
+            ("Task", r#"{"prompt":"look"}"#, Effect::Delegate),
+            ("TodoWrite", r#"{"todos":[]}"#, Effect::Talk),
+            ("whatever", "not json", Effect::Exec),
+        ] {
+            assert_eq!(read(name, input).effect, effect, "{name} {input}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_of_a_file_is_known() {
+        let ranges = [
+            ("Read", r#"{"file_path":"/x","offset":40,"limit":20}"#, Some((40, 20))),
+            ("Read", r#"{"file_path":"/x"}"#, None),
+            ("read_file", r#"{"path":"/x","start_line":41,"end_line":60}"#, Some((41, 20))),
+            ("bash", "sed -n '41,60p' /x", Some((40, 20))),
+            ("exec_command", r#"{"cmd":"head -n 30 /x"}"#, Some((0, 30))),
+            ("bash", "cat /x", None),
+        ];
+        for (name, input, range) in ranges {
+            let call = read(name, input);
+            assert_eq!(call.path, Some(hash("/x")), "{name} {input}");
+            assert_eq!(call.range.map(|range| (range.first, range.lines)), range, "{name} {input}");
+        }
+    }
+
+    #[test]
+    fn a_change_and_its_reverse_are_known() {
+        let edit = |old: &str, new: &str| {
+            read("Edit", &format!(r#"{{"file_path":"/x","old_string":"{old}","new_string":"{new}"}}"#)).change
+        };
+        assert_eq!(edit("a", "b"), Change::Replace(hash("a"), hash("b")));
+        let patch = read(
+            "apply_patch",
+            r#"{"input":"*** Begin Patch\n*** Update File: x\n@@\n-a\n+b\n*** End Patch"}"#,
+        )
+        .change;
+        let back = read(
+            "apply_patch",
+            r#"{"input":"*** Begin Patch\n*** Update File: x\n@@\n-b\n+a\n*** End Patch"}"#,
+        )
+        .change;
+        let (Change::Replace(a, b), Change::Replace(c, d)) = (patch, back) else {
+            panic!("{patch:?} {back:?}")
+        };
+        assert_eq!((a, b), (d, c));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_call_can_be_read(name in "\\PC{0,20}", input in "(\\PC|[{}\":,'\\\\ ]){0,80}") {
+            let _ = read(&name, &input);
+        }
+    }
+}
