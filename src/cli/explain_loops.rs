@@ -32,20 +32,14 @@ pub fn run(path: &Path, options: Arc<Options>, form: Form) -> Result<Exit, CliEr
     let mut table =
         Table { form, out: Vec::new(), symbols: HashMap::new(), session: String::new(), steps: 0 };
     let mut buffer = vec![0; CHUNK];
-    let mut read: Box<dyn FnMut(&mut [u8]) -> Result<usize, CliError>> = if path.as_os_str() == "-" {
-        let mut stdin = std::io::stdin().lock();
-        Box::new(move |buffer| {
-            stdin
-                .read(buffer)
-                .map_err(|error| CliError::new(Kind::Io, "read standard input").cause(os_words(&error)))
-        })
+    let mut input = if path.as_os_str() == "-" {
+        Input::Stdin
     } else {
-        let mut reader = file::open(path).map_err(|error| CliError::from(&error))?;
-        Box::new(move |buffer| reader.read_chunk(buffer).map_err(|error| CliError::from(&error)))
+        Input::File(file::open(path).map_err(|error| CliError::from(&error))?)
     };
     let mut out = std::io::stdout().lock();
     loop {
-        let length = read(&mut buffer)?;
+        let length = input.read(&mut buffer)?;
         let now = clock::now();
         if length == 0 {
             doctor.finish(now, &mut |_| {});
@@ -67,6 +61,23 @@ pub fn run(path: &Path, options: Arc<Options>, form: Form) -> Result<Exit, CliEr
     }
     out.flush().map_err(|error| CliError::output(&error))?;
     Ok(Exit::Ok)
+}
+
+/// Where the steps come from.
+enum Input {
+    Stdin,
+    File(file::Reader),
+}
+
+impl Input {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, CliError> {
+        match self {
+            Self::Stdin => std::io::stdin()
+                .read(buffer)
+                .map_err(|error| CliError::new(Kind::Io, "read standard input").cause(os_words(&error))),
+            Self::File(reader) => reader.read_chunk(buffer).map_err(|error| CliError::from(&error)),
+        }
+    }
 }
 
 struct Table {

@@ -518,7 +518,7 @@ fn uuid(bytes: &[u8]) -> Option<usize> {
         8 | 13 | 18 | 23 => *byte == b'-',
         _ => byte.is_ascii_hexdigit(),
     });
-    (fits && !bytes.get(36).is_some_and(|byte| KINDS[usize::from(*byte)] & WORD != 0)).then_some(36)
+    (fits && bytes.get(36).is_none_or(|byte| !is_word(*byte))).then_some(36)
 }
 
 /// Returns the length of a hash or an address: seven hexadecimal digits at least, letters and digits among them.
