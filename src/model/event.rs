@@ -224,9 +224,10 @@ pub struct Alert {
     pub count: u64,
     /// The window they were counted in, in seconds.
     pub window_sec: u64,
-    /// The ids of the first and the last finding behind it.
+    /// The ids of the first and the last finding behind it; of a loop, and of silence, the places of the first and the last
+    /// step: the name of the source, a colon, the line.
     pub evidence: Vec<String>,
-    /// The same for every alert of one trouble in one session.
+    /// The same for every alert of one trouble in one session; of a loop, also in whatever run of it.
     pub fingerprint: String,
     /// Why, as a sentence.
     pub reason: String,

@@ -345,7 +345,7 @@ impl Loops {
         let at = if level == Level::Act {
             first
         } else {
-            self.watches.iter().rposition(|watch| watch.warns).unwrap_or(first)
+            self.watches.iter().position(|watch| watch.warns).unwrap_or(first)
         };
         let watch = &self.watches[at];
         let evidence = &watch.evidence;
