@@ -685,7 +685,7 @@ impl<'de> MapAccess<'de> for Raw<'de> {
     }
 }
 
-/// A struct that takes the members of an object that it knows. Made by [`object!`].
+/// A struct that takes the members of an object that it knows. Made by `object!`.
 pub trait Object<'de>: Default {
     /// Whether it knows a member of this name.
     fn knows(key: &str) -> bool;

@@ -69,6 +69,15 @@ pub enum Kind {
     Run,
 }
 
+/// How many bytes of a line are masked.
+const LINE: usize = 1024;
+
+/// How many bytes are looked at line by line of what is taken as it stands.
+const LINES: usize = 8 << 10;
+
+/// How many bytes a line has, about, where lines are not counted.
+const ABOUT: usize = 40;
+
 /// How many lines in front, and how many at the end, may be a tool's remarks.
 const EDGE: usize = 6;
 
@@ -150,6 +159,11 @@ impl Masker {
             }
         };
         lines(self, front, &mut print, &mut each);
+        let (kept, rest) = kept.split_at(kept.len().min(LINES));
+        if !rest.is_empty() {
+            print.text = mix(print.text, xxh3_64(rest));
+            print.lines += u32::try_from(rest.len() / ABOUT).unwrap_or(u32::MAX);
+        }
         for line in (Lines { rest: kept }) {
             let line = line.trim_ascii();
             if !line.is_empty() {
@@ -176,7 +190,7 @@ impl Masker {
         // How far the line is copied, and how far it is read.
         let (mut copied, mut at) = (0, 0);
         let mut tally = None;
-        while let Some(digit) = next_digit(line, at) {
+        while let Some(digit) = next_digit(line, at).filter(|digit| *digit < LINE) {
             let start =
                 line[at..digit].iter().rposition(|byte| !is_word(*byte)).map_or(at, |before| at + before + 1);
             let found = if may.temporary { temporary(line, start) } else { None }
@@ -278,24 +292,32 @@ impl<'t> Iterator for Lines<'t> {
         if self.rest.is_empty() {
             return None;
         }
-        let mut from = 0;
-        // What stands in JSON has escaped ends only; all else has real ones, and perhaps quotes others.
-        while let Some(found) = memchr::memchr2(b'\n', b'\\', &self.rest[from..]) {
-            let at = from + found;
-            let length = match self.rest[at..] {
-                [b'\n', ..] => 1,
-                [b'\\', b'n', ..] => 2,
-                _ => {
-                    from = at + 1;
-                    continue;
-                }
-            };
-            let line = &self.rest[..at];
-            self.rest = &self.rest[at + length..];
-            return Some(line);
-        }
-        Some(std::mem::take(&mut self.rest))
+        let (end, length) = line_end(self.rest).unwrap_or((self.rest.len(), 0));
+        let line = &self.rest[..end];
+        self.rest = &self.rest[end + length..];
+        Some(line)
     }
+}
+
+/// Returns where the first line ends, and how many bytes its end takes: a line feed, or the escape that stands for one.
+fn line_end(text: &[u8]) -> Option<(usize, usize)> {
+    let mut at = 0;
+    while let (Some(part), Some(next)) = (text[at..].first_chunk::<16>(), text.get(at + 1..at + 17)) {
+        let part = u8x16::new(*part);
+        let next = u8x16::new(next.try_into().ok()?);
+        let escaped = part.simd_eq(u8x16::splat(b'\\')) & next.simd_eq(u8x16::splat(b'n'));
+        let ends = (part.simd_eq(u8x16::splat(b'\n')) | escaped).to_bitmask();
+        if ends != 0 {
+            at += ends.trailing_zeros() as usize;
+            return Some((at, if text[at] == b'\n' { 1 } else { 2 }));
+        }
+        at += 16;
+    }
+    text[at..].iter().enumerate().find_map(|(more, byte)| match (byte, text.get(at + more + 1)) {
+        (b'\n', _) => Some((at + more, 1)),
+        (b'\\', Some(b'n')) => Some((at + more, 2)),
+        _ => None,
+    })
 }
 
 /// Returns what a terminal shows of a line that was drawn several times.

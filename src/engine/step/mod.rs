@@ -261,7 +261,7 @@ impl Steps {
             tool: call.tool,
             question: call.question,
             answer,
-            lines,
+            lines: print.lines,
             failed,
             refused: failed && is_refusal(text),
             error,

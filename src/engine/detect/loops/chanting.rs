@@ -1,5 +1,7 @@
 //! The same phrase over and over in what the model says.
 
+use wide::u32x4;
+
 use super::{Evidence, LoopDetector, Sign};
 use crate::engine::step::mask::mix;
 
@@ -29,8 +31,7 @@ impl LoopDetector for Chanting {
         while !said.text.is_char_boundary(start) {
             start += 1;
         }
-        let text = &said.text[start..];
-        let (rounds, period, key) = if may_chant(text) { chant(text) } else { (0, 0, 0) };
+        let (rounds, period, key) = chant(&said.text[start..]);
         Some(Evidence { count: rounds, period, since_line: said.line, since: Some(said.time), key })
     }
 
@@ -39,29 +40,9 @@ impl LoopDetector for Chanting {
     }
 }
 
-/// Whether a text may hold a chant: as many words in a row as it takes that were all said a little before.
-fn may_chant(text: &str) -> bool {
-    const PLACES: usize = 256;
-    let mut last = [0u32; PLACES];
-    let (mut count, mut row) = (LONGEST as u32, 0u32);
-    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-        count += 1;
-        // A stranger may stand in a word's place: that lets a text through, and keeps none out.
-        let place = word.bytes().fold(0usize, |place, byte| place.wrapping_mul(31).wrapping_add(byte.into())) % PLACES;
-        row = if count - std::mem::replace(&mut last[place], count) <= LONGEST as u32 { row + 1 } else { 0 };
-        // The first round of it is new.
-        if row + LONGEST as u32 >= WORDS && row >= WORDS / 2 {
-            return true;
-        }
-    }
-    false
-}
-
 /// Returns how often a text repeats the same words at most, how many these are, and which.
 fn chant(text: &str) -> (u32, u32, u64) {
-    let mut ring = [0u64; LONGEST];
-    let mut runs = [0u32; LONGEST];
-    let (mut count, mut best) = (0usize, (0, 0, 0));
+    let mut chant = Chant::default();
     let mut fenced = false;
     for line in text.lines() {
         let bare = line.trim();
@@ -69,28 +50,98 @@ fn chant(text: &str) -> (u32, u32, u64) {
             fenced = !fenced;
         }
         // Code, tables, rules and rows of dots repeat themselves by nature; so does what is no words.
-        let is_table = bare.starts_with('|') || bare.split_whitespace().any(|word| word.len() > 80);
-        if fenced || is_table || !bare.chars().any(char::is_alphabetic) {
-            (count, runs) = (0, [0; LONGEST]);
+        let is_table = bare.starts_with('|') || bare.split_ascii_whitespace().any(|word| word.len() > 80);
+        if fenced || is_table || !bare.bytes().any(is_letter) {
+            chant.stop();
             continue;
         }
-        for word in bare.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-            let word = crate::engine::step::mask::hash(word);
-            for (at, run) in runs.iter_mut().enumerate().take(count.min(LONGEST)) {
-                let before = ring[(count + LONGEST - 1 - at) % LONGEST];
-                *run = if before == word { *run + 1 } else { 0 };
-                let period = at as u32 + 1;
-                let rounds = *run / period + 1;
-                if *run + period >= WORDS && rounds >= 4 && rounds > best.0 {
-                    let words = (0..period as usize).map(|back| ring[(count + LONGEST - 1 - back) % LONGEST]);
-                    best = (rounds, period, words.fold(0, u64::wrapping_add));
-                }
+        for word in bare.as_bytes().split(|byte| !is_letter(*byte) && !byte.is_ascii_digit()) {
+            if !word.is_empty() {
+                let fold = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+                chant.push(word.iter().fold(0x811c_9dc5, fold) | 1);
             }
-            ring[count % LONGEST] = word;
-            count += 1;
         }
     }
-    (best.0, best.1, mix(best.2, 8))
+    chant.stop();
+    let (rounds, period, key) = chant.best;
+    (rounds, period, mix(key, 8))
+}
+
+/// Letters, and all that is not ASCII.
+fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || !byte.is_ascii()
+}
+
+/// Words as they come, and for every period how long they have repeated themselves with it.
+#[derive(Default)]
+struct Chant {
+    /// The last [`LONGEST`] words, the latest at `latest`, those before it behind.
+    words: Words,
+    latest: usize,
+    count: u32,
+    /// The periods that are repeated, a bit each, the lowest for 1; and the count at which that began.
+    alive: u64,
+    since: Since,
+    /// Rounds, period, and which words.
+    best: (u32, u32, u64),
+}
+
+struct Words([u32; LONGEST]);
+
+impl Default for Words {
+    fn default() -> Self {
+        Self([0; LONGEST])
+    }
+}
+
+struct Since([u32; LONGEST]);
+
+impl Default for Since {
+    fn default() -> Self {
+        Self([0; LONGEST])
+    }
+}
+
+impl Chant {
+    fn push(&mut self, word: u32) {
+        let wanted = u32x4::splat(word);
+        let mut same = 0u64;
+        for (number, part) in self.words.0.as_chunks::<4>().0.iter().enumerate() {
+            same |= u64::from(u32x4::new(*part).simd_eq(wanted).to_bitmask()) << (number * 4);
+        }
+        let alive = same.rotate_right(self.latest as u32);
+        self.end(self.alive & !alive);
+        let mut begun = alive & !self.alive;
+        while begun != 0 {
+            self.since.0[begun.trailing_zeros() as usize] = self.count;
+            begun &= begun - 1;
+        }
+        self.alive = alive;
+        self.latest = (self.latest + LONGEST - 1) % LONGEST;
+        self.words.0[self.latest] = word;
+        self.count += 1;
+    }
+
+    /// What is no words ends every repetition.
+    fn stop(&mut self) {
+        self.end(self.alive);
+        self.alive = 0;
+        self.words = Words::default();
+    }
+
+    /// Takes note that repetitions with these periods have ended.
+    fn end(&mut self, mut ended: u64) {
+        while ended != 0 {
+            let at = ended.trailing_zeros() as usize;
+            ended &= ended - 1;
+            let (run, period) = (self.count - self.since.0[at], at as u32 + 1);
+            let rounds = run / period + 1;
+            if run + period >= WORDS && rounds >= 4 && rounds > self.best.0 {
+                let words = (0..=at).map(|back| u64::from(self.words.0[(self.latest + back) % LONGEST]));
+                self.best = (rounds, period, words.fold(0, u64::wrapping_add));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -98,7 +149,7 @@ mod tests {
     use super::*;
 
     fn rounds(text: &str) -> u32 {
-        if may_chant(text) { chant(text).0 } else { 0 }
+        chant(text).0
     }
 
     #[test]
