@@ -14,6 +14,10 @@ const WORDS: u32 = 48;
 /// How many bytes of a text are looked at, from its end: a chant goes on.
 const LOOK_AT: usize = 16 << 10;
 
+/// How many bytes of the end are looked for, and how far back: further than the longest period of long words.
+const END: usize = 20;
+const LOOK_BACK: usize = 4 << 10;
+
 pub(super) fn build() -> Box<dyn LoopDetector + Send> {
     Box::new(Chanting)
 }
@@ -31,13 +35,21 @@ impl LoopDetector for Chanting {
         while !said.text.is_char_boundary(start) {
             start += 1;
         }
-        let (rounds, period, key) = chant(&said.text[start..]);
+        let text = &said.text[start..];
+        let (rounds, period, key) = if goes_round(text) { chant(text) } else { (0, 0, 0) };
         Some(Evidence { count: rounds, period, since_line: said.line, since: Some(said.time), key })
     }
 
     fn reason(&self, evidence: &Evidence, _: &str) -> String {
         format!("said the same {} words {} times over", evidence.period, evidence.count)
     }
+}
+
+/// Whether the end of a text stands in it once more, not long before: what a chant that is not over must have.
+fn goes_round(text: &str) -> bool {
+    let text = text.trim_end().as_bytes();
+    let (before, end) = text.split_at(text.len().saturating_sub(END));
+    memchr::memmem::rfind(&before[before.len().saturating_sub(LOOK_BACK)..], end).is_some()
 }
 
 /// Returns how often a text repeats the same words at most, how many these are, and which.
@@ -149,7 +161,7 @@ mod tests {
     use super::*;
 
     fn rounds(text: &str) -> u32 {
-        chant(text).0
+        if goes_round(text) { chant(text).0 } else { 0 }
     }
 
     #[test]
