@@ -242,7 +242,7 @@ const CASES: &[Case] = &[
     // It repeats itself; a limit of turns is outlasted twice, and each time it worked.
     // It goes in circles: it is told so once, and ended the second time.
     Case { scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 16, ..CASE },
-    Case { mode: "text", scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 16, ..CASE },
+    Case { mode: "text", scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 24, ..CASE },
     Case { scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 16, ..CODEX },
     Case { mode: "text", scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 16, ..CODEX },
     Case { scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 24, ..QWEN },
