@@ -112,11 +112,24 @@ impl Terminal {
         self.lent
     }
 
-    /// Puts it back as it was found.
-    pub fn restore(&mut self) {
+    /// Puts all back as it was found but how output is treated: what the child said last may still be on its way, and
+    /// its line ends are those of a terminal already.
+    pub fn restore_keys(&mut self) {
         if std::mem::take(&mut self.lent) {
             let _ = without_stopping(|| tcsetpgrp(&self.fd, getpgrp()));
         }
+        if self.raw
+            && let Ok(now) = tcgetattr(&self.fd)
+        {
+            let mut modes = self.found.clone();
+            modes.output_modes = now.output_modes;
+            let _ = without_stopping(|| tcsetattr(&self.fd, OptionalActions::Now, &modes));
+        }
+    }
+
+    /// Puts it back as it was found.
+    pub fn restore(&mut self) {
+        self.restore_keys();
         if std::mem::take(&mut self.raw) {
             let _ = without_stopping(|| tcsetattr(&self.fd, OptionalActions::Now, &self.found));
         }

@@ -152,6 +152,25 @@ fn the_command_has_a_terminal_like_ours() {
 }
 
 #[test]
+fn last_words_that_are_shown_after_the_command_has_ended_look_as_they_would_without_us() {
+    let mut screen = Screen::new();
+    screen.keys("$W wrap -- sh -c 'echo $$ >pid; seq 4000'\n");
+    {
+        // Nobody looks at the screen: it takes some of that, and the rest waits in the terminal of the command.
+        let _unread = screen.seen.lock().unwrap();
+        wait_until("the command has ended", || {
+            let pid = std::fs::read_to_string(screen.world.path("home/project/pid"));
+            pid.is_ok_and(|pid| pid.trim().parse().is_ok_and(|pid| !is_alive(pid)))
+        });
+        wait_until("the keys are ours again", || !screen.is_raw());
+    }
+    let shown = screen.wait_for("ready> ");
+    let expected: String = (1..=4000).map(|number| format!("{number}\r\n")).collect();
+    assert!(shown == format!("{expected}ready> "), "{:?}", shown.split("\r\r\n").next());
+    assert!(screen.is_as_found());
+}
+
+#[test]
 fn each_stream_that_is_redirected_is_no_terminal() {
     let mut screen = Screen::new();
     let script = "'for fd in 0 1 2; do test -t $fd && echo tty$fd >>list; done; true'";

@@ -27,6 +27,8 @@ pub enum Effect {
     Kill,
     /// Give the child our terminal and its keys, if we are in its foreground.
     GiveTerminal,
+    /// Take the keys of our terminal back; what is still to be passed on is shown as before.
+    TakeKeys,
     /// Take our terminal back and put it in order.
     TakeTerminal,
     /// Tell the child how large our terminal is now.

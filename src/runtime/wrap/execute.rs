@@ -68,6 +68,7 @@ impl Executor {
             }
             Effect::Kill => self.kill(),
             Effect::GiveTerminal => self.give_terminal(),
+            Effect::TakeKeys => self.take_keys(),
             Effect::TakeTerminal => self.take_terminal(),
             Effect::Resize => {
                 if let (Some(attempt), Some(terminal)) = (&self.attempt, &self.terminal) {
@@ -152,10 +153,17 @@ impl Executor {
         self.post.send(Input::Terminal { ours });
     }
 
-    fn take_terminal(&mut self) {
+    fn take_keys(&mut self) {
         if let Some(attempt) = &self.attempt {
             attempt.take_keys();
         }
+        if let Some(terminal) = &mut self.terminal {
+            terminal.restore_keys();
+        }
+    }
+
+    fn take_terminal(&mut self) {
+        self.take_keys();
         if let Some(terminal) = &mut self.terminal {
             terminal.restore();
         }

@@ -421,7 +421,7 @@ impl Keeper {
 
     fn child_ended(&mut self, now: Instant, exit: Exit, effects: &mut Vec<Effect>) {
         self.exit = Some(exit);
-        effects.push(Effect::TakeTerminal);
+        effects.push(Effect::TakeKeys);
         self.wants_terminal = false;
         self.look_again = None;
         self.stopped_since = None;
@@ -516,7 +516,7 @@ impl Keeper {
         effects.push(Effect::Say(
             "failed to keep watch over the command: the process beside it was killed".to_owned(),
         ));
-        effects.push(Effect::TakeTerminal);
+        effects.push(Effect::TakeKeys);
         effects.push(Effect::Kill);
         self.settle(now, effects);
     }
@@ -698,7 +698,7 @@ mod tests {
         assert_eq!(story.deadline(), None);
         assert_eq!(story.at(1.0, Input::Output(Stream::Stdout)), []);
         assert_eq!(story.at(2.0, Input::OutputEnded(Stream::Stderr)), []);
-        assert_eq!(story.at(3.0, Input::ChildEnded(Exit::Status(7))), [Effect::TakeTerminal, Effect::Settle]);
+        assert_eq!(story.at(3.0, Input::ChildEnded(Exit::Status(7))), [Effect::TakeKeys, Effect::Settle]);
         let end = story.at(4.0, Input::OutputEnded(Stream::Stdout));
         assert_eq!(end, [Effect::TakeTerminal, Effect::End(Ending::Status(7))]);
     }
@@ -853,7 +853,7 @@ mod tests {
         let mut story = Story::new(None, None, false);
         story.sent(1.0, libc::SIGINT);
         let effects = story.at(60.0, Input::ChildEnded(Exit::Status(0)));
-        assert_eq!(effects, [Effect::TakeTerminal, Effect::Settle]);
+        assert_eq!(effects, [Effect::TakeKeys, Effect::Settle]);
     }
 
     #[test]
@@ -928,7 +928,7 @@ mod tests {
     fn without_the_guard_the_run_is_over_and_says_so() {
         let mut story = Story::new(None, None, false);
         let effects = story.at(1.0, Input::GuardLost);
-        assert_eq!(effects, [Effect::TakeTerminal, Effect::Kill, Effect::Settle]);
+        assert_eq!(effects, [Effect::TakeKeys, Effect::Kill, Effect::Settle]);
         story.at(1.0, Input::OutputEnded(Stream::Stdout));
         let end = story.at(1.0, Input::OutputEnded(Stream::Stderr));
         assert_eq!(end.last(), Some(&Effect::End(Ending::Status(WRAPPER_FAILED))));
