@@ -36,14 +36,16 @@ pub enum State {
 impl State {
     /// Returns how many seconds of silence are ordinary; `None`: any.
     ///
-    /// The figures are those with which untether ships, but for [`Self::Waiting`].
+    /// An answer is told whole in most modes, and a long one with much thought takes minutes. Claude Code lets a command run
+    /// for ten minutes at most (`BASH_MAX_TIMEOUT_MS`), so a tool gets more than that. What a sub-agent does is told in a
+    /// conversation of its own, and may take long.
     fn patience_sec(self) -> Option<i64> {
         match self {
             Self::Idle => None,
-            Self::AwaitingModel | Self::Retrying => Some(300),
-            Self::ToolRunning => Some(600),
-            Self::ServerToolRunning | Self::ChildrenAlive => Some(900),
+            Self::Retrying => Some(300),
+            Self::AwaitingModel | Self::ToolRunning | Self::ServerToolRunning => Some(900),
             Self::Waiting => Some(1800),
+            Self::ChildrenAlive => Some(3600),
             Self::LimitWait => Some(120),
         }
     }
@@ -79,12 +81,14 @@ pub struct Hang {
     /// Where the latest sign of life stands.
     place: Option<SourcePlace>,
     told: bool,
+    /// Whether a turn is going on, by the agent's own word.
+    in_turn: bool,
 }
 
 impl Default for Hang {
     fn default() -> Self {
         let since = Timestamp::from_micros(0);
-        Self { state: State::Idle, since, what: String::new(), place: None, told: false }
+        Self { state: State::Idle, since, what: String::new(), place: None, told: false, in_turn: false }
     }
 }
 
@@ -99,7 +103,12 @@ impl Hang {
         open: Option<(Effect, &str)>,
         place: &SourcePlace,
     ) {
-        let running = |open: Option<(Effect, &str)>| match open {
+        match body {
+            Body::Lifecycle(Lifecycle::TurnStarted) => self.in_turn = true,
+            Body::Lifecycle(Lifecycle::TurnEnded) => self.in_turn = false,
+            _ => {}
+        }
+        let running = match open {
             None => State::AwaitingModel,
             Some((Effect::Delegate, _)) => State::ChildrenAlive,
             Some((Effect::Wait, _)) => State::Waiting,
@@ -107,8 +116,14 @@ impl Hang {
             Some(_) => State::ToolRunning,
         };
         let state = match body {
+            // Notes that an agent writes into its own history, commands to itself among them, ask for no answer.
+            Body::Message(message) if message.role == Role::User && message.text.read().starts_with('<') => {
+                self.state
+            }
             Body::Message(message) if message.role == Role::User => State::AwaitingModel,
-            Body::Message(_) | Body::ToolCall(_) | Body::ToolResult(_) => running(open),
+            // Many agents do not say that a turn is over: after words of theirs it may be a person's turn.
+            Body::Message(_) if open.is_none() && !self.in_turn => State::Idle,
+            Body::Message(_) | Body::ToolCall(_) | Body::ToolResult(_) => running,
             Body::Lifecycle(Lifecycle::TurnStarted) => State::AwaitingModel,
             Body::Lifecycle(Lifecycle::TurnEnded) => State::Idle,
             Body::Lifecycle(Lifecycle::Compacted | Lifecycle::Answered) => State::AwaitingModel,
@@ -207,24 +222,43 @@ mod tests {
     #[test]
     fn every_state_has_its_own_patience() {
         let user = Body::Message(Message { role: Role::User, text: "go".into() });
-        assert_eq!(patience(&user, None), Some(300));
-        assert_eq!(patience(&call(), Some((Effect::Exec, "Bash make"))), Some(600));
+        assert_eq!(patience(&user, None), Some(900));
+        assert_eq!(patience(&call(), Some((Effect::Exec, "Bash make"))), Some(900));
         assert_eq!(patience(&call(), Some((Effect::Exec, "mcp__x__y"))), Some(900));
-        assert_eq!(patience(&call(), Some((Effect::Delegate, "Task x"))), Some(900));
+        assert_eq!(patience(&call(), Some((Effect::Delegate, "Task x"))), Some(3600));
         assert_eq!(patience(&call(), Some((Effect::Wait, "Bash sleep 900"))), Some(1800));
-        assert_eq!(patience(&answer(), None), Some(300));
+        assert_eq!(patience(&answer(), None), Some(900));
         assert_eq!(patience(&Body::Lifecycle(Lifecycle::TurnEnded), None), None);
+    }
+
+    #[test]
+    fn after_words_of_the_agent_it_may_be_a_persons_turn_unless_the_turn_goes_on() {
+        let words = Body::Message(Message { role: Role::Assistant, text: "Done.".into() });
+        assert_eq!(patience(&words, None), None);
+        assert_eq!(patience(&words, Some((Effect::Exec, "Bash make"))), Some(900));
+
+        let mut hang = Hang::default();
+        hang.record(at(1000), at(1000), &Body::Lifecycle(Lifecycle::TurnStarted), None, &place());
+        hang.record(at(1001), at(1001), &words, None, &place());
+        assert_eq!(hang.deadline(), Some(at(1901)));
+    }
+
+    #[test]
+    fn notes_of_the_agent_to_itself_ask_for_no_answer() {
+        let text = "<local-command-stdout>Set model</local-command-stdout>";
+        let note = Body::Message(Message { role: Role::User, text: text.into() });
+        assert_eq!(patience(&note, None), None);
     }
 
     #[test]
     fn silence_is_told_once_and_names_what_runs() {
         let mut hang = Hang::default();
         hang.record(at(1000), at(1000), &call(), Some((Effect::Exec, "Bash make")), &place());
-        assert_eq!(hang.tick(at(1599)), None);
-        let told = hang.tick(at(1600)).unwrap();
-        assert_eq!(told.reason, "no sign of life for 600 s, although a tool runs (\"Bash make\")");
+        assert_eq!(hang.tick(at(1899)), None);
+        let told = hang.tick(at(1900)).unwrap();
+        assert_eq!(told.reason, "no sign of life for 900 s, although a tool runs (\"Bash make\")");
         assert_eq!((told.level, told.evidence.0.as_str()), (Level::Warn, "t:7"));
-        assert_eq!(hang.tick(at(1601)), None);
+        assert_eq!(hang.tick(at(1901)), None);
         assert_eq!(hang.deadline(), None);
     }
 
@@ -240,6 +274,6 @@ mod tests {
         let mut hang = Hang::default();
         hang.record(at(1000), at(1000), &call(), Some((Effect::Exec, "Bash make")), &place());
         assert_eq!(hang.tick(at(9000)), None);
-        assert!(hang.tick(at(9600)).is_some());
+        assert!(hang.tick(at(9900)).is_some());
     }
 }

@@ -82,7 +82,8 @@ pub struct Step {
     pub label: String,
 }
 
-/// Calls that were issued together, all answered.
+/// Calls that were issued together, all answered. What is answered when others have been issued since, because it ran beside
+/// them, is a step and belongs to no round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Round {
     /// The set of their symbols, hashed.
@@ -100,6 +101,8 @@ pub struct Round {
 /// A call that is not yet answered.
 struct Open {
     id: u64,
+    /// The round that it was issued in.
+    round: u32,
     call: Call,
 }
 
@@ -117,7 +120,9 @@ struct Asked {
 pub struct Steps {
     open: VecDeque<Open>,
     ids: VecDeque<u64>,
-    /// Answered calls of the round that is going on: symbol, and question with answer.
+    /// The round that is going on.
+    number: u32,
+    /// Its answered calls: symbol, and question with answer.
     round: Vec<(u64, u64)>,
     round_waits: bool,
     /// Questions and their latest answers.
@@ -143,16 +148,17 @@ impl Steps {
             }
             self.ids.push_back(id);
         }
-        // Another round begins, whatever became of the rest of the last.
+        // Another round begins, whatever becomes of the rest of the last.
         if !self.round.is_empty() {
             self.round.clear();
             self.round_waits = false;
-            self.open.clear();
+            self.number = self.number.wrapping_add(1);
         }
         if self.open.len() == OPEN {
             self.open.pop_front();
         }
-        self.open.push_back(Open { id, call: tools::read(&call.name, &call.input.read()) });
+        let call = tools::read(&call.name, &call.input.read());
+        self.open.push_back(Open { id, round: self.number, call });
     }
 
     /// Takes an answer; returns the step that it completes, and the round if it is complete with it.
@@ -168,17 +174,25 @@ impl Steps {
         } else {
             self.open.iter().position(|open| open.id == id)?
         };
-        let call = self.open.remove(at)?.call;
+        let Open { round, call, .. } = self.open.remove(at)?;
         let step = self.step(call, result, line, time);
+        if round != self.number {
+            return Some((step, None));
+        }
         self.round.push((step.symbol, mix(step.question, step.answer)));
         self.round_waits |= step.waits;
-        let round = self.open.is_empty().then(|| self.close(line, time));
+        let is_over = !self.open.iter().any(|open| open.round == self.number);
+        let round = is_over.then(|| self.close(line, time));
         Some((step, round))
     }
 
-    /// Returns the latest call that has no answer yet: what it does, and its label.
+    /// Returns the latest call that has no answer yet: what it does, and its label. Of an older round, only what takes long
+    /// by its nature is believed to run still.
     pub fn open_call(&self) -> Option<(Effect, &str)> {
-        self.open.back().map(|open| (open.call.effect, open.call.label.as_str()))
+        let runs = |open: &&Open| {
+            open.round == self.number || matches!(open.call.effect, Effect::Delegate | Effect::Wait)
+        };
+        self.open.iter().rev().find(runs).map(|open| (open.call.effect, open.call.label.as_str()))
     }
 
     /// A person spoke, or answered: the same question is a new one. What was heard a moment ago comes from no person.
@@ -288,6 +302,7 @@ impl Steps {
         let symbol = set(self.round.iter().map(|(symbol, _)| *symbol).collect());
         let content = set(self.round.iter().map(|(_, content)| *content).collect());
         self.round.clear();
+        self.number = self.number.wrapping_add(1);
         Round { symbol, content, waits: std::mem::take(&mut self.round_waits), line, time }
     }
 }
@@ -336,4 +351,57 @@ fn head(text: &str) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(steps: &mut Steps, id: &str) {
+        let input = serde_json::json!({ "command": format!("echo {id}") }).to_string();
+        steps.called(&ToolCall { id: id.to_owned().into(), name: "Bash".into(), input: input.into() });
+    }
+
+    fn answer(steps: &mut Steps, id: &str) -> Option<(Step, Option<Round>)> {
+        let result = ToolResult { id: id.to_owned().into(), failed: false, exit_code: None, text: "x".into() };
+        steps.answered(&result, 1, Timestamp::from_seconds(0))
+    }
+
+    #[test]
+    fn calls_that_are_issued_together_are_one_round() {
+        let mut steps = Steps::default();
+        call(&mut steps, "a");
+        call(&mut steps, "b");
+        let (_, round) = answer(&mut steps, "b").unwrap();
+        assert_eq!(round, None);
+        let (_, round) = answer(&mut steps, "a").unwrap();
+        assert!(round.is_some());
+    }
+
+    #[test]
+    fn a_call_that_runs_on_beside_later_ones_is_a_step_when_it_is_answered() {
+        let mut steps = Steps::default();
+        call(&mut steps, "long");
+        call(&mut steps, "a");
+        assert!(answer(&mut steps, "a").unwrap().1.is_none());
+        call(&mut steps, "b");
+        let (_, alone) = answer(&mut steps, "b").unwrap();
+        assert!(alone.is_some(), "the round of its own is over");
+        call(&mut steps, "c");
+        let (step, round) = answer(&mut steps, "long").unwrap();
+        assert_eq!((step.number, round), (3, None));
+        assert!(answer(&mut steps, "c").unwrap().1.is_some());
+    }
+
+    #[test]
+    fn of_what_has_no_answer_only_the_latest_round_and_long_work_is_believed_to_run() {
+        let mut steps = Steps::default();
+        call(&mut steps, "lost");
+        call(&mut steps, "a");
+        answer(&mut steps, "a");
+        call(&mut steps, "b");
+        assert_eq!(steps.open_call().unwrap().1, "Bash echo b");
+        answer(&mut steps, "b");
+        assert_eq!(steps.open_call(), None);
+    }
 }
