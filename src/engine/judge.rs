@@ -396,7 +396,7 @@ impl Core {
         }
     }
 
-    pub(super) fn usage(&mut self, usage: &Usage) {
+    pub(super) fn usage(&mut self, usage: &Usage<'_>) {
         let add = |total: &mut Option<u64>, figure: Option<u64>, replace: bool| {
             if let Some(figure) = figure {
                 *total = Some(if replace { figure } else { total.unwrap_or(0).saturating_add(figure) });
@@ -410,8 +410,9 @@ impl Core {
         };
         add(&mut self.summary.input_tokens, usage.input_tokens, replace);
         add(&mut self.summary.output_tokens, usage.output_tokens, replace);
-        if usage.cost_usd.is_some() {
-            self.summary.cost_usd = usage.cost_usd;
+        if let Some(cost) = usage.cost_usd {
+            self.summary.cost_usd =
+                Some(if replace { cost } else { self.summary.cost_usd.unwrap_or(0.0) + cost });
         }
     }
 

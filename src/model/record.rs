@@ -53,7 +53,7 @@ pub enum Body<'a> {
     /// The provider or the agent reports a failure, or that it is retrying after one.
     Failure(Failure<'a>),
     /// Tokens and money, as the agent states them.
-    Usage(Usage),
+    Usage(Usage<'a>),
     /// Something about the run itself.
     Lifecycle(Lifecycle<'a>),
     /// A line of plain text that no structure speaks for; the rules for plain lines decide.
@@ -221,9 +221,17 @@ pub struct Retry {
 
 /// Tokens and money. Counts are tokens; `None` means that the record does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Usage {
+pub struct Usage<'a> {
     /// What the figures cover.
     pub scope: UsageScope,
+    /// The model that used them, as the record names it.
+    pub model: Option<&'a str>,
+    /// The id of the model's message: records of one message repeat its figures, and copies of a session repeat them all.
+    pub message: Option<&'a str>,
+    /// The id of the request that the message answers.
+    pub request: Option<&'a str>,
+    /// What the session had used when this was told, itself included, where the record says so.
+    pub totals: Option<Totals>,
     /// Input tokens **without** those read from or written to a cache (decoders subtract where the agent includes them).
     pub input_tokens: Option<u64>,
     /// Output tokens.
@@ -232,10 +240,27 @@ pub struct Usage {
     pub cache_read_tokens: Option<u64>,
     /// Input tokens written to a cache.
     pub cache_creation_tokens: Option<u64>,
+    /// How many of these are to be kept for an hour, which costs more.
+    pub cache_creation_1h_tokens: Option<u64>,
     /// The model's context window.
     pub context_limit: Option<u64>,
     /// US dollars, the agent's own estimate.
     pub cost_usd: Option<f64>,
+    /// What of it each model used, where the record says so; no part has parts.
+    pub parts: &'a [Usage<'a>],
+}
+
+/// Counts since a session began: input without cached tokens, output, read from a cache, written to one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// As [`Usage::input_tokens`].
+    pub input: u64,
+    /// As [`Usage::output_tokens`].
+    pub output: u64,
+    /// As [`Usage::cache_read_tokens`].
+    pub cache_read: u64,
+    /// As [`Usage::cache_creation_tokens`].
+    pub cache_creation: u64,
 }
 
 /// What a [`Usage`] covers.
@@ -268,6 +293,11 @@ pub enum Lifecycle<'a> {
     TurnEnded,
     /// The context was compacted.
     Compacted,
+    /// The session began as a copy of another one, or of a part of it: what it repeats is not its own.
+    Forked {
+        /// The id of the other.
+        from: Cow<'a, str>,
+    },
     /// Understood, and of no consequence here (a snapshot, a heartbeat, a banner).
     Other,
 }

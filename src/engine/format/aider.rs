@@ -235,7 +235,7 @@ fn is_exception(line: &str) -> bool {
 }
 
 /// Reads `Tokens: 12k sent, 1.1k received. Cost: $0.05 message, $0.20 session.`
-fn tokens(words: &str) -> Option<Usage> {
+fn tokens(words: &str) -> Option<Usage<'static>> {
     let rest = words.strip_prefix("Tokens: ")?;
     let (counts, cost) = rest.split_once(" Cost: ").map_or((rest, None), |(counts, cost)| (counts, Some(cost)));
     let mut usage = Usage { scope: UsageScope::Turn, ..Usage::default() };
@@ -254,8 +254,8 @@ fn tokens(words: &str) -> Option<Usage> {
     let cached = usage.cache_read_tokens.unwrap_or(0) + usage.cache_creation_tokens.unwrap_or(0);
     usage.input_tokens = Some(usage.input_tokens?.saturating_sub(cached));
     usage.cost_usd = cost.and_then(|cost| {
-        let session = cost.split(", ").find_map(|part| part.trim_end_matches('.').strip_suffix(" session"))?;
-        session.strip_prefix('$')?.parse().ok()
+        let message = cost.split(", ").find_map(|part| part.trim_end_matches('.').strip_suffix(" message"))?;
+        message.strip_prefix('$')?.parse().ok()
     });
     Some(usage)
 }
@@ -319,7 +319,7 @@ mod tests {
             story(HISTORY),
             [
                 "7: user make the retries configurable  ",
-                "13: 1800+131 tokens, $0.02",
+                "13: 1800+131 tokens, $0.01",
                 "15: user and the 429 path?  ",
                 "16: rules > litellm.RateLimitError: ExampleException - {\"error\":{\"code\":429,\"message\":\"Slow down.\"}}  ",
                 "17: rules > The API provider has rate limited you. Try again later or check your quotas.  ",
@@ -379,7 +379,7 @@ mod tests {
     fn token_lines_are_read() {
         for (line, expected) in [
             ("Tokens: 599 sent, 6 received.", Some((599, 6, None, None))),
-            ("Tokens: 12k sent, 1.1k received. Cost: $0.05 message, $0.20 session.", Some((12_000, 1_100, None, Some(0.2)))),
+            ("Tokens: 12k sent, 1.1k received. Cost: $0.05 message, $0.20 session.", Some((12_000, 1_100, None, Some(0.05)))),
             ("Tokens: 4.4k sent, 2k cache write, 1.9k cache hit, 131 received.", Some((500, 131, Some(1900), None))),
             ("Tokens: many sent", None),
             ("Tokens: 5 of 7", None),

@@ -60,8 +60,8 @@ pub(super) struct Dialect {
 /// A tool's output is carried up to this many bytes of its JSON text.
 const RESULT_BYTES: usize = 4096;
 
-/// Requests whose usage was reported already, remembered so that the blocks of one message do not count
-/// twice. When it is full, the oldest is forgotten.
+/// Requests whose usage was reported already, remembered so that the blocks of one message do not tell it
+/// again. When it is full, the oldest is forgotten.
 const REMEMBERED_REQUESTS: usize = 8;
 
 /// The texts of the record that takes the place of an interrupted turn.
@@ -113,9 +113,9 @@ pub(super) struct Stream {
     resets_at: Option<Timestamp>,
     /// Whether the last thing said in the conversation was that it was interrupted.
     interrupted: bool,
-    seen: [(u64, u64); REMEMBERED_REQUESTS],
+    seen: [(u64, [u64; 4]); REMEMBERED_REQUESTS],
     next_seen: usize,
-    run: Usage,
+    run: Usage<'static>,
 }
 
 /// What a failing message said that its result leaves out.
@@ -158,7 +158,7 @@ impl Stream {
             pending: None,
             resets_at: None,
             interrupted: false,
-            seen: [(0, 0); REMEMBERED_REQUESTS],
+            seen: [(0, [0; 4]); REMEMBERED_REQUESTS],
             next_seen: 0,
             run: Usage { scope: UsageScope::Run, ..Usage::default() },
         }
@@ -355,7 +355,7 @@ impl Stream {
                 })));
             }
         }
-        if let Some(usage) = usage.and_then(|usage| self.request_usage(message.id.get(), usage)) {
+        if let Some(usage) = usage.and_then(|usage| self.request_usage(message, reported.request, usage)) {
             out(head.record(Body::Usage(usage)));
         }
         // Transcripts have no result record: the last words of a turn say that it ended.
@@ -365,22 +365,32 @@ impl Stream {
         }
     }
 
-    /// Returns the usage of a request when it is first told, and later only what was added to its output:
-    /// each block of one message is a line of its own that repeats the figures.
-    fn request_usage(&mut self, id: Option<&str>, tokens: &Tokens) -> Option<Usage> {
-        let usage = tokens.usage(UsageScope::Request, self.dialect);
-        let Some(id) = id.filter(|id| !id.is_empty()) else { return Some(usage) };
-        let output = usage.output_tokens.unwrap_or(0);
-        let mut hasher = DefaultHasher::new();
-        id.hash(&mut hasher);
-        let key = hasher.finish();
-        if let Some((_, told)) = self.seen.iter_mut().find(|(seen, _)| *seen == key) {
-            let more = output.saturating_sub(*told);
-            *told = output.max(*told);
-            let more = (more > 0).then_some(more);
-            return more.map(|more| Usage { output_tokens: Some(more), ..Usage::default() });
+    /// Returns the usage of a request when it is first told, and again when its figures have changed: each block of
+    /// one message is a line of its own that repeats them.
+    fn request_usage<'m>(
+        &mut self,
+        message: &'m ModelMessage<'_>,
+        request: Option<&'m str>,
+        tokens: &Tokens,
+    ) -> Option<Usage<'m>> {
+        let named = |id: Option<&'m str>| id.filter(|id| !id.is_empty());
+        let usage = Usage {
+            model: named(message.model.get()),
+            message: named(message.id.get()),
+            request: named(request),
+            ..tokens.usage(UsageScope::Request, self.dialect)
+        };
+        if usage.message.is_none() {
+            return Some(usage);
         }
-        self.seen[self.next_seen] = (key, output);
+        let mut hasher = DefaultHasher::new();
+        (usage.message, usage.request).hash(&mut hasher);
+        let key = hasher.finish();
+        let figures = [tokens.input.count(), tokens.output.count(), tokens.cache_read.count(), tokens.written()];
+        if let Some((_, told)) = self.seen.iter_mut().find(|(seen, _)| *seen == key) {
+            return (std::mem::replace(told, figures) != figures).then_some(usage);
+        }
+        self.seen[self.next_seen] = (key, figures);
         self.next_seen = (self.next_seen + 1) % REMEMBERED_REQUESTS;
         Some(usage)
     }
@@ -577,9 +587,7 @@ impl Stream {
         let pending = self.pending.take();
         let interrupted = std::mem::take(&mut self.interrupted);
         let resets_at = self.resets_at.take();
-        if let Some(usage) = self.run_usage(report) {
-            out(head.record(Body::Usage(usage)));
-        }
+        self.run_usage(report, head, out);
         let subtype = line.subtype.get().filter(|&subtype| subtype != "success");
         let reason = report.terminal_reason.get().filter(|&reason| reason != "completed");
         let aborted = reason.is_some_and(|reason| reason.starts_with("aborted_"));
@@ -655,13 +663,13 @@ impl Stream {
         })));
     }
 
-    /// Returns the totals of the run so far.
-    fn run_usage(&mut self, report: &Report<'_>) -> Option<Usage> {
+    /// Tells the totals of the run so far.
+    fn run_usage(&mut self, report: &Report<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
         let models = report.model_usage.and_then(|raw| json::from_str(raw.get()).ok());
         let models: BTreeMap<String, ModelUsage> = models.unwrap_or_default();
         let turn = report.usage.0.as_ref();
         if models.is_empty() && turn.is_none() && report.total_cost_usd.0.is_none() {
-            return None;
+            return;
         }
         self.run.cost_usd = report.total_cost_usd.0.or(self.run.cost_usd);
         let add = |total: Option<u64>, more: Option<u64>| match (total, more) {
@@ -690,7 +698,9 @@ impl Stream {
             self.run.cache_read_tokens = total(self.run.cache_read_tokens, turn.cache_read_tokens);
             self.run.cache_creation_tokens = total(self.run.cache_creation_tokens, turn.cache_creation_tokens);
         }
-        Some(self.run)
+        let parts: Vec<Usage<'_>> = models.iter().map(|(name, model)| model.usage(name)).collect();
+        let usage = Usage { model: self.model.as_deref(), parts: &parts, ..self.run };
+        out(head.record(Body::Usage(usage)));
     }
 
     /// Reads what a sub-agent does from the progress of the tool that runs it.
@@ -713,6 +723,7 @@ impl Stream {
                     is_api_error: inner.is_api_error_message.0,
                     status: inner.api_error_status.status(),
                     uuid: None,
+                    request: inner.request_id.get(),
                     ends: false,
                 };
                 self.assistant(&reported, message, &head, out);
@@ -734,6 +745,8 @@ struct Reported<'a> {
     status: Option<u16>,
     /// The record's own id.
     uuid: Option<&'a str>,
+    /// The id of the request that it answers.
+    request: Option<&'a str>,
     /// Whether the record stands in a transcript of the main conversation, where nothing else ends a turn.
     ends: bool,
 }
@@ -802,6 +815,7 @@ object! {
         "sessionId" => transcript_session: Str<'a>,
         "timestamp" => timestamp: Str<'a>,
         "uuid" => uuid: Str<'a>,
+        "requestId" | "request_id" => request_id: Str<'a>,
         "parent_tool_use_id" => parent_tool_use_id: Str<'a>,
         "isSidechain" => is_sidechain: Flag,
         "agentId" => agent_id: Str<'a>,
@@ -878,6 +892,7 @@ impl Line<'_> {
             is_api_error: report.and_then(|report| report.is_api_error_message.0),
             status: report.and_then(|report| report.message_error_status.status()),
             uuid: self.uuid.get().filter(|uuid| !uuid.is_empty()),
+            request: self.request_id.get(),
             ends: self.transcript_session.get().is_some() && self.subagent().is_none(),
         }
     }
@@ -926,20 +941,37 @@ object! {
         "output_tokens" => output: Num,
         "cache_read_input_tokens" => cache_read: Num,
         "cache_creation_input_tokens" => cache_creation: Num,
+        "cache_creation" => lifetimes: Maybe<Lifetimes>,
+    }
+}
+
+object! {
+    /// How long what was written to a cache is to be kept there.
+    struct Lifetimes {
+        "ephemeral_5m_input_tokens" => minutes: Num,
+        "ephemeral_1h_input_tokens" => hour: Num,
     }
 }
 
 impl Tokens {
-    fn usage(&self, scope: UsageScope, dialect: &Dialect) -> Usage {
+    fn usage(&self, scope: UsageScope, dialect: &Dialect) -> Usage<'static> {
         let cached = if dialect.input_includes_cache { self.cache_read.count() } else { 0 };
         Usage {
             scope,
             input_tokens: self.input.whole().map(|input| input.saturating_sub(cached)),
             output_tokens: self.output.whole(),
             cache_read_tokens: self.cache_read.whole(),
-            cache_creation_tokens: self.cache_creation.whole(),
+            cache_creation_tokens: self.lifetimes.0.as_ref().map_or(self.cache_creation.whole(), |_| Some(self.written())),
+            cache_creation_1h_tokens: self.lifetimes.0.as_ref().and_then(|lifetimes| lifetimes.hour.whole()),
             ..Usage::default()
         }
+    }
+
+    /// What was written to caches. Some proxies give the parts and leave the sum at nothing.
+    fn written(&self) -> u64 {
+        let parts = self.lifetimes.0.as_ref();
+        let parts = parts.map_or(0, |parts| parts.minutes.count().saturating_add(parts.hour.count()));
+        self.cache_creation.count().max(parts)
     }
 }
 
@@ -956,9 +988,25 @@ struct ModelUsage {
     #[serde(rename = "cacheCreationInputTokens")]
     cache_creation: Num,
     context_window: Num,
+    #[serde(rename = "costUSD")]
+    cost: Num,
 }
 
 impl ModelUsage {
+    fn usage<'m>(&self, name: &'m str) -> Usage<'m> {
+        Usage {
+            scope: UsageScope::Run,
+            model: Some(name),
+            input_tokens: self.input.whole(),
+            output_tokens: self.output.whole(),
+            cache_read_tokens: self.cache_read.whole(),
+            cache_creation_tokens: self.cache_creation.whole(),
+            context_limit: self.context_window.whole().filter(|&limit| limit > 0),
+            cost_usd: self.cost.0.filter(|cost| *cost >= 0.0),
+            ..Usage::default()
+        }
+    }
+
     fn filled(&self) -> u64 {
         [&self.input, &self.cache_read, &self.cache_creation]
             .into_iter()
@@ -1009,6 +1057,8 @@ struct ProgressMessage<'a> {
     is_api_error_message: Flag,
     #[serde(rename = "apiErrorStatus")]
     api_error_status: Num,
+    #[serde(rename = "requestId")]
+    request_id: Str<'a>,
 }
 
 /// The keys by which a record is known, without what is in it.

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::engine::json::{self, object};
 use super::loose::{Later, Loose, Number};
 use super::{Decode, Decoded, Format, Frame};
-use crate::model::record::{Lifecycle, Message, Retry, Role, ToolCall, ToolResult, Usage, UsageScope};
+use crate::model::record::{Lifecycle, Message, Retry, Role, ToolCall, ToolResult, Totals, Usage, UsageScope};
 use crate::model::{Body, Class, Failure, Origin, Record, Timestamp};
 
 /// The format of OpenAI's Codex CLI.
@@ -74,13 +74,20 @@ const RECOGNISE_BYTES: usize = 256;
 /// then reported as a call and a result.
 const OPEN_CALLS: usize = 64;
 
+/// How many sessions, each copied from the next, are remembered.
+const ANCESTORS: usize = 32;
+
 /// What a decoder has to know of the lines before.
 #[derive(Default)]
 struct Decoder {
     /// Ids of items that began and did not end.
     open: VecDeque<String>,
     /// The tokens of the whole run at the last count: a count that is told twice is counted once.
-    total: Option<[Option<f64>; 2]>,
+    total: Option<Totals>,
+    /// The model of the turns from here on.
+    model: Option<Box<str>>,
+    /// The sessions that this one is a copy of: what it repeats names them, and is still this one's.
+    ancestors: Vec<Box<str>>,
     /// When the exhausted window with the latest reset opens again.
     resets_at: Option<Timestamp>,
     /// The limit that was last reported as reached, so that it is reported once.
@@ -170,6 +177,39 @@ object! {
         "codex_error_info" => codex_error_info: Option<&'a RawValue>,
         "info" => info: Option<&'a RawValue>,
         "rate_limits" => rate_limits: Option<&'a RawValue>,
+        "forked_from_id" => forked_from_id: Loose<'a>,
+        "parent_thread_id" => parent_thread_id: Loose<'a>,
+        "source" => source: Option<&'a RawValue>,
+    }
+}
+
+/// Who started a session, where it was no person.
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Origins<'a> {
+    subagent: Option<&'a RawValue>,
+}
+
+/// How a sub-agent was started.
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Subagent<'a> {
+    thread_spawn: Option<&'a RawValue>,
+}
+
+/// By which thread.
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Spawn<'a> {
+    parent_thread_id: Loose<'a>,
+}
+
+impl<'a> Origins<'a> {
+    /// The thread that started it.
+    fn parent(self) -> Loose<'a> {
+        let subagent = parse_raw::<Subagent<'_>>(self.subagent);
+        let spawn = subagent.and_then(|subagent| parse_raw::<Spawn<'_>>(subagent.thread_spawn));
+        spawn.unwrap_or_default().parent_thread_id
     }
 }
 
@@ -231,7 +271,7 @@ struct Tokens {
 }
 
 impl Tokens {
-    fn usage(self, scope: UsageScope, context_limit: Option<u64>) -> Usage {
+    fn usage(self, scope: UsageScope, context_limit: Option<u64>) -> Usage<'static> {
         let read = self.cached_input_tokens.count();
         let written = self.cache_write_input_tokens.count();
         Usage {
@@ -244,7 +284,17 @@ impl Tokens {
             cache_read_tokens: read,
             cache_creation_tokens: written,
             context_limit,
-            cost_usd: None,
+            ..Usage::default()
+        }
+    }
+
+    fn totals(self) -> Totals {
+        let usage = self.usage(UsageScope::Run, None);
+        Totals {
+            input: usage.input_tokens.unwrap_or(0),
+            output: usage.output_tokens.unwrap_or(0),
+            cache_read: usage.cache_read_tokens.unwrap_or(0),
+            cache_creation: usage.cache_creation_tokens.unwrap_or(0),
         }
     }
 }
@@ -344,7 +394,7 @@ impl Decode for Decoder {
             }
             "turn.completed" => {
                 if let Some(tokens) = parse_raw::<Tokens>(event.usage) {
-                    say(Body::Usage(tokens.usage(UsageScope::Turn, None)));
+                    say(Body::Usage(Usage { model: self.model.as_deref(), ..tokens.usage(UsageScope::Turn, None) }));
                 }
                 say(Body::Lifecycle(Lifecycle::TurnEnded));
             }
@@ -402,15 +452,9 @@ impl Decoder {
     ) -> Decoded {
         let mut say = |body: Body<'_>| out(Record { time, ..Record::new(body) });
         match kind {
-            "session_meta" => out(Record {
-                time,
-                session: payload.id.0,
-                ..Record::new(Body::Lifecycle(Lifecycle::Started {
-                    cwd: payload.cwd.0,
-                    model: payload.model.0,
-                }))
-            }),
+            "session_meta" => self.session_meta(payload, time, out),
             "turn_context" => {
+                self.runs_on(&payload.model);
                 say(Body::Lifecycle(Lifecycle::Started { cwd: payload.cwd.0, model: payload.model.0 }));
             }
             "response_item" => {
@@ -424,6 +468,42 @@ impl Decoder {
             _ => say(Body::Lifecycle(Lifecycle::Other)),
         }
         Decoded::Yes
+    }
+
+    fn runs_on(&mut self, model: &Loose<'_>) {
+        if model.is_some() && self.model.as_deref() != Some(model.as_str()) {
+            self.model = Some(model.as_str().into());
+        }
+    }
+
+    /// Who the session is. A copy of another session repeats who that was.
+    fn session_meta(&mut self, payload: Payload<'_>, time: Option<Timestamp>, out: &mut dyn FnMut(Record<'_>)) {
+        let repeated = self.ancestors.iter().any(|id| **id == *payload.id.as_str());
+        let spawned = parse_raw::<Origins<'_>>(payload.source).unwrap_or_default().parent();
+        let from = [payload.forked_from_id, payload.parent_thread_id, spawned]
+            .into_iter()
+            .find(Loose::is_some)
+            .filter(|id| id.as_str() != payload.id.as_str());
+        if !repeated {
+            self.ancestors.clear();
+        }
+        if let Some(from) = from.as_ref().filter(|_| self.ancestors.len() < ANCESTORS) {
+            self.ancestors.push(from.as_str().into());
+        }
+        if repeated {
+            return out(Record { time, ..Record::new(Body::Lifecycle(Lifecycle::Other)) });
+        }
+        self.runs_on(&payload.model);
+        self.total = None;
+        let session = payload.id.0;
+        out(Record {
+            time,
+            session: session.clone(),
+            ..Record::new(Body::Lifecycle(Lifecycle::Started { cwd: payload.cwd.0, model: payload.model.0 }))
+        });
+        if let Some(from) = from {
+            out(Record { time, session, ..Record::new(Body::Lifecycle(Lifecycle::Forked { from: from.text() })) });
+        }
     }
 
     /// An `event_msg`. Messages and the ends of commands are repeated as response items and skipped here.
@@ -511,12 +591,14 @@ impl Decoder {
             }
         }
         if let Some(info) = parse_raw::<TokenInfo>(info) {
-            let total = info.total_token_usage.map(|all| [all.input_tokens.0, all.output_tokens.0]);
-            let news = total.is_none() || total != self.total;
-            self.total = total;
-            if let Some(last) = info.last_token_usage.filter(|_| news) {
+            let totals = info.total_token_usage.map(Tokens::totals);
+            let news = totals.is_none() || totals != self.total;
+            self.total = totals;
+            let last = info.last_token_usage.or(info.total_token_usage.map(|_| Tokens::default()));
+            if let Some(last) = last.filter(|_| news) {
                 let limit = info.model_context_window.count();
-                say(Body::Usage(last.usage(UsageScope::Request, limit)));
+                let model = self.model.as_deref();
+                say(Body::Usage(Usage { model, totals, ..last.usage(UsageScope::Request, limit) }));
                 silent = false;
             }
         }

@@ -77,6 +77,7 @@ struct Data<'a> {
     session_id: Loose<'a>,
     context: Maybe<Context<'a>>,
     selected_model: Loose<'a>,
+    model: Loose<'a>,
     new_model: Loose<'a>,
     parent_tool_call_id: Loose<'a>,
     content: Loose<'a>,
@@ -249,8 +250,8 @@ fn tell(kind: &str, data: Data<'_>, time: Option<Timestamp>, say: &mut dyn FnMut
         }
         "session.shutdown" => {
             let metrics = data.model_metrics.and_then(|raw| json::from_str(raw.get()).ok());
-            if let Some(usage) = metrics.and_then(run_usage) {
-                say(Body::Usage(usage));
+            if let Some(metrics) = metrics {
+                run_usage(&metrics, say);
             }
             say(if data.shutdown_type.as_str() == "error" {
                 Body::Failure(Failure { ends: true, ..Failure::new(Origin::Agent, data.error_reason.text()) })
@@ -259,6 +260,7 @@ fn tell(kind: &str, data: Data<'_>, time: Option<Timestamp>, say: &mut dyn FnMut
             });
         }
         "assistant.usage" => say(Body::Usage(Usage {
+            model: Some(data.model.as_str()).filter(|model| !model.is_empty()),
             input_tokens: data.input_tokens.count(),
             output_tokens: data.output_tokens.count(),
             cache_read_tokens: data.cache_read_tokens.count(),
@@ -323,22 +325,42 @@ fn is_about_limits(text: &str) -> bool {
     ["limit", "quota", "exceed", "credits", "premium requests"].iter().any(|word| lower.contains(word))
 }
 
-/// The sum over all models; `None` if nothing was used.
-fn run_usage(models: BTreeMap<Cow<'_, str>, ModelMetrics>) -> Option<Usage> {
-    let sum = |field: fn(&Tokens) -> Number| {
-        let counts = models.values().filter_map(|model| field(model.usage.0.as_ref()?).count());
-        counts.fold(None, |sum: Option<u64>, count| Some(sum.unwrap_or(0).saturating_add(count)))
+/// Tells the sum over all models, unless nothing was used.
+fn run_usage(models: &BTreeMap<Cow<'_, str>, ModelMetrics>, say: &mut dyn FnMut(Body<'_>)) {
+    let parts: Vec<Usage<'_>> = models
+        .iter()
+        .filter_map(|(name, model)| {
+            let tokens = model.usage.0.as_ref()?;
+            Some(Usage { scope: UsageScope::Run, model: Some(name), ..tokens.usage() })
+        })
+        .collect();
+    let sum = |figure: fn(&Usage<'_>) -> Option<u64>| {
+        parts.iter().filter_map(figure).fold(None, |sum: Option<u64>, count| Some(sum.unwrap_or(0).saturating_add(count)))
     };
     let usage = Usage {
         scope: UsageScope::Run,
-        input_tokens: sum(|tokens| tokens.input_tokens),
-        output_tokens: sum(|tokens| tokens.output_tokens),
-        cache_read_tokens: sum(|tokens| tokens.cache_read_tokens),
-        cache_creation_tokens: sum(|tokens| tokens.cache_write_tokens),
+        input_tokens: sum(|part| part.input_tokens),
+        output_tokens: sum(|part| part.output_tokens),
+        cache_read_tokens: sum(|part| part.cache_read_tokens),
+        cache_creation_tokens: sum(|part| part.cache_creation_tokens),
+        parts: &parts,
         ..Usage::default()
     };
-    let used = [usage.input_tokens, usage.output_tokens].into_iter().flatten().any(|count| count > 0);
-    used.then_some(usage)
+    if [usage.input_tokens, usage.output_tokens].into_iter().flatten().any(|count| count > 0) {
+        say(Body::Usage(usage));
+    }
+}
+
+impl Tokens {
+    fn usage(&self) -> Usage<'static> {
+        Usage {
+            input_tokens: self.input_tokens.count(),
+            output_tokens: self.output_tokens.count(),
+            cache_read_tokens: self.cache_read_tokens.count(),
+            cache_creation_tokens: self.cache_write_tokens.count(),
+            ..Usage::default()
+        }
+    }
 }
 
 #[cfg(test)]

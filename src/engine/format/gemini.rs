@@ -417,7 +417,9 @@ impl Decoder {
         if let Some(tokens) = line.tokens.filter(|_| !self.spoken.tokens) {
             self.spoken.tokens = true;
             let output = [tokens.output, tokens.thoughts];
-            say(Body::Usage(usage(UsageScope::Request, tokens.input, tokens.cached, output)));
+            let (message, model) = (Some(line.id.as_str()), Some(line.model.as_str()).filter(|model| !model.is_empty()));
+            let usage = usage(UsageScope::Request, tokens.input, tokens.cached, output);
+            say(Body::Usage(Usage { message, model, ..usage }));
         }
     }
 }
@@ -508,7 +510,7 @@ fn is_vague(name: &str) -> bool {
     )
 }
 
-fn usage<const N: usize>(scope: UsageScope, input: Number, cached: Number, output: [Number; N]) -> Usage {
+fn usage<const N: usize>(scope: UsageScope, input: Number, cached: Number, output: [Number; N]) -> Usage<'static> {
     let cached = cached.count();
     let written: Vec<u64> = output.into_iter().filter_map(Number::count).collect();
     Usage {

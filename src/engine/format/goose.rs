@@ -328,7 +328,7 @@ impl Decoder {
 }
 
 impl Line<'_> {
-    fn usage(&self) -> Usage {
+    fn usage(&self) -> Usage<'static> {
         let read = self.cache_read_input_tokens.count();
         let write = self.cache_write_input_tokens.count();
         let cached = read.unwrap_or(0).saturating_add(write.unwrap_or(0));
@@ -338,8 +338,8 @@ impl Line<'_> {
             output_tokens: self.output_tokens.count(),
             cache_read_tokens: read,
             cache_creation_tokens: write,
-            context_limit: None,
             cost_usd: self.cost_usd.0.filter(|cost| *cost >= 0.0),
+            ..Usage::default()
         }
     }
 }

@@ -168,9 +168,12 @@ fn entry(bytes: &[u8], out: &mut dyn FnMut(Record<'_>)) -> Decoded {
                 let (id, input) = (action.id.text(), action.command.text());
                 say(0, Body::ToolCall(ToolCall { id, name: Cow::Borrowed("bash"), input: input.into() }));
             }
-            let tokens = inner::<Response<'_>>(extra.response).and_then(|response| inner::<Tokens<'_>>(response.usage));
-            if let Some(tokens) = tokens {
-                say(0, Body::Usage(tokens.usage()));
+            let response = inner::<Response<'_>>(extra.response).unwrap_or_default();
+            if let Some(tokens) = inner::<Tokens<'_>>(response.usage) {
+                let named = |text: &str| !text.is_empty();
+                let (message, model) = (Some(response.id.as_str()), Some(response.model.as_str()));
+                let usage = tokens.usage();
+                say(0, Body::Usage(Usage { message: message.filter(|id| named(id)), model: model.filter(|name| named(name)), ..usage }));
             }
         }
         "exit" => {
@@ -322,8 +325,12 @@ struct Action<'a> {
 }
 
 /// The provider's response, as it came.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Response<'a> {
+    #[serde(borrow, default)]
+    id: Loose<'a>,
+    #[serde(borrow, default)]
+    model: Loose<'a>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
 }
@@ -346,7 +353,7 @@ struct PromptDetails {
 }
 
 impl Tokens<'_> {
-    fn usage(&self) -> Usage {
+    fn usage(&self) -> Usage<'static> {
         let cached = inner::<PromptDetails>(self.details).and_then(|details| details.cached_tokens.count());
         Usage {
             scope: UsageScope::Request,

@@ -134,6 +134,7 @@ struct Status<'a> {
 struct Part<'a> {
     #[serde(rename = "type")]
     kind: Loose<'a>,
+    id: Loose<'a>,
     #[serde(rename = "sessionID")]
     session: Loose<'a>,
     text: Loose<'a>,
@@ -321,7 +322,7 @@ impl Decoder {
             }
             "step-finish" => {
                 if let Some(usage) = usage(part.tokens.0, part.cost) {
-                    say(Body::Usage(usage));
+                    say(Body::Usage(Usage { message: Some(part.id.as_str()).filter(|id| !id.is_empty()), ..usage }));
                 }
                 let cut = |class, text| Failure {
                     class: Some(class),
@@ -461,7 +462,7 @@ impl Headers<'_> {
     }
 }
 
-fn usage(tokens: Option<Tokens>, cost: Number) -> Option<Usage> {
+fn usage(tokens: Option<Tokens>, cost: Number) -> Option<Usage<'static>> {
     let tokens = tokens?;
     let (read, write) = match tokens.cache.0 {
         Some(cache) => (cache.read.count(), cache.write.count()),
@@ -478,8 +479,8 @@ fn usage(tokens: Option<Tokens>, cost: Number) -> Option<Usage> {
         output_tokens: spelled.and(output).or(spelled),
         cache_read_tokens: read,
         cache_creation_tokens: write,
-        context_limit: None,
         cost_usd: cost.0.filter(|cost| *cost >= 0.0),
+        ..Usage::default()
     })
 }
 

@@ -83,6 +83,7 @@ struct Line<'a> {
 #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 struct ChatMessage<'a> {
     role: Loose<'a>,
+    model: Loose<'a>,
     content: Option<&'a RawValue>,
     timestamp: Number,
     stop_reason: Loose<'a>,
@@ -197,8 +198,8 @@ impl Decode for Decoder {
             }
             "compaction" => say(Body::Lifecycle(Lifecycle::Compacted)),
             // In a stream, events of their own tell the calls and their results.
-            "message" => message(line.message.0.unwrap_or_default(), true, &mut say),
-            "message_end" => message(line.message.0.unwrap_or_default(), false, &mut say),
+            "message" => message(line.message.0.unwrap_or_default(), Some(line.id.as_str()), &mut say),
+            "message_end" => message(line.message.0.unwrap_or_default(), None, &mut say),
             "tool_execution_start" => say(Body::ToolCall(ToolCall {
                 id: line.tool_call_id.text(),
                 name: line.tool_name.text(),
@@ -244,11 +245,11 @@ impl Decode for Decoder {
 }
 
 /// A message that is done. `calls`: whether it also stands for the calls and results in it.
-fn message(message: ChatMessage<'_>, calls: bool, say: &mut dyn FnMut(Body<'_>)) {
+fn message(message: ChatMessage<'_>, id: Option<&str>, say: &mut dyn FnMut(Body<'_>)) {
     let text = |raw| parse_raw::<Loose<'_>>(raw).unwrap_or_default().text();
     match message.role.as_str() {
-        "assistant" => answer(message, calls, say),
-        "toolResult" if calls => {
+        "assistant" => answer(message, id, say),
+        "toolResult" if id.is_some() => {
             let failed = message.is_error.0 == Some(true);
             say(tool_result(message.tool_call_id.text(), failed, text(message.content)));
         }
@@ -259,8 +260,8 @@ fn message(message: ChatMessage<'_>, calls: bool, say: &mut dyn FnMut(Body<'_>))
 }
 
 /// A message of the model, or what became of it.
-fn answer(message: ChatMessage<'_>, calls: bool, say: &mut dyn FnMut(Body<'_>)) {
-    let reason = message.stop_reason.as_str();
+fn answer(message: ChatMessage<'_>, id: Option<&str>, say: &mut dyn FnMut(Body<'_>)) {
+    let (reason, calls) = (message.stop_reason.as_str(), id.is_some());
     let blocks = parse_raw::<Vec<Maybe<Block<'_>>>>(message.content).unwrap_or_default();
     let stopped = matches!(reason, "error" | "aborted");
     if !stopped {
@@ -282,7 +283,8 @@ fn answer(message: ChatMessage<'_>, calls: bool, say: &mut dyn FnMut(Body<'_>)) 
         }
     }
     if let Some(usage) = message.usage.0.and_then(usage) {
-        say(Body::Usage(usage));
+        let model = message.model.as_str();
+        say(Body::Usage(Usage { model: Some(model).filter(|model| !model.is_empty()), message: id, ..usage }));
     }
     let (origin, class) = match reason {
         "stop" => return say(Body::Lifecycle(Lifecycle::TurnEnded)),
@@ -317,7 +319,7 @@ fn exit_code(text: &str) -> Option<i64> {
 }
 
 /// What a message used; `None` if it used nothing.
-fn usage(tokens: Tokens) -> Option<Usage> {
+fn usage(tokens: Tokens) -> Option<Usage<'static>> {
     let usage = Usage {
         input_tokens: tokens.input.count(),
         output_tokens: tokens.output.count(),

@@ -136,7 +136,8 @@ impl Decoder {
                     }));
                 }
                 if let Some(tokens) = &line.usage.0 {
-                    emit(Body::Usage(tokens.usage()));
+                    let usage = Usage { model: line.model.get(), message: line.uuid.get(), ..tokens.usage() };
+                    emit(Body::Usage(usage));
                 }
             }
             ("user", _) => emit(Body::Message(Message { role: Role::User, text: prose(parts).into() })),
@@ -232,6 +233,7 @@ struct Line<'a> {
     #[serde(rename = "type")]
     kind: Str<'a>,
     subtype: Str<'a>,
+    uuid: Str<'a>,
     #[serde(rename = "sessionId")]
     session: Str<'a>,
     timestamp: Str<'a>,
@@ -339,7 +341,7 @@ struct Tokens {
 }
 
 impl Tokens {
-    fn usage(&self) -> Usage {
+    fn usage(&self) -> Usage<'static> {
         // Whether the candidates' count includes the thoughts depends on the model's server; the total tells.
         let spelled = self.candidates.count().saturating_add(self.thoughts.count());
         let output = match self.total.whole() {

@@ -338,7 +338,7 @@ fn the_blocks_of_one_message_count_once() {
         [
             "usage Request in 5 out 1 read 100 written None window None cost None",
             "usage Request in 5 out 7 read 100 written None window None cost None",
-            "usage Request in None out 29 read None written None window None cost None",
+            "usage Request in 5 out 30 read 100 written None window None cost None",
         ]
     );
 }
