@@ -7,9 +7,11 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueHint, value_parser};
 use clap_complete::Shell;
+use jiff::civil::Date;
 
 use crate::child::group::Target;
 use crate::engine::format::FORMATS;
+use crate::engine::usage::report::By;
 use crate::model::Strategy;
 use crate::runtime::wrap::act::BackoffMode;
 use crate::runtime::wrap::plan::PtyMode;
@@ -76,6 +78,14 @@ Signals:
   SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1 and SIGUSR2 are passed on to the command. The same one of the first
   four again, within the grace, kills it and all that it started. When session-doctor itself is killed, so is
   all that it started.";
+
+const USAGE_NOTES: &str = "\
+Examples:
+  session-doctor usage
+  session-doctor usage session --since 2026-11-01 --breakdown ~/.claude/projects
+  session-doctor usage models --json | jq '.rows[] | {model, cost_usd}'
+  A folder that is named like a report:
+    session-doctor usage ./daily";
 
 const EXPLAIN_NOTES: &str = "\
 Examples:
@@ -176,6 +186,13 @@ pub enum Command {
     /// Its output, its input, its terminal, signals and its exit status are as if it had been called directly.
     /// Alerts and decisions are told on standard error, or all events where --events says.
     Wrap(Box<WrapArgs>),
+    /// Tell what agents used and what it cost, from their transcripts.
+    ///
+    /// Reports are daily (when none is named), weekly, monthly, session, blocks (the five hours of a subscription's
+    /// window) and models. What is told twice counts once: blocks of one message, resumed and copied sessions, running
+    /// totals. A model without a known price has no cost and is named, not counted as free. Costs are what the API
+    /// would charge; subscriptions are not charged by the token.
+    Usage(UsageArgs),
     /// Tell what one line is taken for, and why.
     ///
     /// Shows which format recognises it, who can have produced it, which rules looked at it, what class of
@@ -286,6 +303,79 @@ impl TapArgs {
         .into_iter()
         .flatten()
         .collect()
+    }
+}
+
+/// Arguments of `usage`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_long_help = format!("{USAGE_NOTES}\n\n{EXIT_STATUS}"))]
+pub struct UsageArgs {
+    /// A report, and files and directories to read. None: daily, and the folders where agents keep their transcripts.
+    #[arg(value_name = "REPORT|FILE|DIR", value_hint = ValueHint::AnyPath)]
+    pub inputs: Vec<PathBuf>,
+
+    /// Leave out what was before this day (2026-11-21).
+    #[arg(long, value_name = "DAY", value_parser = super::usage::day, value_hint = ValueHint::Other)]
+    pub since: Option<Date>,
+
+    /// Leave out what was after this day.
+    #[arg(long, value_name = "DAY", value_parser = super::usage::day, value_hint = ValueHint::Other)]
+    pub until: Option<Date>,
+
+    /// Where days begin: local, or an IANA name such as Europe/Berlin.
+    #[arg(long, alias = "time-zone", value_name = "ZONE", value_hint = ValueHint::Other)]
+    pub timezone: Option<String>,
+
+    /// Count what this agent used, and no other.
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(FORMATS.iter().map(|format| format.name())))]
+    pub agent: Option<String>,
+
+    /// Count sessions of projects whose path has this in it.
+    #[arg(long, value_name = "TEXT", value_hint = ValueHint::Other)]
+    pub project: Option<String>,
+
+    /// Write one JSON object.
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+
+    /// Write CSV.
+    #[arg(long)]
+    pub csv: bool,
+
+    /// Tell for each row what each model used.
+    #[arg(long)]
+    pub breakdown: bool,
+
+    /// Whose cost counts: auto (the agent's where it states one), calculate (from the prices), display (the agent's alone).
+    #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(["auto", "calculate", "display"]))]
+    pub mode: Option<String>,
+
+    /// Take prices from this file, as LiteLLM (model_prices_and_context_window.json) or models.dev (api.json) write it.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub prices: Option<PathBuf>,
+
+    /// How many files to read at a time; 0: as many as there are processor cores.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(0..=1024))]
+    pub threads: Option<u16>,
+}
+
+impl UsageArgs {
+    /// Returns the report that is wanted, and what it is about.
+    pub fn report(&self) -> (By, Vec<PathBuf>) {
+        let named = self.inputs.first().and_then(|first| By::from_name(first.to_str()?));
+        let skip = usize::from(named.is_some());
+        (named.unwrap_or_default(), self.inputs.iter().skip(skip).cloned().collect())
+    }
+
+    /// Returns the flags that set something, as the last layer of the settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        let one =
+            |flag, key, value: Option<String>| value.map(|value| Flag { flag, key, values: vec![value] });
+        let threads = self.threads.map(|n| n.to_string());
+        [one("--timezone", "time_zone", self.timezone.clone()), one("--threads", "threads", threads)]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 

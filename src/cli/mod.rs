@@ -12,6 +12,7 @@ pub mod man;
 pub mod rules;
 pub mod schema;
 pub mod tap;
+pub mod usage;
 pub mod wrap;
 
 use std::env;
@@ -50,6 +51,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     let result = match &cli.command {
         Command::Tap(args) => tap::run(args, &cli.globals),
         Command::Wrap(args) => wrap::run(args, &cli.globals),
+        Command::Usage(args) => usage::run(args, &cli.globals),
         Command::Explain(args) => explain::run(args, &cli.globals),
         Command::Rules(args) => rules::run(args, &cli.globals),
         Command::Schema => schema::run(),

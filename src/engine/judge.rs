@@ -103,6 +103,9 @@ impl Core {
         if let Some(listener) = self.listener.as_mut().filter(|_| !matches!(record.body, Body::Text(_))) {
             listener(now, &record);
         }
+        if self.options.only_decode {
+            return;
+        }
         let text = if let Body::Text(text) = &record.body {
             let line = self.judge_text(frame.line, text);
             // A line that says nothing of a failure leaves no trace, whether it was looked at or passed over.

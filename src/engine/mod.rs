@@ -22,6 +22,8 @@ pub mod detect;
 pub mod policy;
 pub mod step;
 
+pub mod usage;
+
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -65,6 +67,8 @@ pub struct Options {
     pub line_limit: usize,
     /// How many sessions and sub-agents of one source are kept in mind; the one unheard of for longest goes first.
     pub max_sessions: usize,
+    /// Whether records are only decoded and told to who listens, and nothing is judged.
+    pub only_decode: bool,
     scanner: Scanner,
 }
 
@@ -87,6 +91,7 @@ impl Options {
             zone: TimeZone::UTC,
             line_limit: 4 << 20,
             max_sessions: 64,
+            only_decode: false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Claude Code, measured on 2.1.197; the options are those of its parser, the hidden ones too.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::model::Class;
 
@@ -334,6 +334,11 @@ impl Profile for Claude {
             Some(id) => Transcript::File(directory.join(format!("{id}.jsonl"))),
             None => Transcript::newest_in(directory, ".jsonl"),
         })
+    }
+
+    fn archives(&self, surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
+        let folders = [".claude", ".config/claude"].map(|below| surroundings.directory("CLAUDE_CONFIG_DIR", below));
+        folders.into_iter().flatten().map(|folder| folder.join("projects")).collect()
     }
 
     fn session_in_line<'l>(&self, line: &'l str) -> Option<&'l str> {

@@ -1,5 +1,7 @@
 //! OpenAI Codex, measured on 0.169.0.
 
+use std::path::PathBuf;
+
 use crate::model::Class;
 
 use super::arguments::{Arguments, Part, Parser, Table, Takes};
@@ -204,6 +206,11 @@ impl Profile for Codex {
                 None => Owner::FirstLine { pointer: "/payload/cwd", cwd },
             },
         }))
+    }
+
+    fn archives(&self, surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
+        let home = surroundings.directory("CODEX_HOME", ".codex").into_iter();
+        home.flat_map(|home| ["sessions", "archived_sessions"].map(|folder| home.join(folder))).collect()
     }
 
     fn session_in_line<'l>(&self, line: &'l str) -> Option<&'l str> {

@@ -1,5 +1,7 @@
 //! Gemini CLI, measured on 0.61.0.
 
+use std::path::PathBuf;
+
 use crate::model::Class;
 
 use super::arguments::{Arguments, Parser, Table, Takes};
@@ -194,6 +196,10 @@ impl Profile for Gemini {
                 None => Owner::Marker { name: ".project_root", cwd: surroundings.cwd.to_owned() },
             },
         }))
+    }
+
+    fn archives(&self, surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
+        surroundings.directory("GEMINI_CLI_HOME", "").map(|home| home.join(".gemini/tmp")).into_iter().collect()
     }
 
     fn rejects_resume(&self, text: &str, exit: Option<i32>) -> bool {

@@ -12,6 +12,7 @@ pub mod tools;
 pub mod transcript;
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -120,6 +121,12 @@ pub trait Profile: fmt::Debug + Send + Sync {
     ) -> Option<Transcript> {
         let _ = (surroundings, invocation, session);
         None
+    }
+
+    /// Returns the folders that hold all of its transcripts, whether they are there or not.
+    fn archives(&self, surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
+        let _ = surroundings;
+        Vec::new()
     }
 
     /// Returns the session id that a line of plain output names.

@@ -1,5 +1,7 @@
 //! Qwen Code, measured on 0.15.10; its options include those of later versions.
 
+use std::path::PathBuf;
+
 use crate::model::Class;
 
 use super::arguments::{Arguments, Parser, Table, Takes};
@@ -210,6 +212,10 @@ impl Profile for Qwen {
             Some(id) => Transcript::File(directory.join(format!("{id}.jsonl"))),
             None => Transcript::newest_in(directory, ".jsonl"),
         })
+    }
+
+    fn archives(&self, surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
+        surroundings.directory("QWEN_RUNTIME_DIR", ".qwen").map(|base| base.join("projects")).into_iter().collect()
     }
 
     fn rejects_resume(&self, text: &str, exit: Option<i32>) -> bool {

@@ -5,6 +5,7 @@ pub mod follow;
 pub mod live;
 pub mod scan;
 pub mod signals;
+pub mod usage;
 pub mod wrap;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

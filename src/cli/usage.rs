@@ -1,0 +1,427 @@
+//! `usage`: what agents used and what it cost, from their transcripts.
+
+use std::env;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::{fs, thread};
+
+use anstyle::{AnsiColor, Style};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value, json};
+
+use super::args::{Globals, UsageArgs};
+use super::tap::engine_options;
+use super::{CliError, Exit, Kind, load_settings};
+use crate::engine::ansi;
+use crate::engine::usage::Amount;
+use crate::engine::usage::meter::Mode;
+use crate::engine::usage::price::{AS_OF, Prices};
+use crate::engine::usage::report::{self, By, Filter, Line, Report};
+use crate::profile::PROFILES;
+use crate::profile::transcript::Surroundings;
+use crate::runtime::scan::{FileTrouble, Progress};
+use crate::runtime::usage::{self, Pricing};
+use crate::source::os_words;
+use crate::source::walk::{self, Globs};
+
+/// The files of a directory that are transcripts.
+const TRANSCRIPTS: [&str; 8] = [
+    "*.jsonl",
+    "*.json",
+    "*.traj",
+    "*.jsonl.gz",
+    "*.json.gz",
+    "*.jsonl.zst",
+    "*.json.zst",
+    ".aider.chat.history.md",
+];
+
+/// How many characters the longest bar has.
+const BAR: usize = 16;
+
+/// How many characters of a name are shown.
+const NAME: usize = 44;
+
+/// Runs the command.
+///
+/// # Errors
+/// The command line, the settings or the price list are wrong, there is nothing to read, or standard output cannot be
+/// written. Files that cannot be read are told as they are met, and the others count.
+pub fn run(args: &UsageArgs, globals: &Globals) -> Result<Exit, CliError> {
+    let loaded = load_settings(globals, args.flags())?;
+    let options = engine_options(&loaded)?;
+    let prices = prices(args)?;
+    let mode = match args.mode.as_deref() {
+        Some("calculate") => Mode::Calculate,
+        Some("display") => Mode::Display,
+        _ => Mode::Auto,
+    };
+    let (by, roots) = args.report();
+    let filter = Filter {
+        since: args.since,
+        until: args.until,
+        agent: args.agent.clone(),
+        project: args.project.clone(),
+    };
+    let roots = if roots.is_empty() { archives()? } else { roots };
+    let globs = Globs::new(&TRANSCRIPTS).map_err(CliError::from)?;
+    let walked = walk::walk(&roots, &globs, loaded.settings.threads);
+    let mut worst = None;
+    let mut complain = |error: CliError| {
+        error.print();
+        worst.get_or_insert(error.kind.exit());
+    };
+    walked.problems.iter().for_each(|problem| complain(CliError::from(problem)));
+    let inputs: Vec<_> = walked
+        .inputs
+        .into_iter()
+        .filter(|input| {
+            let file = input.kind == walk::Kind::File;
+            if !file {
+                complain(
+                    CliError::new(Kind::NoInput, format!("read `{}`", input.path.display()))
+                        .cause("it is no file")
+                        .hint("what is used in a running session, its transcript tells"),
+                );
+            }
+            file
+        })
+        .collect();
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = if loaded.settings.threads == 0 { cores } else { loaded.settings.threads };
+    let pricing = Pricing { prices: Arc::new(prices), mode };
+    let (ledger, troubles) = usage::run(&inputs, &options, &pricing, threads, &Progress::default())
+        .map_err(|error| CliError::new(Kind::Internal, "start a thread").cause(os_words(&error)))?;
+    for trouble in &troubles {
+        complain(match trouble {
+            FileTrouble::Read(error) => CliError::from(error),
+            FileTrouble::Engine(path) => {
+                CliError::new(Kind::Internal, format!("read all of `{}`", path.display()))
+                    .cause("the engine failed on it")
+            }
+        });
+    }
+    let report = report::report(&ledger.settle(), by, &options.zone, &filter);
+    let text = if args.json {
+        as_json(&report, by, &options.zone, args)
+    } else if args.csv {
+        as_csv(&report, by, args.breakdown)
+    } else {
+        as_table(&report, by, args)
+    };
+    // What is written for programs is the same on a terminal; anstream takes colours out where nobody sees them.
+    let written = anstream::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+    written.map_err(|error| CliError::output(&error))?;
+    Ok(worst.unwrap_or(Exit::Ok))
+}
+
+fn prices(args: &UsageArgs) -> Result<Prices, CliError> {
+    let Some(path) = &args.prices else { return Ok(Prices::built_in().clone()) };
+    let failed = |kind| CliError::new(kind, format!("read the prices in `{}`", path.display()));
+    let list = fs::read_to_string(path).map_err(|error| failed(Kind::NoInput).cause(os_words(&error)))?;
+    Prices::with_list(&list).map_err(|error| failed(Kind::Data).cause(error))
+}
+
+/// Returns the folders of transcripts that are there.
+fn archives() -> Result<Vec<PathBuf>, CliError> {
+    let home = env::home_dir();
+    let cwd = env::current_dir().unwrap_or_default();
+    let variable = |name: &str| env::var(name).ok();
+    let surroundings = Surroundings { home: home.as_deref(), cwd: &cwd, variable: &variable };
+    let mut all: Vec<PathBuf> = PROFILES.iter().flat_map(|profile| profile.archives(&surroundings)).collect();
+    let wanted = all.clone();
+    all.retain(|folder| folder.is_dir());
+    all.sort();
+    all.dedup();
+    if all.is_empty() {
+        let names: Vec<String> = wanted.iter().map(|folder| folder.display().to_string()).collect();
+        return Err(CliError::new(Kind::NoInput, "find transcripts of an agent")
+            .cause(format!("there is none of {}", names.join(", ")))
+            .hint("name files or folders: session-doctor usage daily DIR"));
+    }
+    Ok(all)
+}
+
+// ------------------------------------------------------------------------------------------------ json, csv
+
+/// Dollars to what adding up in floating point can be relied on.
+fn dollars(cost: f64) -> f64 {
+    let rounded = (cost * 1e8).round() / 1e8;
+    if rounded == 0.0 { 0.0 } else { rounded }
+}
+
+/// The cost as far as it is known: `null` where no token has a price.
+fn cost(amount: &Amount) -> Value {
+    if amount.unpriced > 0 && amount.cost == 0.0 { Value::Null } else { json!(dollars(amount.cost)) }
+}
+
+fn figures(amount: &Amount) -> Map<String, Value> {
+    let tokens = &amount.tokens;
+    let rows = [
+        ("requests", json!(amount.requests)),
+        ("input_tokens", json!(tokens.input)),
+        ("output_tokens", json!(tokens.output)),
+        ("cache_creation_tokens", json!(tokens.cache_write)),
+        ("cache_creation_1h_tokens", json!(tokens.cache_write_1h)),
+        ("cache_read_tokens", json!(tokens.cache_read)),
+        ("total_tokens", json!(tokens.total())),
+        ("cost_usd", cost(amount)),
+        ("unpriced_tokens", json!(amount.unpriced)),
+    ];
+    rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// What a row is about, as programs call it.
+fn about(by: By) -> &'static str {
+    match by {
+        By::Day => "date",
+        By::Week => "week",
+        By::Month => "month",
+        By::Session => "session",
+        By::Block => "block",
+        By::Model => "model",
+    }
+}
+
+fn as_json(report: &Report, by: By, zone: &TimeZone, args: &UsageArgs) -> String {
+    let line = |line: &Line, name: bool| {
+        let mut row = Map::new();
+        if name {
+            row.insert(about(by).to_owned(), json!(line.about));
+        }
+        if by == By::Session && name {
+            row.insert("project".to_owned(), json!(line.project));
+        }
+        row.insert("agents".to_owned(), json!(line.agents));
+        row.insert("sessions".to_owned(), json!(line.sessions));
+        row.insert("first".to_owned(), json!(line.times.map(|times| times.0.to_string())));
+        row.insert("last".to_owned(), json!(line.times.map(|times| times.1.to_string())));
+        row.append(&mut figures(&line.amount));
+        let models: Vec<Value> = line
+            .models
+            .iter()
+            .map(|(model, amount)| {
+                let mut row = Map::new();
+                row.insert("model".to_owned(), json!(model));
+                row.append(&mut figures(amount));
+                Value::Object(row)
+            })
+            .collect();
+        row.insert("models".to_owned(), json!(models));
+        Value::Object(row)
+    };
+    let whole = json!({
+        "report": by.name(),
+        "time_zone": zone.iana_name().unwrap_or("local"),
+        "mode": args.mode.as_deref().unwrap_or("auto"),
+        "prices": args.prices.as_ref().map_or(json!({ "source": "built-in", "as_of": AS_OF }), |path| json!({ "source": path })),
+        "rows": report.lines.iter().map(|row| line(row, true)).collect::<Vec<_>>(),
+        "total": line(&report.total, false),
+    });
+    format!("{whole:#}\n")
+}
+
+fn as_csv(report: &Report, by: By, breakdown: bool) -> String {
+    let mut text = String::new();
+    let names: Vec<String> = figures(&Amount::default()).keys().cloned().collect();
+    let _ = writeln!(text, "{},model,{}", about(by), names.join(","));
+    let mut row = |name: &str, model: &str, amount: &Amount| {
+        let values: Vec<String> = figures(amount)
+            .values()
+            .map(|value| if value.is_null() { String::new() } else { value.to_string() })
+            .collect();
+        let _ = writeln!(text, "{},{},{}", quoted(name), quoted(model), values.join(","));
+    };
+    for line in &report.lines {
+        if breakdown {
+            line.models.iter().for_each(|(model, amount)| row(&line.about, model, amount));
+        } else {
+            let models: Vec<&str> = line.models.keys().map(String::as_str).collect();
+            row(&line.about, &models.join(" "), &line.amount);
+        }
+    }
+    text
+}
+
+/// A field of CSV.
+fn quoted(text: &str) -> String {
+    let text = printable(text);
+    // What begins as a formula does is none.
+    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text };
+    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+// ------------------------------------------------------------------------------------------------ table
+
+/// A text of somebody else's without anything that a terminal obeys.
+fn printable(text: &str) -> String {
+    ansi::strip(text.as_bytes()).chars().filter(|c| !c.is_control()).collect()
+}
+
+/// The end of a long name, where paths differ.
+fn shortened(text: &str) -> String {
+    let text = printable(text);
+    let length = text.chars().count();
+    if length <= NAME {
+        text
+    } else {
+        format!("…{}", text.chars().skip(length - NAME + 1).collect::<String>())
+    }
+}
+
+fn grouped(count: i64) -> String {
+    let digits = count.unsigned_abs().to_string();
+    let mut text = if count < 0 { "-".to_owned() } else { String::new() };
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn priced(amount: &Amount) -> String {
+    let cents = (amount.cost * 100.0).round();
+    let dollars = format!("${}.{:02}", grouped((cents / 100.0).trunc() as i64), (cents.abs() % 100.0) as i64);
+    match (amount.unpriced > 0, amount.cost == 0.0) {
+        (true, true) => "?".to_owned(),
+        (true, false) => format!("{dollars}+?"),
+        _ => dollars,
+    }
+}
+
+fn bar(share: f64) -> String {
+    let eighths = (share.clamp(0.0, 1.0) * (BAR * 8) as f64).round() as usize;
+    let part = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8];
+    "█".repeat(eighths / 8) + part
+}
+
+/// A model's name as short as it is plain.
+fn short(model: &str) -> String {
+    printable(model.strip_prefix("claude-").unwrap_or(model))
+}
+
+/// One row of a table: cells, and whether it stands out.
+type Cells = (Vec<String>, Style);
+
+fn as_table(report: &Report, by: By, args: &UsageArgs) -> String {
+    if report.lines.is_empty() {
+        return "Nothing was used.\n".to_owned();
+    }
+    let bold = Style::new().bold();
+    let dim = Style::new().dimmed();
+    let head =
+        [about(by), "agent", "models", "input", "output", "cache write", "cache read", "total", "cost", ""];
+    let head = head
+        .map(|name| if by == By::Session && !args.breakdown && name == "models" { "project" } else { name });
+    let mut rows: Vec<Cells> = vec![(head.iter().map(|name| name.to_uppercase()).collect(), bold)];
+    let money = report.lines.iter().any(|line| line.amount.cost > 0.0);
+    let weight = |amount: &Amount| if money { amount.cost } else { amount.tokens.total() as f64 };
+    let most = report.lines.iter().map(|line| weight(&line.amount)).fold(0.0, f64::max);
+    let numbers = |amount: &Amount| {
+        let tokens = &amount.tokens;
+        [tokens.input, tokens.output, tokens.cache_write, tokens.cache_read, tokens.total()].map(grouped)
+    };
+    let mut push = |first: String, second: String, third: String, amount: &Amount, last: String, style| {
+        let cells = [first, second, third].into_iter().chain(numbers(amount)).chain([priced(amount), last]);
+        rows.push((cells.collect(), style));
+    };
+    for line in &report.lines {
+        let agents: Vec<&str> = line.agents.iter().copied().collect();
+        let models: Vec<String> = line.models.keys().map(|model| short(model)).collect();
+        let models = match by {
+            By::Model => String::new(),
+            _ if args.breakdown => String::new(),
+            By::Session => line.project.as_deref().map(shortened).unwrap_or_default(),
+            _ => models.join(" "),
+        };
+        let share = if most > 0.0 { weight(&line.amount) / most } else { 0.0 };
+        push(shortened(&line.about), agents.join(" "), models, &line.amount, bar(share), Style::new());
+        if args.breakdown && by != By::Model {
+            for (model, amount) in &line.models {
+                push(String::new(), String::new(), short(model), amount, String::new(), dim);
+            }
+        }
+    }
+    push("TOTAL".to_owned(), String::new(), String::new(), &report.total.amount, String::new(), bold);
+    let mut text = lay_out(rows, terminal_width());
+    let unknown: Vec<String> = report
+        .total
+        .models
+        .iter()
+        .filter(|(_, amount)| amount.unpriced > 0)
+        .map(|(model, amount)| format!("{} ({} tokens)", printable(model), grouped(amount.unpriced)))
+        .collect();
+    if !unknown.is_empty() {
+        let why = if args.mode.as_deref() == Some("display") {
+            "no cost is stated for"
+        } else {
+            "there is no price for"
+        };
+        let _ = writeln!(text, "\n? {why} {}: not in the cost.", unknown.join(", "));
+    }
+    text
+}
+
+/// Leaves out what does not fit: the bar first, then the models, the agent, the caches.
+fn lay_out(rows: Vec<Cells>, width: Option<usize>) -> String {
+    let mut hidden: Vec<usize> = Vec::new();
+    if rows.iter().skip(1).all(|(cells, _)| cells[2].is_empty()) {
+        hidden.push(2);
+    }
+    let columns = rows.first().map_or(0, |(cells, _)| cells.len());
+    let widest =
+        |column: usize| rows.iter().map(|(cells, _)| cells[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(widest).collect();
+    for column in [columns - 1, 2, 1, 5, 6] {
+        let needed: usize = (0..columns).filter(|at| !hidden.contains(at)).map(|at| widths[at] + 2).sum();
+        if width.is_none_or(|width| needed <= width + 2) {
+            break;
+        }
+        hidden.push(column);
+    }
+    let bars = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
+    let mut text = String::new();
+    let rule: usize = (0..columns - 1).filter(|at| !hidden.contains(at)).map(|at| widths[at] + 2).sum();
+    let last = rows.len() - 1;
+    for (number, (cells, style)) in rows.iter().enumerate() {
+        if number == 1 || number == last {
+            let _ = writeln!(text, "{}", "─".repeat(rule.saturating_sub(2)));
+        }
+        let shown = (0..columns).filter(|at| !hidden.contains(at));
+        let mut line = String::new();
+        for at in shown {
+            let (cell, width) = (&cells[at], widths[at]);
+            match at {
+                0..=2 => line.push_str(&format!("{cell:<width$}  ")),
+                _ if at == columns - 1 && !cell.is_empty() => line.push_str(&format!("{bars}{cell}{bars:#}")),
+                _ if at == columns - 1 => {}
+                _ => line.push_str(&format!("{cell:>width$}  ")),
+            }
+        }
+        let _ = writeln!(text, "{style}{}{style:#}", line.trim_end());
+    }
+    text
+}
+
+fn terminal_width() -> Option<usize> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    rustix::termios::tcgetwinsize(&stdout)
+        .ok()
+        .map(|size| usize::from(size.ws_col))
+        .filter(|width| *width > 0)
+}
+
+/// Reads a day as `--since` takes it.
+pub(super) fn day(text: &str) -> Result<Date, String> {
+    let compact = (text.len() == 8).then(|| Date::strptime("%Y%m%d", text).ok()).flatten();
+    let day = compact.or_else(|| Date::strptime("%Y-%m-%d", text).ok());
+    day.ok_or_else(|| "a day is written as 2026-11-21 or 20261121".to_owned())
+}

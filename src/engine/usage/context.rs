@@ -1,0 +1,251 @@
+//! How full a model's window is.
+
+use super::Tokens;
+use super::price::Prices;
+use crate::model::record::{Lifecycle, Usage, UsageScope};
+use crate::model::{Body, Record};
+
+/// How near the end of the window is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pressure {
+    /// Below 60 %.
+    Normal,
+    /// From 60 % on.
+    Elevated,
+    /// From 80 % on.
+    Critical,
+    /// From 90 % on.
+    Emergency,
+}
+
+impl Pressure {
+    /// Returns the level of a share of the window.
+    pub fn of(share: f64) -> Self {
+        match share {
+            share if share >= 0.90 => Self::Emergency,
+            share if share >= 0.80 => Self::Critical,
+            share if share >= 0.60 => Self::Elevated,
+            _ => Self::Normal,
+        }
+    }
+
+    /// Returns the name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Elevated => "elevated",
+            Self::Critical => "critical",
+            Self::Emergency => "emergency",
+        }
+    }
+}
+
+/// What is in the window of a session's main conversation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Window {
+    /// What the last request sent and got.
+    told: Option<u64>,
+    /// The words since the last request, or since the beginning, as tokens; they are a guess.
+    guessed: u64,
+    limit: Option<u64>,
+    model: Option<String>,
+}
+
+/// How full a window is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fill {
+    /// The tokens in it.
+    pub tokens: u64,
+    /// What it holds, where that is known.
+    pub limit: Option<u64>,
+    /// Whether the tokens are a guess.
+    pub estimated: bool,
+}
+
+impl Fill {
+    /// Returns the share of the window that is full.
+    pub fn share(&self) -> Option<f64> {
+        self.limit.filter(|limit| *limit > 0).map(|limit| self.tokens as f64 / limit as f64)
+    }
+
+    /// Returns how near the end is.
+    pub fn pressure(&self) -> Option<Pressure> {
+        self.share().map(Pressure::of)
+    }
+}
+
+impl Window {
+    /// Takes a record; sub-agents have windows of their own.
+    pub fn take(&mut self, record: &Record<'_>) {
+        if record.subagent.is_some() {
+            return;
+        }
+        match &record.body {
+            Body::Usage(usage) => self.usage(usage),
+            Body::Lifecycle(Lifecycle::Compacted) => (self.told, self.guessed) = (None, 0),
+            Body::Lifecycle(Lifecycle::Started { model: Some(model), .. })
+                if self.model.as_deref() != Some(model) =>
+            {
+                self.model = Some(model.to_string());
+            }
+            Body::Message(message) => self.guess(&message.text.read()),
+            Body::ToolCall(call) => self.guess(&call.input.read()),
+            Body::ToolResult(result) => self.guess(&result.text.read()),
+            _ => {}
+        }
+    }
+
+    fn usage(&mut self, usage: &Usage<'_>) {
+        self.limit = usage.context_limit.filter(|limit| *limit > 0).or(self.limit);
+        // A turn and a run add up what was sent many times.
+        if usage.scope != UsageScope::Request {
+            return;
+        }
+        if let Some(model) = usage.model.filter(|model| self.model.as_deref() != Some(model)) {
+            // The name that a session was asked for with may say more than the answers do.
+            let same = self
+                .model
+                .as_deref()
+                .is_some_and(|asked| asked.starts_with(model) && asked.ends_with("[1m]"));
+            if !same {
+                self.model = Some(model.to_owned());
+            }
+        }
+        let tokens = Tokens::of(usage).total();
+        if tokens > 0 {
+            self.told = u64::try_from(tokens).ok();
+            self.guessed = 0;
+        }
+    }
+
+    fn guess(&mut self, text: &str) {
+        if self.told.is_none() {
+            self.guessed = self.guessed.saturating_add(estimate(text));
+        }
+    }
+
+    /// Returns how full it is. `limit`: what it holds, if the user says so; else the agent's word counts, else the table.
+    pub fn fill(&self, limit: Option<u64>, prices: &Prices) -> Fill {
+        let table = || self.model.as_deref().and_then(|model| prices.find(model)?.window);
+        let limit = limit.or(self.limit).or_else(table);
+        match self.told {
+            Some(tokens) => Fill { tokens, limit, estimated: false },
+            None => Fill { tokens: self.guessed, limit, estimated: true },
+        }
+    }
+}
+
+/// Returns about how many tokens a text is: 1.3 a word or one for four bytes, whichever is more. Scripts that have no
+/// spaces between words are counted a character at a time.
+pub fn estimate(text: &str) -> u64 {
+    let wide = text.chars().filter(|c| is_wide(*c)).count();
+    let wide_bytes: usize = text.chars().filter(|c| is_wide(*c)).map(char::len_utf8).sum();
+    let words = text.split(|c: char| c.is_whitespace() || is_wide(c)).filter(|word| !word.is_empty()).count();
+    let rest = (text.len() - wide_bytes).div_ceil(4);
+    ((words * 13).div_ceil(10).max(rest) + wide) as u64
+}
+
+/// Whether a character is one of a script without spaces: Chinese, Japanese, Korean.
+fn is_wide(c: char) -> bool {
+    matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}'
+        | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{2fa1f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::record::{Message, Role};
+
+    fn request(input: u64, read: u64, output: u64) -> Record<'static> {
+        Record::new(Body::Usage(Usage {
+            model: Some("claude-sonnet-4-5"),
+            input_tokens: Some(input),
+            cache_read_tokens: Some(read),
+            output_tokens: Some(output),
+            ..Usage::default()
+        }))
+    }
+
+    fn said(text: &'static str) -> Record<'static> {
+        Record::new(Body::Message(Message { role: Role::User, text: text.into() }))
+    }
+
+    fn after(records: &[Record<'_>]) -> Fill {
+        let mut window = Window::default();
+        records.iter().for_each(|record| window.take(record));
+        window.fill(None, Prices::built_in())
+    }
+
+    #[test]
+    fn the_last_request_is_what_is_in_the_window() {
+        let fill = after(&[request(10, 90_000, 500), request(20, 160_000, 480)]);
+        assert_eq!(fill, Fill { tokens: 160_500, limit: Some(200_000), estimated: false });
+        assert_eq!(fill.pressure(), Some(Pressure::Critical));
+    }
+
+    #[test]
+    fn what_a_run_adds_up_is_no_window() {
+        let run = Usage { scope: UsageScope::Run, input_tokens: Some(9_000_000), ..Usage::default() };
+        assert_eq!(after(&[request(10, 0, 0), Record::new(Body::Usage(run))]).tokens, 10);
+    }
+
+    #[test]
+    fn a_compaction_empties_it_and_then_there_is_a_guess() {
+        let compacted = || Record::new(Body::Lifecycle(Lifecycle::Compacted));
+        let fill = after(&[request(10, 90_000, 500), compacted(), said("one two three four")]);
+        assert_eq!((fill.tokens, fill.estimated), (6, true));
+        let fill = after(&[request(10, 90_000, 500), compacted(), said("words"), request(7, 0, 1)]);
+        assert_eq!((fill.tokens, fill.estimated), (8, false));
+    }
+
+    #[test]
+    fn a_sub_agent_has_a_window_of_its_own() {
+        let side = Record { subagent: Some("a1".into()), ..request(1, 500_000, 1) };
+        assert_eq!(after(&[request(10, 0, 0), side]).tokens, 10);
+    }
+
+    #[test]
+    fn the_users_limit_stands_above_the_agents_and_that_above_the_table() {
+        let mut window = Window::default();
+        window.take(&request(1, 0, 0));
+        window.take(&Record::new(Body::Usage(Usage { context_limit: Some(500), ..Usage::default() })));
+        assert_eq!(window.fill(None, Prices::built_in()).limit, Some(500));
+        assert_eq!(window.fill(Some(7), Prices::built_in()).limit, Some(7));
+    }
+
+    #[test]
+    fn a_model_asked_for_with_a_million_keeps_it_when_answers_leave_it_out() {
+        let started = Lifecycle::Started { cwd: None, model: Some("claude-sonnet-4-5[1m]".into()) };
+        let fill = after(&[Record::new(Body::Lifecycle(started)), request(1, 0, 0)]);
+        assert_eq!(fill.limit, Some(1_000_000));
+    }
+
+    #[test]
+    fn an_unknown_model_has_no_limit_and_no_level() {
+        let usage = Usage { model: Some("nobody-1"), input_tokens: Some(5), ..Usage::default() };
+        assert_eq!(after(&[Record::new(Body::Usage(usage))]).pressure(), None);
+    }
+
+    #[test]
+    fn levels_begin_where_they_say() {
+        for (share, level) in [
+            (0.599, "normal"),
+            (0.60, "elevated"),
+            (0.80, "critical"),
+            (0.8999, "critical"),
+            (0.90, "emergency"),
+            (2.0, "emergency"),
+        ] {
+            assert_eq!(Pressure::of(share).name(), level, "{share}");
+        }
+    }
+
+    #[test]
+    fn texts_without_spaces_are_counted_by_characters() {
+        assert_eq!(estimate(""), 0);
+        assert_eq!(estimate("a b c d e f g h i j"), 13, "words");
+        assert_eq!(estimate(&"x".repeat(400)), 100, "bytes");
+        assert_eq!(estimate("速率限制已达到"), 7, "characters");
+        assert_eq!(estimate("the 速率 limit"), 2 + 3, "both");
+    }
+}
