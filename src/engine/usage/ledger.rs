@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -75,7 +76,7 @@ pub struct Session {
 #[derive(Debug, Default)]
 struct Names {
     names: Vec<String>,
-    places: HashMap<String, u32>,
+    places: BTreeMap<String, u32>,
 }
 
 impl Names {
@@ -173,7 +174,7 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
 #[derive(Default)]
 pub struct Ledger {
     sessions: Vec<Session>,
-    places: HashMap<String, u32>,
+    places: BTreeMap<String, u32>,
     models: Names,
     /// Requests with ids.
     named: ByHash<u128, Row>,
@@ -246,7 +247,7 @@ impl Ledger {
     pub fn settle(mut self) -> Settled {
         let counted = std::mem::take(&mut self.counted);
         // Where the other is not there, its place is taken by its name.
-        let mut orphans: HashMap<(&str, u128), Row> = HashMap::new();
+        let mut orphans: BTreeMap<(&str, u128), Row> = BTreeMap::new();
         let mut kept: Vec<Row> = Vec::new();
         for (&(session, totals), row) in &counted {
             match self.origin(session, |ancestor| counted.contains_key(&(ancestor, totals))) {

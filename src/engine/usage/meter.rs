@@ -365,6 +365,3 @@ fn since(before: &Totals, after: &Totals) -> Option<Tokens> {
         cache_write_1h: 0,
     })
 }
-
-#[cfg(test)]
-mod tests;

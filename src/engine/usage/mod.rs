@@ -139,3 +139,6 @@ impl Amount {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! A model that is not in the table has no price. It is never taken for one of a similar name, nor for free.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -99,9 +99,9 @@ impl std::error::Error for PriceError {}
 #[derive(Clone, Debug, Default)]
 pub struct Prices {
     /// By the name as the list has it.
-    exact: HashMap<String, Price>,
+    exact: BTreeMap<String, Price>,
     /// By the plain name.
-    plain: HashMap<String, Price>,
+    plain: BTreeMap<String, Price>,
 }
 
 impl Prices {
@@ -111,7 +111,7 @@ impl Prices {
         PRICES.get_or_init(|| {
             let rows = TABLE.lines().filter(|line| !line.starts_with('#')).skip(1);
             let plain = rows.filter_map(row).map(|(name, price)| (name.to_owned(), price)).collect();
-            Self { exact: HashMap::new(), plain }
+            Self { exact: BTreeMap::new(), plain }
         })
     }
 
@@ -121,7 +121,7 @@ impl Prices {
     /// # Errors
     /// The list is neither.
     pub fn with_list(json: &str) -> Result<Self, PriceError> {
-        let list: HashMap<Cow<'_, str>, &RawValue> =
+        let list: BTreeMap<Cow<'_, str>, &RawValue> =
             serde_json::from_str(json).map_err(|error| PriceError::Json(error.to_string()))?;
         let mut found: Vec<(String, bool, Price)> = Vec::new();
         for (name, entry) in &list {
@@ -141,7 +141,7 @@ impl Prices {
         }
         // Of several providers, the vendor is believed; of the rest, whose name comes first.
         found.sort_by(|one, other| (!one.1, &one.0).cmp(&(!other.1, &other.0)));
-        let mut plain = HashMap::new();
+        let mut plain = BTreeMap::new();
         for (name, _, price) in &found {
             plain.entry(plain_name(name).into_owned()).or_insert(*price);
         }
@@ -182,7 +182,7 @@ const VENDORS: [&str; 10] = [
 #[derive(Deserialize)]
 struct Provider<'a> {
     #[serde(borrow, default)]
-    models: Option<HashMap<Cow<'a, str>, &'a RawValue>>,
+    models: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
 }
 
 /// A model, as either list has it. LiteLLM counts dollars a token, models.dev dollars a million.
