@@ -285,8 +285,8 @@ const CASES: &[Case] = &[
     Case { scenario: "tool1", note: "a tool hangs", lab: &["--set", "yield_ms=600000"], variables: TOOL_STALL, words: "The tool ran; all done.", steps: &["stalled restart: done"], requests: 2, ..CODEX },
     Case { scenario: "tool1", note: "a tool hangs", variables: TOOL_STALL, words: "The tool ran; all done.", steps: &["stalled restart: done"], requests: 2, ..GEMINI },
     Case { scenario: "tool1", note: "a tool hangs", variables: TOOL_STALL, words: "The tool ran; all done.", steps: &["stalled restart: done"], requests: 2, ..QWEN },
-    // It tells of a tool when that is done, and ends it after two minutes.
-    Case { scenario: "tool1", note: "a tool hangs", variables: TOOL_STALL, words: "The tool ran; all done.", requests: 2, ..OPENCODE },
+    // It tells of a tool only when that is done; it ends it itself, after two minutes.
+    Case { scenario: "tool1", note: "a tool hangs", variables: TOOL_STALL, wrap: &["--timeout", "60s"], status: 124, ..OPENCODE },
     // They retry without end and say nothing.
     Case { scenario: "noserver", wrap: &["--idle-timeout", "40s"], status: 124, requests: 0, ..CODEX },
     Case { scenario: "r429long", wrap: &["--idle-timeout", "20s"], status: 124, ..CODEX },
