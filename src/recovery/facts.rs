@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::redact;
-use crate::engine::step::tools;
 use crate::model::event::{Condition, Event, EventBody};
 use crate::model::record::{Body, Lifecycle, Record, Role};
 use crate::model::{Basis, Class, Health, Level, Timestamp};
@@ -21,9 +19,6 @@ const MAX_LINE_BYTES: usize = 400;
 
 /// How many tool calls without a result are remembered; the oldest goes.
 const MAX_CALLS: usize = 64;
-
-/// How many characters of a tool call are remembered.
-const MAX_LABEL: usize = 90;
 
 /// How long a failure that was only read from text explains an end, in seconds. Agents end within seconds of the last
 /// word on a failure.
@@ -216,9 +211,8 @@ impl Facts {
             Body::Message(message) if message.role == Role::Assistant => self.worked(now),
             Body::ToolCall(call) => {
                 self.worked(now);
-                let tools::Call { effect, label, .. } = tools::read(&call.name, &call.input.read());
-                let waits = matches!(effect, tools::Effect::Wait | tools::Effect::Delegate);
-                self.called(now, &call.id, &redact::excerpt(&label, MAX_LABEL), waits);
+                // Whoever shows the record may have said more of it already.
+                self.called(now, &call.id, &call.name, false);
             }
             Body::ToolResult(result) => self.returned(&result.id),
             Body::Failure(failure) if failure.codes.iter().any(|code| code == "compact_failed") => {
@@ -282,8 +276,8 @@ impl Facts {
         self.warned && self.unanswered && !self.stands(Class::ToolRepeat)
     }
 
-    /// Takes note that a tool was called; `waits`: for something that goes on without it. Output and transcript tell the
-    /// same calls.
+    /// Takes note that a tool was called, `label` in a few words; `waits`: for something that goes on without it. Output and
+    /// transcript tell the same calls.
     pub fn called(&mut self, now: Timestamp, id: &str, label: &str, waits: bool) {
         if self.open_calls.iter().any(|open| open.id == id) {
             return;

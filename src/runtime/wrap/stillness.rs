@@ -25,11 +25,14 @@ pub const TOOL: Idle = Idle { cpu: 20, io: Some(256) };
 /// How much one look may find of each though nothing works.
 const SLACK: Work = Work { cpu_ms: 50, io_bytes: 4096 };
 
+/// What each process has done, by its number and its birth.
+type Done = BTreeMap<(i32, u64), Work>;
+
 /// Watches what processes do.
 #[derive(Debug)]
 pub struct Stillness {
     idle: Idle,
-    before: Option<(Instant, BTreeMap<(i32, u64), Work>)>,
+    before: Option<(Instant, Done)>,
     since: Option<Instant>,
 }
 
@@ -41,7 +44,7 @@ impl Stillness {
 
     /// Takes note of what each process has done by `now`.
     pub fn look(&mut self, now: Instant, processes: &[(Process, Work)]) {
-        let seen: BTreeMap<_, _> =
+        let seen: Done =
             processes.iter().map(|(process, work)| ((process.pid, process.birth), *work)).collect();
         let is_still = self.before.as_ref().is_some_and(|(at, before)| {
             let elapsed = now.saturating_duration_since(*at).as_millis();
