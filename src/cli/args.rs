@@ -254,6 +254,13 @@ pub struct TapArgs {
     #[arg(long, value_name = "ZONE", value_hint = ValueHint::Other)]
     pub time_zone: Option<String>,
 
+    /// Calls whose repetition is intended, such as a poll of your own: they count for no detector of loops.
+    ///
+    /// Written as agents write permissions: Bash, or Bash(gh run watch*). May be repeated, and takes the place of what the
+    /// configuration says.
+    #[arg(long, value_name = "CALL", value_hint = ValueHint::Other)]
+    pub allow_repeat: Vec<String>,
+
     /// Do not show on a terminal how far it is.
     #[arg(long)]
     pub no_progress: bool,
@@ -282,6 +289,8 @@ impl TapArgs {
             (!self.glob.is_empty()).then(|| list("--glob", "glob", &self.glob)),
             one("--threads", "threads", &self.threads.map(|n| n.to_string())),
             one("--time-zone", "time_zone", &self.time_zone),
+            (!self.allow_repeat.is_empty())
+                .then(|| list("--allow-repeat", "allow_repeat", &self.allow_repeat)),
         ]
         .into_iter()
         .flatten()
@@ -386,6 +395,13 @@ pub struct WrapArgs {
     #[arg(long, value_name = "ZONE", value_hint = ValueHint::Other)]
     pub time_zone: Option<String>,
 
+    /// Calls whose repetition is intended, such as a poll of your own: they count for no detector of loops.
+    ///
+    /// Written as agents write permissions: Bash, or Bash(gh run watch*). May be repeated, and takes the place of what the
+    /// configuration says.
+    #[arg(long, value_name = "CALL", value_hint = ValueHint::Other)]
+    pub allow_repeat: Vec<String>,
+
     /// Whether the command gets a terminal of its own: auto (where it would have one), always, never.
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = PossibleValuesParser::new(PtyMode::NAMES))]
     pub pty: String,
@@ -430,6 +446,11 @@ impl WrapArgs {
             self.emit.as_ref().map(|types| Flag { flag: "--emit", key: "emit", values: types.clone() }),
             one("--format", "format", &self.format),
             one("--time-zone", "time_zone", &self.time_zone),
+            (!self.allow_repeat.is_empty()).then(|| Flag {
+                flag: "--allow-repeat",
+                key: "allow_repeat",
+                values: self.allow_repeat.clone(),
+            }),
         ]
         .into_iter()
         .flatten()

@@ -531,6 +531,7 @@ pub(super) fn engine_options(loaded: &Loaded) -> Result<Options, CliError> {
     options.max_sessions = settings.max_sessions;
     options.detect.error_repeat_count = settings.error_repeat_count;
     options.detect.error_window_sec = u64::from(settings.error_window_sec);
+    options.detect.loops = Arc::new(settings.loop_options());
     let policy = &mut options.policy;
     policy.max_auto_retries = settings.max_auto_retries;
     policy.quiet_sec = 2 * u64::from(settings.error_window_sec);

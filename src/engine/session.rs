@@ -139,7 +139,7 @@ impl Track {
             detectors: detect::build_all(options),
             loops: None,
             hang: Hang::default(),
-            options: *options,
+            options: options.clone(),
             explains: false,
             episodes: BTreeMap::new(),
             last: None,
@@ -353,7 +353,7 @@ impl Track {
         let time = self.event_time(moment);
         let place = moment.place.as_ref()?;
         let loops = self.loops.get_or_insert_with(|| {
-            let mut loops = Box::new(Loops::new(&self.options.loops));
+            let mut loops = Box::new(Loops::new(&self.options.loops, moment.agent));
             if self.explains {
                 loops.start_explaining();
             }

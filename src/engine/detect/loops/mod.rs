@@ -11,6 +11,8 @@
 pub mod limits;
 mod runs;
 
+use std::sync::Arc;
+
 use crate::engine::redact;
 use crate::engine::step::mask::hash;
 use crate::engine::step::tools::Effect;
@@ -20,7 +22,7 @@ use crate::model::record::{Body, Lifecycle, Role};
 use crate::model::{Basis, Class, Level, Timestamp};
 
 use super::Detection;
-use limits::{Limit, Limits};
+use limits::{Limit, Limits, Options};
 
 /// Declares the detectors of loops: their modules, and the list in which they are asked.
 macro_rules! loop_detectors {
@@ -189,8 +191,10 @@ pub struct Row {
 /// Watches one conversation for loops.
 pub struct Loops {
     steps: Steps,
+    /// One a detector, in the order of [`NAMES`].
     watches: Vec<Watch>,
     limits: Limits,
+    options: Arc<Options>,
     credit: f32,
     label: String,
     /// When the model last said or did something, as far as that is known.
@@ -201,12 +205,13 @@ pub struct Loops {
 }
 
 impl Loops {
-    /// Returns a watch that has seen nothing yet.
-    pub fn new(limits: &Limits) -> Self {
+    /// Returns a watch over an agent (the name of its format) that has seen nothing yet.
+    pub fn new(options: &Arc<Options>, agent: &str) -> Self {
         Self {
             steps: Steps::default(),
             watches: build_all(),
-            limits: *limits,
+            limits: *options.limits(agent),
+            options: Arc::clone(options),
             credit: 0.0,
             label: String::new(),
             said: None,
@@ -251,15 +256,23 @@ impl Loops {
         }
         match body {
             Body::ToolCall(call) => {
-                self.steps.called(call);
+                self.steps.called(call, &self.options.intended);
                 None
             }
             Body::ToolResult(result) => {
                 let (step, round) = self.steps.answered(result, line, time)?;
+                if step.intended && round.is_none() {
+                    self.explain(step, None);
+                    return None;
+                }
                 self.credit = step.credit;
-                self.label.clone_from(&step.label);
+                if !step.intended {
+                    self.label.clone_from(&step.label);
+                }
                 self.fade();
-                self.show(&Sign::Step(&step));
+                if !step.intended {
+                    self.show(&Sign::Step(&step));
+                }
                 if let Some(round) = round {
                     self.show(&Sign::Round(&round));
                 }
@@ -301,9 +314,9 @@ impl Loops {
     }
 
     fn show(&mut self, sign: &Sign<'_>) {
-        for watch in &mut self.watches {
+        for (place, watch) in self.watches.iter_mut().enumerate() {
             let Some(evidence) = watch.detector.see(sign) else { continue };
-            let limit = self.limits.of(watch.name);
+            let limit = self.limits.at(place);
             let time = match sign {
                 Sign::Step(step) => step.time,
                 Sign::Round(round) => round.time,

@@ -1,0 +1,54 @@
+//! Calls whose repetition is intended count for no detector, and what runs beside them is not taken for a loop either.
+
+use std::sync::Arc;
+
+use session_doctor::engine::Options;
+use session_doctor::engine::detect::loops::limits;
+use session_doctor::engine::step::intended::CallPattern;
+use session_doctor::model::Level;
+
+use super::story::{Beat, TONGUES, Tongue, ok, run, tell};
+use super::{Alert, alerts_with, first};
+
+/// What is told of a story where these calls are intended.
+fn alerts(tongue: Tongue, beats: &[Beat], intended: &[&str]) -> Vec<Alert> {
+    let intended = intended.iter().map(|text| CallPattern::parse(text).unwrap()).collect();
+    let mut options = Options::new();
+    options.detect.loops = Arc::new(limits::Options { intended, ..limits::Options::default() });
+    alerts_with(&Arc::new(options), &tell(tongue, beats, 90))
+}
+
+/// The same beats so many times.
+fn times(count: usize, beats: &[Beat]) -> Vec<Beat> {
+    beats.iter().cycle().take(count * beats.len()).cloned().collect()
+}
+
+#[test]
+fn a_poll_of_the_users_own_may_be_repeated() {
+    let beats = times(40, &[ok(run("./tools/is-it-done --job 7"), "not yet")]);
+    for tongue in TONGUES {
+        assert!(first(&alerts(tongue, &beats, &[]), Level::Act).is_some(), "{tongue:?}");
+        assert_eq!(alerts(tongue, &beats, &["*(./tools/is-it-done*)"]), [], "{tongue:?}");
+        assert!(first(&alerts(tongue, &beats, &["*(./tools/other*)"]), Level::Act).is_some(), "{tongue:?}");
+    }
+}
+
+#[test]
+fn what_runs_between_intended_polls_is_asked_in_another_world() {
+    let poll = ok(run("./tools/is-it-done --job 7"), "not yet");
+    let around = [poll.clone(), ok(run("sleep 60"), ""), ok(run("git status --short"), "")];
+    assert_eq!(alerts(Tongue::Claude, &times(40, &around), &["Bash(./tools/is-it-done *)"]), []);
+    let together = Beat::Calls(vec![
+        (run("./tools/is-it-done --job 7"), "not yet".to_owned(), false),
+        (run("git status --short"), String::new(), false),
+    ]);
+    assert_eq!(alerts(Tongue::Claude, &times(40, &[together]), &["Bash(./tools/is-it-done *)"]), []);
+}
+
+#[test]
+fn a_loop_after_intended_polls_is_seen_as_soon_as_any() {
+    let mut beats = times(9, &[ok(run("./tools/is-it-done --job 7"), "not yet")]);
+    beats.extend(times(9, &[ok(run("python3 answer.py"), "41")]));
+    let alerts = alerts(Tongue::Claude, &beats, &["Bash(./tools/is-it-done *)"]);
+    assert_eq!(first(&alerts, Level::Act).map(|alert| alert.step), Some(15));
+}
