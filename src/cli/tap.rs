@@ -366,7 +366,7 @@ impl Take for Writer<'_> {
     }
 }
 
-fn progress_bar(total: u64) -> ProgressBar {
+pub(super) fn progress_bar(total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template(
         "{bytes} of {total_bytes} [{bar:30}] {bytes_per_sec}, {msg}, {eta} left",
     )
@@ -489,7 +489,7 @@ fn cannot_open(path: &Path, error: &io::Error) -> CliError {
     CliError::new(Kind::NoInput, format!("open {}", shown(path))).cause(os_words(error))
 }
 
-fn engine_failed(path: &Path) -> CliError {
+pub(super) fn engine_failed(path: &Path) -> CliError {
     CliError::new(Kind::Internal, format!("watch {}", shown(path)))
         .cause("a mistake in session-doctor; what came before it was told")
         .hint("please report it, with the line that was being read if you can share it")

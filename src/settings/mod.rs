@@ -8,6 +8,7 @@ mod layers;
 pub mod loops;
 mod profiles;
 pub mod rules;
+pub mod store;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -8,6 +8,7 @@
 //! limits each: at the first it is worth a warning, at the second worth an interruption. Half of the second limit in two
 //! independent families is worth an interruption as well, unless the agent makes progress.
 
+pub mod calibrate;
 pub mod limits;
 mod runs;
 
@@ -22,6 +23,7 @@ use crate::model::record::{Body, Lifecycle, Role};
 use crate::model::{Basis, Class, Level, Timestamp};
 
 use super::Detection;
+use calibrate::Gauge;
 use limits::{Limit, Limits, Options};
 
 /// Declares the detectors of loops: their modules, and the list in which they are asked.
@@ -202,6 +204,8 @@ pub struct Loops {
     told: bool,
     calm: u32,
     rows: Option<Vec<Row>>,
+    /// If it is there, nothing is told: it is only measured how close the evidence comes to the limits.
+    gauge: Option<Box<Gauge>>,
 }
 
 impl Loops {
@@ -218,7 +222,18 @@ impl Loops {
             told: false,
             calm: 0,
             rows: None,
+            gauge: None,
         }
+    }
+
+    /// From now on, tells nothing, and measures how close the evidence comes to the limits.
+    pub fn start_measuring(&mut self) {
+        self.gauge = Some(Box::default());
+    }
+
+    /// Returns what was measured, if something was.
+    pub fn gauge(&self) -> Option<&Gauge> {
+        self.gauge.as_deref()
     }
 
     /// From now on, keeps what the detectors said of each step.
@@ -276,6 +291,9 @@ impl Loops {
                 if let Some(round) = round {
                     self.show(&Sign::Round(&round));
                 }
+                if let Some(gauge) = &mut self.gauge {
+                    gauge.steps += 1;
+                }
                 let verdict = self.judge(place, time);
                 self.explain(step, verdict.as_ref());
                 verdict
@@ -326,7 +344,11 @@ impl Loops {
             };
             let span = evidence.since.map_or(0, |since| time.seconds_since(since).max(0));
             watch.warns = limit.warns(evidence.count, span);
-            watch.strength = watch.strength.max(limit.strength(evidence.count, span));
+            let strength = limit.strength(evidence.count, span);
+            watch.strength = watch.strength.max(strength);
+            if let Some(gauge) = &mut self.gauge {
+                gauge.saw(place, evidence.count, span, strength);
+            }
             watch.evidence = evidence;
         }
     }
@@ -340,6 +362,12 @@ impl Loops {
         let first = strongest(&self.watches, None)?;
         let second = strongest(&self.watches, Some(self.watches[first].family))?;
         let (one, other) = (self.watches[first].strength, self.watches[second].strength);
+        if let Some(gauge) = &mut self.gauge {
+            // What interrupts below does so where this is 1: all of it grows as the limits shrink.
+            let pair = if self.credit < PROGRESS { other / HALF } else { 0.0 };
+            gauge.judged(one.max(pair), place.line, self.watches[first].name);
+            return None;
+        }
         let together = one >= HALF && other >= HALF && self.credit < PROGRESS;
         let level = if one >= 1.0 || together {
             Level::Act
