@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::engine::step::tools;
 use crate::model::event::{Condition, Event, EventBody};
 use crate::model::record::{Body, Lifecycle, Record, Role};
 use crate::model::{Basis, Class, Health, Level, Timestamp};
@@ -56,6 +57,8 @@ pub struct Sighting {
     pub message: String,
     /// Whether a detector says that something should be done.
     pub act: bool,
+    /// Which trouble it is, of its kind: the same when it comes back after a resume; empty if that is not known.
+    pub key: String,
 }
 
 /// What was seen of one attempt, in bounded memory.
@@ -74,7 +77,9 @@ pub struct Facts {
     /// Whether a transcript tells what it does.
     pub is_written: bool,
     /// The tool calls that have no result yet.
-    open_calls: VecDeque<String>,
+    open_calls: VecDeque<OpenCall>,
+    /// Whether the tool that runs has processes of its own, which can be ended without the agent.
+    pub tool_is_apart: bool,
     /// Whether its own guard told the model that it repeats itself.
     warned: bool,
     /// Whether the model has not answered what it was told last.
@@ -106,6 +111,14 @@ struct OwnRetry {
     until: Option<Timestamp>,
 }
 
+/// A tool call that has no result yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OpenCall {
+    id: String,
+    /// Whether it waits for something that goes on without it.
+    waits: bool,
+}
+
 impl Facts {
     /// Returns what is known of an attempt that was just started.
     pub fn new(started: Timestamp) -> Self {
@@ -117,6 +130,7 @@ impl Facts {
             output: false,
             is_written: false,
             open_calls: VecDeque::new(),
+            tool_is_apart: false,
             warned: false,
             unanswered: false,
             compaction_failed: false,
@@ -159,6 +173,7 @@ impl Facts {
                 retry_at: finding.retry_at,
                 message: finding.message.clone(),
                 act: false,
+                key: String::new(),
             }),
             EventBody::Alert(alert) if alert.level == Level::Act => {
                 let act = Sighting {
@@ -170,6 +185,7 @@ impl Facts {
                     retry_at: None,
                     message: alert.reason.clone(),
                     act: true,
+                    key: alert.fingerprint.clone(),
                 };
                 self.alerted(act);
             }
@@ -192,7 +208,8 @@ impl Facts {
             Body::Message(message) if message.role == Role::Assistant => self.worked(now),
             Body::ToolCall(call) => {
                 self.worked(now);
-                self.called(&call.id);
+                let effect = tools::read(&call.name, &call.input.read()).effect;
+                self.called(&call.id, matches!(effect, tools::Effect::Wait | tools::Effect::Delegate));
             }
             Body::ToolResult(result) => self.returned(&result.id),
             Body::Failure(failure) if failure.codes.iter().any(|code| code == "compact_failed") => {
@@ -256,20 +273,26 @@ impl Facts {
         self.warned && self.unanswered && !self.stands(Class::ToolRepeat)
     }
 
-    /// Takes note that a tool was called. Output and transcript tell the same calls.
-    pub fn called(&mut self, id: &str) {
-        if self.open_calls.iter().any(|open| open == id) {
+    /// Takes note that a tool was called; `waits`: for something that goes on without it. Output and transcript tell the
+    /// same calls.
+    pub fn called(&mut self, id: &str, waits: bool) {
+        if self.open_calls.iter().any(|open| open.id == id) {
             return;
         }
         if self.open_calls.len() == MAX_CALLS {
             self.open_calls.pop_front();
         }
-        self.open_calls.push_back(id.to_owned());
+        self.open_calls.push_back(OpenCall { id: id.to_owned(), waits });
     }
 
     /// Takes note that a tool is done. A result without an id may be any call's.
     fn returned(&mut self, id: &str) {
-        self.open_calls.retain(|open| open != id && !id.is_empty());
+        self.open_calls.retain(|open| open.id != id && !id.is_empty());
+    }
+
+    /// Tells whether a tool call that has no result yet waits for something that goes on without it.
+    pub fn tool_waits(&self) -> bool {
+        self.open_calls.iter().any(|open| open.waits)
     }
 
     /// Tells whether a tool call has no result yet.
@@ -297,7 +320,7 @@ impl Facts {
             .rev()
             .find(|(number, sighting)| sighting.class == alert.class && *number > worked);
         match found {
-            Some((_, sighting)) => sighting.act = true,
+            Some((_, sighting)) => (sighting.act, sighting.key) = (true, alert.key),
             // A log that ends with a failure does not know of the work that was seen elsewhere since.
             None if refuted => {}
             None => self.failed(alert),

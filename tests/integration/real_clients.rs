@@ -106,6 +106,11 @@ const SOON: &[&str] = &["--auth", "oauth", "--set", "reset_in=20"];
 const STALL: &[&str] = &["SESSION_DOCTOR_STALL_SEC=15"];
 /// Its own start may take half a minute on a busy machine.
 const STALL_LATER: &[&str] = &["SESSION_DOCTOR_STALL_SEC=30"];
+/// A tool that does nothing soon hangs.
+const TOOL_STALL: &[&str] = &[
+    "SESSION_DOCTOR_TOOL_STALL_SEC=15",
+    concat!("BASH_ENV=", env!("CARGO_MANIFEST_DIR"), "/fixtures/agents/hangs.sh"),
+];
 /// Claude's own retries, which take minutes, are one.
 const ONE_RETRY: &[&str] = &["CLAUDE_CODE_MAX_RETRIES=1"];
 
@@ -273,6 +278,12 @@ const CASES: &[Case] = &[
     Case { mode: "text", scenario: "sleepsh", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..QWEN },
     Case { scenario: "sleeptool", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..OPENCODE },
     Case { mode: "text", scenario: "sleeptool", note: "no hang", variables: STALL_LATER, wrap: &["--timeout", "75s"], status: 124, ..OPENCODE },
+    // A tool does nothing for too long: it is killed, and the agent goes on.
+    Case { scenario: "tool1", note: "a tool hangs", variables: TOOL_STALL, words: "The tool ran; all done.", steps: &["stalled restart: done"], requests: 2, ..CASE },
+    Case { scenario: "tool1", note: "a tool hangs", lab: &["--set", "yield_ms=600000"], variables: TOOL_STALL, words: "The tool ran; all done.", steps: &["stalled restart: done"], requests: 2, ..CODEX },
+    Case { scenario: "tool1", note: "a tool hangs", variables: TOOL_STALL, words: "The tool ran; all done.", steps: &["stalled restart: done"], requests: 2, ..GEMINI },
+    Case { scenario: "tool1", note: "a tool hangs", variables: TOOL_STALL, words: "The tool ran; all done.", steps: &["stalled restart: done"], requests: 2, ..QWEN },
+    Case { scenario: "tool1", note: "a tool hangs", variables: TOOL_STALL, words: "The tool ran; all done.", steps: &["stalled restart: done"], requests: 2, ..OPENCODE },
     // They retry without end and say nothing.
     Case { scenario: "noserver", wrap: &["--idle-timeout", "40s"], status: 124, requests: 0, ..CODEX },
     Case { scenario: "r429long", wrap: &["--idle-timeout", "20s"], status: 124, ..CODEX },

@@ -15,6 +15,7 @@ use super::input::{Input, Mailbox};
 use super::keeper::{Keeper, Over, Step};
 use super::prompt::Kept;
 use super::second::{Reading, Second};
+use super::stillness::Stillness;
 use super::stored;
 use super::witness::Witness;
 use crate::child::Exit;
@@ -27,7 +28,8 @@ use crate::model::{Basis, Class, EventBody, Level, Strategy, Timestamp};
 use crate::profile::transcript::Surroundings;
 use crate::profile::{self, Agent, Asked, Mode};
 use crate::recovery::{
-    Chance, Ended, Halt, How, Kind, Moment, Options, Plan, Run, Sighting, Source, Start, StopReason, Typing,
+    Chance, Ended, Halt, How, Kind, Moment, Options, Plan, Run, Sighting, Silent, Source, Start, StopReason,
+    Typing,
 };
 use crate::runtime::clock;
 
@@ -37,8 +39,20 @@ const CLEAR_LIMIT: Duration = Duration::from_secs(10);
 /// How often a wait looks at the clock on the wall: a machine may sleep meanwhile, and timers with it.
 const WALL_ROUND: Duration = Duration::from_secs(1);
 
-/// How often a child that says nothing, for a good reason so far, is looked at.
+/// How often a child that says nothing, for a good reason so far, is looked at, at least.
 const SILENCE_ROUND: Duration = Duration::from_secs(15);
+
+/// How often it is looked at within the time after which it hangs, at least.
+const SILENCE_LOOKS: u32 = 20;
+
+/// How long nothing of a silent agent may have worked, for it to hang.
+const STILL: Duration = Duration::from_secs(300);
+
+/// How long before its call a tool may seem to have begun: an agent may tell of a call when it carries it out.
+const TOOL_START: Duration = Duration::from_secs(2);
+
+/// How long an agent has to go on when its tool was killed, in seconds.
+const TOOL_GONE: i64 = 60;
 
 /// Who tells of a child that hangs.
 const SILENCE: &str = "silence";
@@ -143,7 +157,9 @@ pub struct Actor<'p> {
     paused_until: Option<Timestamp>,
     /// Keys to be typed, and their times.
     typing: VecDeque<(Timestamp, String)>,
-    /// When it was last looked at whether a child that says nothing hangs.
+    /// Whether anything of a child that says nothing works.
+    stillness: Stillness,
+    /// When that was last looked at.
     silence_seen: Option<Instant>,
     /// The silence that was told of, by its beginning.
     silence_told: Option<Instant>,
@@ -175,6 +191,7 @@ impl<'p> Actor<'p> {
             look_again: None,
             paused_until: None,
             typing: VecDeque::new(),
+            stillness: Stillness::default(),
             silence_seen: None,
             silence_told: None,
             person_at: None,
@@ -235,7 +252,7 @@ impl<'p> Actor<'p> {
     fn begin_attempt(&mut self, executor: &Executor) {
         self.witness.begin_attempt(clock::now());
         (self.look_again, self.paused_until, self.stopped_at) = (None, None, None);
-        self.silence_seen = None;
+        (self.silence_seen, self.stillness) = (None, Stillness::default());
         self.typing.clear();
         let session = self.acting.run.session().map(str::to_owned);
         let surroundings = Surroundings {
@@ -360,7 +377,10 @@ impl<'p> Actor<'p> {
                 if !self.acting.dry_run {
                     let done = "the tool was killed";
                     self.underway = Some(Underway { id, done, since: wall });
-                    effects.push(Effect::KillTools);
+                    let silent = keeper.silent_since().map_or(Duration::ZERO, |since| now - since);
+                    effects.push(Effect::KillTool { within: silent + TOOL_START });
+                    // If that does not help, the agent is the one to be ended.
+                    self.look_again = Some(wall.plus_seconds(TOOL_GONE));
                 }
             }
             Plan::Type { typing, reason } => {
@@ -383,9 +403,11 @@ impl<'p> Actor<'p> {
 
     /// When it is to be looked at whether the child hangs.
     fn silence_ends(&self, keeper: &Keeper) -> Option<Instant> {
-        let limit = Duration::from_secs(u64::from(self.acting.options.stall_sec));
-        let since = keeper.silent_since().filter(|_| !limit.is_zero())?;
-        Some((since + limit).max(self.silence_seen.map_or(since, |seen| seen + SILENCE_ROUND)))
+        let Options { stall_sec, tool_stall_sec, .. } = self.acting.options;
+        let limit = [stall_sec, tool_stall_sec].into_iter().filter(|limit| *limit > 0).min()?;
+        let round = (Duration::from_secs(u64::from(limit)) / SILENCE_LOOKS).min(SILENCE_ROUND);
+        let since = keeper.silent_since()?;
+        Some(self.silence_seen.map_or(since, |seen| seen.max(since)) + round)
     }
 
     /// Takes note of a child that hangs, and tells it.
@@ -400,12 +422,34 @@ impl<'p> Actor<'p> {
         if self.silence_told == Some(since) {
             return false;
         }
-        // Not every agent tells of a tool before it is done.
-        if executor.has_tools() || !self.ask(|run, moment| run.silence_means_a_hang(moment)) {
+        let work = executor.work();
+        let is_told_of_work = work.is_some();
+        self.stillness.look(now, work);
+        let (silent, still) = (now.saturating_duration_since(since), self.stillness.lasted(now));
+        let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+        let Options { stall_sec, tool_stall_sec, .. } = self.acting.options;
+        let (agent, tool) = (seconds(stall_sec), seconds(tool_stall_sec));
+        let means = self.ask(|run, moment| run.silence_means(moment));
+        let (hangs, message) = match means {
+            Silent::Ordinary => return false,
+            Silent::Agent => (
+                silent >= agent
+                    && (!is_told_of_work || still >= (agent / 2).min(STILL))
+                    // Not every agent tells of a tool before it is done.
+                    && !executor.has_tools(),
+                format!("it has said nothing for {} s, and no tool of its runs", silent.as_secs()),
+            ),
+            // It may wait for another machine, so nothing of it may have done anything for nearly all that time.
+            Silent::Tool => (
+                silent >= tool && still >= tool / 10 * 9,
+                format!("a tool of its has run for {} s, said nothing and done nothing", silent.as_secs()),
+            ),
+        };
+        if !hangs {
             return false;
         }
         self.silence_told = Some(since);
-        let silent = now.saturating_duration_since(since).as_secs();
+        self.witness.seen().facts.tool_is_apart = executor.has_tool(silent + TOOL_START);
         let sighting = Sighting {
             at: clock::now(),
             source: Source::Stdout,
@@ -413,10 +457,11 @@ impl<'p> Actor<'p> {
             status: None,
             basis: Basis::Inferred,
             retry_at: None,
-            message: format!("it has said nothing for {silent} s, and no tool of its runs"),
+            message,
             act: true,
+            key: String::new(),
         };
-        self.tell_sighting(executor, SILENCE, silent, sighting);
+        self.tell_sighting(executor, SILENCE, silent.as_secs(), sighting);
         true
     }
 
@@ -436,6 +481,7 @@ impl<'p> Actor<'p> {
             retry_at: None,
             message: "the guard against loops warned it, and then stopped it".to_owned(),
             act: true,
+            key: String::new(),
         };
         self.tell_sighting(executor, LOOP_GUARD, 0, sighting);
     }
