@@ -27,7 +27,8 @@ use crate::sink::Form;
 use crate::source::os_words;
 use crate::source::walk::{self, Input};
 
-/// How many steps a run must have to count: no limit can be reached in fewer, so that shorter ones would only thin the rate.
+/// How many steps a run must have to count: no repetition of calls reaches a limit in fewer, so that shorter ones would only
+/// thin the rate.
 const LEAST_STEPS: u64 = 4;
 
 /// How many of the runs that came closest are named.
@@ -485,13 +486,13 @@ fn as_text(name: &str, agent: &Agent, args: &CalibrateArgs, out: &mut String) {
         }
     }
     let Some(found) = &agent.found else {
-        let least = percent((least_rate(runs) * 1000.0).ceil() / 1000.0);
-        let _ = writeln!(
-            out,
-            "  too few: a rate of {} takes {}; these could show {least} at best\n",
-            percent(rate),
-            runs_needed(rate)
-        );
+        let _ = write!(out, "  too few: a rate of {} takes {}", percent(rate), runs_needed(rate));
+        let _ = match (least_rate(runs) * 1000.0).ceil() / 1000.0 {
+            least if least <= 0.5 => {
+                writeln!(out, "; these can show {}: --false-stop-rate {least}\n", percent(least))
+            }
+            _ => writeln!(out, "\n"),
+        };
         return;
     };
     let _ = writeln!(

@@ -11,8 +11,8 @@ use super::layers::utf8;
 use super::loops::{Place, TABLE};
 use super::{Origin, SettingsError};
 
-/// What is written over a table that is new.
-const REMARK: &str = "\n# Set by `session-doctor calibrate`.\n";
+/// What is written over the first table of an agent that is new.
+const REMARK: &str = "# Set by `session-doctor calibrate`.\n";
 
 /// Puts these limits into a file, which is made if it is not there: for its owner alone, as is its folder. A file that is
 /// there is replaced whole or not at all, and may be read by whom it could be read by. Returns whether it is another now.
@@ -44,14 +44,18 @@ pub fn put(path: &Path, limits: &[(Place, u32)]) -> Result<bool, SettingsError> 
 
 /// Returns a file's text with these limits.
 fn changed(text: &str, limits: &[(Place, u32)]) -> Result<String, String> {
+    let mut remarked = None;
     let mut document: DocumentMut = text.parse().map_err(|error| format!("it is not valid TOML: {error}"))?;
     for (place, limit) in limits {
         let folders = [Some(TABLE), place.agent.as_deref()].into_iter().flatten();
         let mut table: &mut dyn TableLike = document.as_table_mut();
         for folder in folders {
-            table = inner(table, folder, true)?;
+            table = inner(table, folder, None)?;
         }
-        let table = inner(table, place.detector, false)?;
+        let blank = if text.is_empty() && remarked.is_none() { "" } else { "\n" };
+        let remark = if remarked == Some(&place.agent) { "" } else { REMARK };
+        let table = inner(table, place.detector, Some(format!("{blank}{remark}")))?;
+        remarked = Some(&place.agent);
         match table.get_mut(place.key).and_then(Item::as_value_mut) {
             Some(value) => {
                 let decor = value.decor().clone();
@@ -66,17 +70,18 @@ fn changed(text: &str, limits: &[(Place, u32)]) -> Result<String, String> {
     Ok(document.to_string())
 }
 
-/// Returns the table of this name in another, which is made if it is not there.
+/// Returns the table of this name in another, which is made if it is not there: with `before` in front of it, or, if that
+/// is none, as one that only holds others.
 fn inner<'t>(
     table: &'t mut dyn TableLike,
     name: &str,
-    is_folder: bool,
+    before: Option<String>,
 ) -> Result<&'t mut dyn TableLike, String> {
     let fresh = || {
         let mut table = Table::new();
-        table.set_implicit(is_folder);
-        if !is_folder {
-            table.decor_mut().set_prefix(REMARK);
+        table.set_implicit(before.is_none());
+        if let Some(before) = before {
+            table.decor_mut().set_prefix(before);
         }
         Item::Table(table)
     };

@@ -1,5 +1,6 @@
 //! Loops: every one of the scenarios is caught, ordinary work is left alone.
 
+mod calibrated;
 mod chance;
 mod document;
 mod intended;
