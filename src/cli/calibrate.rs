@@ -87,8 +87,11 @@ pub fn run(args: &CalibrateArgs, globals: &Globals) -> Result<Exit, CliError> {
             text += &said;
             text.push('\n');
         }
-    } else if form != Form::Json && agents.values().any(Agent::is_changed) {
-        text += "nothing was stored; --write does\n";
+    } else if form != Form::Json {
+        text += match agents.values().any(Agent::is_changed) {
+            true => "nothing was stored; --write does\n",
+            false => "the limits that hold are enough\n",
+        };
     }
     print(text.as_bytes())?;
     Ok(reading.worst.unwrap_or(Exit::Ok))
