@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -77,7 +77,7 @@ pub fn run(args: &CalibrateArgs, globals: &Globals) -> Result<Exit, CliError> {
             .cause(format!(
                 "a rate of {rate} takes {needed} good runs of an agent with {LEAST_STEPS} steps or more"
             ))
-            .hint("name more directories, or allow a higher rate: --false-stop-rate 0.05 takes 19"));
+            .hint("name more directories, or allow a higher rate with --false-stop-rate"));
     }
     if let Some(path) = target {
         let said = write(&path, &agents, args, globals)?;
@@ -360,7 +360,7 @@ fn check(
 
 /// Stores what was found; returns what to say of it.
 fn write(
-    path: &PathBuf,
+    path: &Path,
     agents: &BTreeMap<String, Agent>,
     args: &CalibrateArgs,
     globals: &Globals,

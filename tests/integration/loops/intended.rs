@@ -9,6 +9,7 @@ use session_doctor::model::Level;
 
 use super::story::{Beat, TONGUES, Tongue, ok, run, tell};
 use super::{Alert, alerts_with, first};
+use crate::support::World;
 
 /// What is told of a story where these calls are intended.
 fn alerts(tongue: Tongue, beats: &[Beat], intended: &[&str]) -> Vec<Alert> {
@@ -53,4 +54,34 @@ fn a_loop_after_intended_polls_is_seen_as_soon_as_any() {
     beats.extend(times(9, &[ok(run("python3 answer.py"), "41")]));
     let alerts = alerts(Tongue::Claude, &beats, &["Bash(./tools/is-it-done *)"]);
     assert_eq!(first(&alerts, Level::Act).map(|alert| alert.step), Some(15));
+}
+
+#[test]
+fn settings_and_flags_reach_whatever_looks_for_loops() {
+    let told = tell(Tongue::Claude, &times(9, &[ok(run("make poll"), "not yet")]), 8);
+    let acts = |config: &str, args: &[&str]| {
+        let world = World::new()
+            .write("home/project/run.jsonl", &told.text)
+            .write("home/.config/session-doctor/config.toml", config);
+        let run = world.run(args);
+        assert_eq!(run.status, Some(0), "{run:?}");
+        let interrupted = run.stdout.contains(r#""level":"act""#);
+        (interrupted, run.stdout.contains(r#""intended":true"#))
+    };
+    let tap = ["tap", "run.jsonl", "--format", "json"];
+    let wrap = ["wrap", "--events", "-", "--agent", "claude", "--", "cat", "run.jsonl"];
+    let explain = ["explain", "--loops", "run.jsonl", "--format", "json"];
+    let allowed = "allow_repeat = ['Bash(make poll)']\n";
+    let patient = "[loops.claude.repeated_call]\nact = 40\n[loops.claude.interleaved_repeat]\nact = 40\n";
+    let others = patient.replace("claude", "codex");
+    for args in [&tap[..], &wrap, &explain] {
+        assert!(acts("", args).0, "{args:?}");
+        assert!(!acts(allowed, args).0, "{args:?}");
+        assert!(!acts(patient, args).0, "{args:?}");
+        assert!(acts(&others, args).0, "{args:?}");
+    }
+    assert!(acts(allowed, &explain).1);
+    let flag = ["--allow-repeat", "Read", "--allow-repeat", "Bash(make *)"];
+    assert!(!acts("", &[&tap[..], &flag].concat()).0);
+    assert!(!acts("", &[&wrap[..1], &flag, &wrap[1..]].concat()).0);
 }
