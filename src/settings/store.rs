@@ -54,8 +54,10 @@ fn changed(text: &str, limits: &[(Place, u32)]) -> Result<String, String> {
         }
         let blank = if text.is_empty() && remarked.is_none() { "" } else { "\n" };
         let remark = if remarked == Some(&place.agent) { "" } else { REMARK };
+        if !table.contains_key(place.detector) {
+            remarked = Some(&place.agent);
+        }
         let table = inner(table, place.detector, Some(format!("{blank}{remark}")))?;
-        remarked = Some(&place.agent);
         match table.get_mut(place.key).and_then(Item::as_value_mut) {
             Some(value) => {
                 let decor = value.decor().clone();
