@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::engine::redact;
 use crate::engine::step::tools;
 use crate::model::event::{Condition, Event, EventBody};
 use crate::model::record::{Body, Lifecycle, Record, Role};
@@ -20,6 +21,9 @@ const MAX_LINE_BYTES: usize = 400;
 
 /// How many tool calls without a result are remembered; the oldest goes.
 const MAX_CALLS: usize = 64;
+
+/// How many characters of a tool call are remembered.
+const MAX_LABEL: usize = 90;
 
 /// How long a failure that was only read from text explains an end, in seconds. Agents end within seconds of the last
 /// word on a failure.
@@ -115,6 +119,10 @@ struct OwnRetry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct OpenCall {
     id: String,
+    /// What it does, in a few words.
+    label: String,
+    /// When it was heard of.
+    at: Timestamp,
     /// Whether it waits for something that goes on without it.
     waits: bool,
 }
@@ -208,8 +216,9 @@ impl Facts {
             Body::Message(message) if message.role == Role::Assistant => self.worked(now),
             Body::ToolCall(call) => {
                 self.worked(now);
-                let effect = tools::read(&call.name, &call.input.read()).effect;
-                self.called(&call.id, matches!(effect, tools::Effect::Wait | tools::Effect::Delegate));
+                let tools::Call { effect, label, .. } = tools::read(&call.name, &call.input.read());
+                let waits = matches!(effect, tools::Effect::Wait | tools::Effect::Delegate);
+                self.called(now, &call.id, &redact::excerpt(&label, MAX_LABEL), waits);
             }
             Body::ToolResult(result) => self.returned(&result.id),
             Body::Failure(failure) if failure.codes.iter().any(|code| code == "compact_failed") => {
@@ -275,19 +284,33 @@ impl Facts {
 
     /// Takes note that a tool was called; `waits`: for something that goes on without it. Output and transcript tell the
     /// same calls.
-    pub fn called(&mut self, id: &str, waits: bool) {
+    pub fn called(&mut self, now: Timestamp, id: &str, label: &str, waits: bool) {
         if self.open_calls.iter().any(|open| open.id == id) {
             return;
         }
         if self.open_calls.len() == MAX_CALLS {
             self.open_calls.pop_front();
         }
-        self.open_calls.push_back(OpenCall { id: id.to_owned(), waits });
+        self.open_calls.push_back(OpenCall { id: id.to_owned(), label: label.to_owned(), at: now, waits });
     }
 
     /// Takes note that a tool is done. A result without an id may be any call's.
     fn returned(&mut self, id: &str) {
+        let before = self.open_calls.len();
         self.open_calls.retain(|open| open.id != id && !id.is_empty());
+        if self.open_calls.len() < before {
+            self.failures.retain(|(_, failure)| failure.class != Class::Stalled);
+        }
+    }
+
+    /// Returns what the tool does that has run for the longest time, in a few words.
+    pub fn tool(&self) -> Option<&str> {
+        self.open_calls.front().map(|open| open.label.as_str())
+    }
+
+    /// Returns since when tools run, as far as was heard of it.
+    pub fn tool_since(&self) -> Option<Timestamp> {
+        self.open_calls.iter().map(|open| open.at).min()
     }
 
     /// Tells whether a tool call that has no result yet waits for something that goes on without it.
