@@ -3,6 +3,7 @@
 //! A step is one call of a tool with its answer. It is made once, and all detectors of loops look at the same one. Calls
 //! that were issued together are one [`Round`].
 
+pub mod intended;
 pub mod mask;
 mod novelty;
 pub mod tools;
@@ -13,6 +14,7 @@ use std::collections::VecDeque;
 use crate::model::Timestamp;
 use crate::model::record::{ToolCall, ToolResult};
 
+use intended::CallPattern;
 use mask::{Kind, Masker, Print, hash, mix};
 use novelty::Novelty;
 use tools::{Call, Effect, Range};
@@ -78,6 +80,8 @@ pub struct Step {
     pub credit: f32,
     /// What a sub-agent was told, hashed.
     pub task: Option<u64>,
+    /// Whether the user said that such a call is meant to be repeated: it counts for no detector.
+    pub intended: bool,
     /// The call in a few words: not yet redacted, not yet stripped of control sequences.
     pub label: String,
 }
@@ -104,6 +108,7 @@ struct Open {
     /// The round that it was issued in.
     round: u32,
     call: Call,
+    intended: bool,
 }
 
 /// A question in a world, and its latest answer.
@@ -136,8 +141,9 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Takes a call.
-    pub fn called(&mut self, call: &ToolCall<'_>) {
+    /// Takes a call. One that is `intended` to be repeated makes a step that belongs to no round, and what it looks at is
+    /// taken to change: after it the world is another one.
+    pub fn called(&mut self, call: &ToolCall<'_>, intended: &[CallPattern]) {
         let id = hash(&call.id);
         if !call.id.is_empty() {
             if self.ids.contains(&id) {
@@ -157,8 +163,10 @@ impl Steps {
         if self.open.len() == OPEN {
             self.open.pop_front();
         }
-        let call = tools::read(&call.name, &call.input.read());
-        self.open.push_back(Open { id, round: self.number, call });
+        let input = call.input.read();
+        let intended = intended.iter().any(|pattern| pattern.matches(&call.name, &input));
+        let call = tools::read(&call.name, &input);
+        self.open.push_back(Open { id, round: self.number, call, intended });
     }
 
     /// Takes an answer; returns the step that it completes, and the round if it is complete with it.
@@ -174,14 +182,19 @@ impl Steps {
         } else {
             self.open.iter().position(|open| open.id == id)?
         };
-        let Open { round, call, .. } = self.open.remove(at)?;
-        let step = self.step(call, result, line, time);
+        let Open { round, call, intended, .. } = self.open.remove(at)?;
+        let step = Step { intended, ..self.step(call, result, line, time) };
+        if intended {
+            self.world.epoch += 1;
+        }
         if round != self.number {
             return Some((step, None));
         }
-        self.round.push((step.symbol, mix(step.question, step.answer)));
-        self.round_waits |= step.waits;
-        let is_over = !self.open.iter().any(|open| open.round == self.number);
+        if !intended {
+            self.round.push((step.symbol, mix(step.question, step.answer)));
+            self.round_waits |= step.waits;
+        }
+        let is_over = !self.round.is_empty() && !self.open.iter().any(|open| open.round == self.number);
         let round = is_over.then(|| self.close(line, time));
         Some((step, round))
     }
@@ -288,6 +301,7 @@ impl Steps {
             progress: moved.new || learnt || (known && other),
             credit: self.credit,
             task: call.task.map(|task| self.masker.print(&task, Kind::Printed, |_| {}).text),
+            intended: false,
             label: call.label,
         }
     }
@@ -359,7 +373,8 @@ mod tests {
 
     fn call(steps: &mut Steps, id: &str) {
         let input = serde_json::json!({ "command": format!("echo {id}") }).to_string();
-        steps.called(&ToolCall { id: id.to_owned().into(), name: "Bash".into(), input: input.into() });
+        let call = ToolCall { id: id.to_owned().into(), name: "Bash".into(), input: input.into() };
+        steps.called(&call, &[]);
     }
 
     fn answer(steps: &mut Steps, id: &str) -> Option<(Step, Option<Round>)> {

@@ -462,6 +462,19 @@ pub fn read(name: &str, input: &str) -> Call {
     }
 }
 
+/// Returns the argument that says what a call is about: the command line, else the file, else what is searched or
+/// fetched, else all that the tool was given.
+pub fn argument(input: &str) -> Cow<'_, str> {
+    let is_object = input.trim_start().starts_with('{');
+    let arguments = is_object.then(|| json::from_str::<Arguments<'_>>(input).ok()).flatten();
+    let of = |arguments: &Arguments<'_>| {
+        let text = arguments.command().or_else(|| arguments.text(PATHS));
+        let text = text.or_else(|| arguments.text(&["url", "pattern", "query", "regex"]));
+        text.map(Cow::into_owned)
+    };
+    arguments.as_ref().and_then(of).map_or(Cow::Borrowed(input), Cow::Owned)
+}
+
 fn label(name: &str, shown: &str) -> String {
     let first = shown.trim().lines().next().unwrap_or("");
     let mut label = format!("{name} {first}");
