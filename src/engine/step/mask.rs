@@ -180,6 +180,9 @@ impl Masker {
         lines(self, tail, &mut print, &mut each);
         // A set: programs that work on several things at once tell them in any order.
         print.errors = wrong.into_iter().reduce(u64::wrapping_add);
+        // A line may be long, and sessions are many.
+        self.shown.shrink_to(LINE);
+        self.line.shrink_to(LINE);
         print
     }
 

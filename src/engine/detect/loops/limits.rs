@@ -56,11 +56,6 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Returns the limits of a detector; none of a detector that does not exist.
-    pub fn of(&self, name: &str) -> Limit {
-        TABLE.iter().position(|(row, _)| *row == name).map_or(Limit::default(), |at| self.0[at])
-    }
-
     /// Returns the limits of the detector that is asked in this place, counted from 0.
     pub(super) fn at(&self, place: usize) -> Limit {
         self.0[place]
