@@ -458,7 +458,7 @@ impl<'de> Reader<'de> {
     /// Takes a key and its colon.
     #[inline(always)]
     fn key(&mut self) -> Result<Quoted, Error> {
-        if self.peek() != Some(b'"') {
+        if self.text.as_bytes().get(self.at) != Some(&b'"') && self.peek() != Some(b'"') {
             return error("no key where one is due");
         }
         let key = self.string()?;
@@ -695,7 +695,11 @@ impl<'de> MapAccess<'de> for &mut Items<'_, 'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        if !self.next(b'}')? {
+        // As programs write it: a comma, and the key at once.
+        let rest = self.reader.text.as_bytes().get(self.reader.at..);
+        if !self.first && matches!(rest, Some([b',', b'"', ..])) {
+            self.reader.at += 1;
+        } else if !self.next(b'}')? {
             return Ok(None);
         }
         let key = self.reader.key()?;
@@ -761,10 +765,10 @@ impl<'de, T: Object<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// The name of a member.
-struct Key<'de>(Cow<'de, str>);
+/// A string, the name of a member for one: borrowed where nothing in it is escaped.
+pub struct Key<'de>(pub Cow<'de, str>);
 
-impl<'de> de::Deserialize<'de> for Key<'de> {
+impl<'de: 'a, 'a> de::Deserialize<'de> for Key<'a> {
     #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(KeyVisitor)

@@ -167,31 +167,6 @@ const NEW: &[&str] = &["new_string", "new_str", "newtext", "new_text", "replace"
 /// Arguments that hold the whole new text of a file.
 const WHOLE: &[&str] = &["content", "file_text", "contents", "text"];
 
-/// The name of an argument.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a name")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Visitor)
-    }
-}
-
 /// The arguments of a call, one after the other.
 struct Arguments<'a> {
     all: Vec<(Cow<'a, str>, &'a str)>,
@@ -211,7 +186,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
 
             fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut arguments = Arguments { all: Vec::new(), lengths: 0 };
-                while let Some(key) = map.next_key::<Name<'de>>()? {
+                while let Some(key) = map.next_key::<json::Key<'de>>()? {
                     let value: &'de RawValue = map.next_value()?;
                     if arguments.all.len() < 64 {
                         arguments.lengths |= 1 << key.0.len().min(63);
