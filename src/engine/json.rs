@@ -967,6 +967,20 @@ mod tests {
             texts.push(format!("[\"{}\",\"{}\\n\"]", "\\\\".repeat(n), "y".repeat(n)));
             texts.push(format!("\"{}\"", "\\".repeat(n)));
             texts.push(format!("\"{}\u{1}\"", "x".repeat(n)));
+            // Strings that are searched for their end, with what may be taken for one, and what goes on behind them.
+            for (inside, behind) in [
+                ("\\\"", ""),
+                ("\\\\", "\"a\\\"\""),
+                ("\\\\\\\"", "1"),
+                ("\t", ""),
+                ("\\", "\t1"),
+                ("é", "{\"b\":[]}"),
+            ] {
+                let string = format!("\"{}{inside}{}{inside}\"", "x".repeat(n * 2), "y".repeat(n));
+                texts.push(format!("[{string}]"));
+                texts.push(format!("{{{string}:{string},\"a\":{behind}}}"));
+                texts.push(format!("[{string},{behind}"));
+            }
         }
         texts.iter().for_each(|text| agrees(text));
     }
@@ -977,6 +991,7 @@ mod tests {
             any::<i64>().prop_map(Value::from),
             any::<f32>().prop_map(|number| Value::from(f64::from(number))),
             "[ -~é😀\n\t\"\\\\]{0,90}".prop_map(Value::from),
+            "[a-c\"\\\\]{120,260}".prop_map(Value::from),
             Just(Value::Null),
         ];
         leaf.prop_recursive(4, 40, 6, |inner| {

@@ -372,7 +372,8 @@ mod tests {
     }
 
     fn answer(steps: &mut Steps, id: &str) -> Option<(Step, Option<Round>)> {
-        let result = ToolResult { id: id.to_owned().into(), failed: false, exit_code: None, text: "x".into() };
+        let result =
+            ToolResult { id: id.to_owned().into(), failed: false, exit_code: None, text: "x".into() };
         steps.answered(&result, 1, Timestamp::from_seconds(0))
     }
 

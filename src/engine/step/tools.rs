@@ -128,10 +128,28 @@ tools! {
 
 /// Arguments that say why, how long or how patiently something is asked, and not what.
 const ASIDES: &[&str] = &[
-    "description", "explanation", "justification", "reason", "purpose", "thought", "timeout",
-    "timeout_ms", "timeout_sec", "yield_time_ms", "max_output_tokens", "is_background",
-    "run_in_background", "tool_call_id", "_meta", "security_risk", "summary",
-    "with_escalated_permissions", "sandbox_permissions", "prefix_rule", "dir_path_note", "instruction",
+    "description",
+    "explanation",
+    "justification",
+    "reason",
+    "purpose",
+    "thought",
+    "timeout",
+    "timeout_ms",
+    "timeout_sec",
+    "yield_time_ms",
+    "max_output_tokens",
+    "is_background",
+    "run_in_background",
+    "tool_call_id",
+    "_meta",
+    "security_risk",
+    "summary",
+    "with_escalated_permissions",
+    "sandbox_permissions",
+    "prefix_rule",
+    "dir_path_note",
+    "instruction",
     "task_progress",
 ];
 
@@ -361,16 +379,7 @@ pub fn read(name: &str, input: &str) -> Call {
         .flatten();
     let shown = command.as_deref().or(path.as_deref()).or(task.as_deref()).unwrap_or(input);
     let label = label(name, shown);
-    Call {
-        effect,
-        tool,
-        question: mix(tool, arguments.hash()),
-        path: path_hash,
-        range,
-        change,
-        task,
-        label,
-    }
+    Call { effect, tool, question: mix(tool, arguments.hash()), path: path_hash, range, change, task, label }
 }
 
 fn label(name: &str, shown: &str) -> String {
@@ -435,11 +444,52 @@ fn patch(text: &str) -> Change {
 fn only_looks(verb: &str) -> bool {
     matches!(
         verb,
-        "cat" | "ls" | "grep" | "rg" | "egrep" | "fgrep" | "head" | "find" | "fd" | "wc" | "pwd" | "which"
-            | "file" | "stat" | "tree" | "less" | "more" | "nl" | "diff" | "cmp" | "du" | "df" | "echo"
-            | "printf" | "env" | "date" | "whoami" | "type" | "awk" | "jq" | "sort" | "uniq" | "cut" | "tr"
-            | "cd" | "realpath" | "dirname" | "basename" | "xxd" | "od" | "strings" | "ag" | "column"
-            | "true" | "test" | "["
+        "cat"
+            | "ls"
+            | "grep"
+            | "rg"
+            | "egrep"
+            | "fgrep"
+            | "head"
+            | "find"
+            | "fd"
+            | "wc"
+            | "pwd"
+            | "which"
+            | "file"
+            | "stat"
+            | "tree"
+            | "less"
+            | "more"
+            | "nl"
+            | "diff"
+            | "cmp"
+            | "du"
+            | "df"
+            | "echo"
+            | "printf"
+            | "env"
+            | "date"
+            | "whoami"
+            | "type"
+            | "awk"
+            | "jq"
+            | "sort"
+            | "uniq"
+            | "cut"
+            | "tr"
+            | "cd"
+            | "realpath"
+            | "dirname"
+            | "basename"
+            | "xxd"
+            | "od"
+            | "strings"
+            | "ag"
+            | "column"
+            | "true"
+            | "test"
+            | "["
     )
 }
 
@@ -627,9 +677,7 @@ fn command_effect(line: &str) -> Effect {
                 changes |= !GIT_LOOKS.contains(sub.unwrap_or(&"status"));
             } else if CHANGES.contains(&verb) || (matches!(verb, "sed" | "perl" | "ruby") && has(&["-i"])) {
                 changes = true;
-            } else if !only_looks(verb)
-                && verb != "sed"
-                && !matches!(verb, "done" | "fi" | "for" | "}" | ")")
+            } else if !only_looks(verb) && verb != "sed" && !matches!(verb, "done" | "fi" | "for" | "}" | ")")
             {
                 runs = true;
             }

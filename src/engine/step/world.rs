@@ -84,16 +84,18 @@ impl File {
                 self.state = content;
                 self.replaced.clear();
             }
-            Change::Replace(old, new) => match self.replaced.iter().rposition(|pair| *pair == mix(new, old)) {
-                Some(at) => {
-                    self.replaced.remove(at);
-                    self.state = self.state.wrapping_sub(mix(new, old));
+            Change::Replace(old, new) => {
+                match self.replaced.iter().rposition(|pair| *pair == mix(new, old)) {
+                    Some(at) => {
+                        self.replaced.remove(at);
+                        self.state = self.state.wrapping_sub(mix(new, old));
+                    }
+                    None => {
+                        push(&mut self.replaced, mix(old, new), REPLACEMENTS);
+                        self.state = self.state.wrapping_add(mix(old, new));
+                    }
                 }
-                None => {
-                    push(&mut self.replaced, mix(old, new), REPLACEMENTS);
-                    self.state = self.state.wrapping_add(mix(old, new));
-                }
-            },
+            }
             Change::Unknown => {}
         }
         let new = !self.versions.contains(&self.state);

@@ -198,6 +198,19 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_round_stands_in_front_of_its_end_twice() {
+        let with = |between: &str| format!("first {between}The very same words.{between}and {between}The very same words.");
+        for length in [0, 1, 30, 31, 32, 33, 100, 4000] {
+            let between = "- ".repeat(length);
+            let twice = with(&between);
+            let thrice = format!("{twice}{between}The very same words.\n");
+            assert!(!goes_round(&twice), "{length}");
+            assert_eq!(goes_round(&thrice), length < 1000, "{length}");
+        }
+        assert!(!goes_round("short"));
+    }
+
+    #[test]
     fn code_tables_and_ordinary_prose_are_none() {
         assert_eq!(rounds(&format!("```\n{}\n```", "x = 1\n".repeat(200))), 0);
         assert_eq!(rounds(&"| a | b |\n".repeat(100)), 0);
