@@ -16,7 +16,7 @@ mod macos;
 mod strays;
 
 #[cfg(target_os = "linux")]
-pub use linux::read;
+pub use linux::{age, read, work};
 #[cfg(target_os = "macos")]
 pub use macos::read;
 
@@ -60,6 +60,27 @@ impl Process {
     }
 }
 
+/// What a process has done since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Processor time, in milliseconds.
+    pub cpu_ms: u64,
+    /// What it read and wrote, in bytes.
+    pub io_bytes: u64,
+}
+
+/// Returns what a process has done so far; this system is not asked.
+#[cfg(not(target_os = "linux"))]
+pub fn work(_: i32) -> Option<Work> {
+    None
+}
+
+/// Returns how long ago a process began; this system is not asked.
+#[cfg(not(target_os = "linux"))]
+pub fn age(_: &Process) -> Option<std::time::Duration> {
+    None
+}
+
 /// Whether the processes of this system can be looked at.
 pub(super) const IS_SEEN: bool = cfg!(any(target_os = "linux", target_os = "macos"));
 
@@ -84,6 +105,18 @@ pub(super) fn for_each_descendant(ancestor: i32, each: &mut dyn FnMut(&Process))
             each(process);
         }
     });
+}
+
+/// Returns those process groups of which all are young; if there is none, all that are young.
+pub fn begun_lately(processes: &[Process], is_young: &dyn Fn(&Process) -> bool) -> Vec<Process> {
+    let is_young_group = |group| processes.iter().filter(|process| process.group == group).all(is_young);
+    let groups: Vec<Process> =
+        processes.iter().filter(|process| is_young_group(process.group)).copied().collect();
+    if groups.is_empty() {
+        processes.iter().filter(|process| is_young(process)).copied().collect()
+    } else {
+        groups
+    }
 }
 
 /// Whether a process descends from another, or from one that is known to be of its tree. `is_known` is asked with
@@ -182,6 +215,19 @@ mod tests {
         let is_known = |birth| known.contains(&birth);
         let found = processes.iter().filter(|process| descends(process, 5, &is_known, &read));
         found.map(|process| process.pid).collect()
+    }
+
+    #[test]
+    fn a_tool_is_the_group_that_was_begun_lately_and_a_server_from_before_is_none() {
+        let in_group = |pid, group| Process { group, ..process(pid, 5, 5) };
+        let is_young = |process: &Process| process.pid >= 10;
+        let lately = |processes: &[Process]| {
+            let found = begun_lately(processes, &is_young);
+            found.iter().map(|process| process.pid).collect::<Vec<_>>()
+        };
+        assert_eq!(lately(&[in_group(6, 6), in_group(10, 10), in_group(11, 10)]), [10, 11]);
+        assert_eq!(lately(&[in_group(6, 6), in_group(7, 7), in_group(12, 7)]), [12], "in a shell that stays");
+        assert_eq!(lately(&[in_group(6, 6)]), [0i32; 0]);
     }
 
     #[test]

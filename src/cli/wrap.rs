@@ -114,6 +114,7 @@ fn acting<'p>(
     options.unknown_reset_sec = settings.unknown_reset_sec;
     options.unknown_reset_max_sec = settings.unknown_reset_max_sec;
     options.stall_sec = settings.stall_sec;
+    options.tool_stall_sec = settings.tool_stall_sec;
     options.settle_sec = settings.settle_sec;
     options.fallback_model.clone_from(&args.fallback_model);
     if let Some(restarts) = args.max_restarts {

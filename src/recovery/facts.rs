@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::engine::redact;
+use crate::engine::step::tools;
 use crate::model::event::{Condition, Event, EventBody};
 use crate::model::record::{Body, Lifecycle, Record, Role};
 use crate::model::{Basis, Class, Health, Level, Timestamp};
@@ -19,6 +21,9 @@ const MAX_LINE_BYTES: usize = 400;
 
 /// How many tool calls without a result are remembered; the oldest goes.
 const MAX_CALLS: usize = 64;
+
+/// How many characters of a tool call are remembered.
+const MAX_LABEL: usize = 90;
 
 /// How long a failure that was only read from text explains an end, in seconds. Agents end within seconds of the last
 /// word on a failure.
@@ -56,6 +61,8 @@ pub struct Sighting {
     pub message: String,
     /// Whether a detector says that something should be done.
     pub act: bool,
+    /// Which trouble it is, of its kind: the same when it comes back after a resume; empty if that is not known.
+    pub key: String,
 }
 
 /// What was seen of one attempt, in bounded memory.
@@ -74,7 +81,9 @@ pub struct Facts {
     /// Whether a transcript tells what it does.
     pub is_written: bool,
     /// The tool calls that have no result yet.
-    open_calls: VecDeque<String>,
+    open_calls: VecDeque<OpenCall>,
+    /// Whether the tool that runs has processes of its own, which can be ended without the agent.
+    pub tool_is_apart: bool,
     /// Whether its own guard told the model that it repeats itself.
     warned: bool,
     /// Whether the model has not answered what it was told last.
@@ -106,6 +115,18 @@ struct OwnRetry {
     until: Option<Timestamp>,
 }
 
+/// A tool call that has no result yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OpenCall {
+    id: String,
+    /// What it does, in a few words.
+    label: String,
+    /// When it was heard of.
+    at: Timestamp,
+    /// Whether it waits for something that goes on without it.
+    waits: bool,
+}
+
 impl Facts {
     /// Returns what is known of an attempt that was just started.
     pub fn new(started: Timestamp) -> Self {
@@ -117,6 +138,7 @@ impl Facts {
             output: false,
             is_written: false,
             open_calls: VecDeque::new(),
+            tool_is_apart: false,
             warned: false,
             unanswered: false,
             compaction_failed: false,
@@ -159,6 +181,7 @@ impl Facts {
                 retry_at: finding.retry_at,
                 message: finding.message.clone(),
                 act: false,
+                key: String::new(),
             }),
             EventBody::Alert(alert) if alert.level == Level::Act => {
                 let act = Sighting {
@@ -170,6 +193,7 @@ impl Facts {
                     retry_at: None,
                     message: alert.reason.clone(),
                     act: true,
+                    key: alert.fingerprint.clone(),
                 };
                 self.alerted(act);
             }
@@ -192,7 +216,9 @@ impl Facts {
             Body::Message(message) if message.role == Role::Assistant => self.worked(now),
             Body::ToolCall(call) => {
                 self.worked(now);
-                self.called(&call.id);
+                let tools::Call { effect, label, .. } = tools::read(&call.name, &call.input.read());
+                let waits = matches!(effect, tools::Effect::Wait | tools::Effect::Delegate);
+                self.called(now, &call.id, &redact::excerpt(&label, MAX_LABEL), waits);
             }
             Body::ToolResult(result) => self.returned(&result.id),
             Body::Failure(failure) if failure.codes.iter().any(|code| code == "compact_failed") => {
@@ -256,20 +282,40 @@ impl Facts {
         self.warned && self.unanswered && !self.stands(Class::ToolRepeat)
     }
 
-    /// Takes note that a tool was called. Output and transcript tell the same calls.
-    pub fn called(&mut self, id: &str) {
-        if self.open_calls.iter().any(|open| open == id) {
+    /// Takes note that a tool was called; `waits`: for something that goes on without it. Output and transcript tell the
+    /// same calls.
+    pub fn called(&mut self, now: Timestamp, id: &str, label: &str, waits: bool) {
+        if self.open_calls.iter().any(|open| open.id == id) {
             return;
         }
         if self.open_calls.len() == MAX_CALLS {
             self.open_calls.pop_front();
         }
-        self.open_calls.push_back(id.to_owned());
+        self.open_calls.push_back(OpenCall { id: id.to_owned(), label: label.to_owned(), at: now, waits });
     }
 
     /// Takes note that a tool is done. A result without an id may be any call's.
     fn returned(&mut self, id: &str) {
-        self.open_calls.retain(|open| open != id && !id.is_empty());
+        let before = self.open_calls.len();
+        self.open_calls.retain(|open| open.id != id && !id.is_empty());
+        if self.open_calls.len() < before {
+            self.failures.retain(|(_, failure)| failure.class != Class::Stalled);
+        }
+    }
+
+    /// Returns what the tool does that has run for the longest time, in a few words.
+    pub fn tool(&self) -> Option<&str> {
+        self.open_calls.front().map(|open| open.label.as_str())
+    }
+
+    /// Returns since when tools run, as far as was heard of it.
+    pub fn tool_since(&self) -> Option<Timestamp> {
+        self.open_calls.iter().map(|open| open.at).min()
+    }
+
+    /// Tells whether a tool call that has no result yet waits for something that goes on without it.
+    pub fn tool_waits(&self) -> bool {
+        self.open_calls.iter().any(|open| open.waits)
     }
 
     /// Tells whether a tool call has no result yet.
@@ -297,7 +343,7 @@ impl Facts {
             .rev()
             .find(|(number, sighting)| sighting.class == alert.class && *number > worked);
         match found {
-            Some((_, sighting)) => sighting.act = true,
+            Some((_, sighting)) => (sighting.act, sighting.key) = (true, alert.key),
             // A log that ends with a failure does not know of the work that was seen elsewhere since.
             None if refuted => {}
             None => self.failed(alert),

@@ -15,7 +15,7 @@ mod trail;
 pub use facts::{Facts, Sighting, Source};
 pub use notes::{MAX_NOTES_BYTES, Notes};
 pub use options::{Allowed, Options};
-pub use plan::{Ended, Halt, HaltStatus, How, Kind, Plan, Start, StopReason, Typing};
+pub use plan::{Ended, Halt, HaltStatus, How, Kind, Plan, Silent, Start, StopReason, Typing};
 pub use prompts::Prompts;
 pub use run::{Chance, Moment, Run, STATE_VERSION, StateError};
 pub use trail::Trail;

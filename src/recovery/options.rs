@@ -60,6 +60,8 @@ pub struct Options {
     pub max_wait_sec: u32,
     /// How long an agent may be silent though no tool of its runs, before it is taken to hang; 0: for ever.
     pub stall_sec: u32,
+    /// How long a tool may run, print nothing and do no work, before it is taken to hang; 0: for ever.
+    pub tool_stall_sec: u32,
     /// How long a failed agent has to end by itself.
     pub settle_sec: u32,
     /// The model to use when the first one cannot be had.
@@ -90,6 +92,8 @@ impl Options {
             max_wait_sec: 26 * 3_600,
             // An answer of 64,000 tokens takes about as long, and is silent in most modes.
             stall_sec: 1_800,
+            // Some tools wait for other machines, and do nothing here meanwhile.
+            tool_stall_sec: 3_600,
             // Codex tries an invalid key five times in 7 s before it ends.
             settle_sec: 15,
             fallback_model: None,

@@ -181,3 +181,14 @@ pub enum StopReason {
     /// The user ended us, and we it.
     User,
 }
+
+/// What it would mean that an agent has been silent for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silent {
+    /// Nothing.
+    Ordinary,
+    /// The agent hangs.
+    Agent,
+    /// A tool of its hangs.
+    Tool,
+}

@@ -13,12 +13,18 @@ use crate::profile::{
 use super::facts::{Facts, Sighting, Source};
 use super::notes::Notes;
 use super::options::Options;
-use super::plan::{Ended, Halt, HaltStatus, How, Kind, Plan, Start, StopReason, Typing};
+use super::plan::{Ended, Halt, HaltStatus, How, Kind, Plan, Silent, Start, StopReason, Typing};
 use super::prompts::{fill, plain};
 use super::trail::Trail;
 
 /// The version of a stored run.
 pub const STATE_VERSION: u32 = 1;
+
+/// How long an agent has to go on when its tool was killed, in seconds.
+const TOOL_GONE_SEC: u32 = 60;
+
+/// How many different loops of a run an agent is told of; at the next it is ended.
+const MAX_LOOPS: u32 = 3;
 
 /// The exit status of a run that a time limit ended, as that of GNU timeout.
 const TIME_LIMIT_STATUS: i32 = 124;
@@ -94,7 +100,11 @@ pub struct Run {
     starts: VecDeque<Timestamp>,
     /// How often the provider refused this session's request as malformed.
     refused: u32,
+    /// How often it was told that it repeats itself.
     loops: u32,
+    /// What it was told of.
+    #[serde(default)]
+    loops_told: Vec<String>,
     compactions: u32,
     /// How often a limit of turns, or of an answer's length, cut it short. It had worked each time, so that work says
     /// nothing against the next; and the limit may be one that the user has set.
@@ -111,6 +121,9 @@ pub struct Run {
     rewound_to: Option<String>,
     /// Whether a hanging tool was killed in this attempt.
     tool_killed: bool,
+    /// How often it was started again because a tool hung that could not be killed without it.
+    #[serde(default)]
+    tool_stalls: u32,
     /// The model in place of the first.
     model: Option<String>,
     /// What comes when the agent that is being stopped has ended.
@@ -163,12 +176,14 @@ impl Run {
             starts: VecDeque::new(),
             refused: 0,
             loops: 0,
+            loops_told: Vec::new(),
             compactions: 0,
             cut_short: 0,
             trail: Trail::default(),
             rewinds: 0,
             rewound_to: None,
             tool_killed: false,
+            tool_stalls: 0,
             model: None,
             pending: None,
             plan: None,
@@ -293,17 +308,22 @@ impl Run {
         plan
     }
 
-    /// Tells whether long silence, in the output and in the transcript, would mean that the agent hangs. It says nothing
-    /// while a tool runs, while it retries by itself, after its last word, and of an agent that is silent as a rule.
-    pub fn silence_means_a_hang(&self, moment: &Moment<'_>) -> bool {
+    /// Tells what long silence, in the output and in the transcript, would mean. It means nothing while the agent retries
+    /// by itself, after its last word, and of an agent that is silent as a rule.
+    pub fn silence_means(&self, moment: &Moment<'_>) -> Silent {
         let (facts, options) = (moment.facts, moment.options);
         let mode = moment.agent.invocation.mode;
         let speaks = mode == Mode::StreamJson || mode.is_headless() && facts.is_written;
         let strategy = options.strategies.get(&Class::Stalled).copied().unwrap_or(Strategy::Monitor);
         let acts = strategy != Strategy::Monitor && options.allowed.has(strategy);
         let retries = || own_retries_end(moment, Class::Stalled).is_some_and(|end| end > moment.now);
-        let is_busy = facts.tool_runs() || facts.finished_at.is_some() || retries();
-        options.stall_sec > 0 && speaks && acts && !is_busy && self.pending.is_none()
+        let is_ordinary = facts.finished_at.is_some() || facts.tool_waits() || retries();
+        let (silent, limit) = match facts.tool_runs() {
+            true => (Silent::Tool, options.tool_stall_sec),
+            false => (Silent::Agent, options.stall_sec),
+        };
+        let says_nothing = !speaks || !acts || self.pending.is_some() || is_ordinary || limit == 0;
+        if says_nothing { Silent::Ordinary } else { silent }
     }
 
     /// Takes note that a stop which was planned was not carried out: the agent lives, and what comes is decided anew.
@@ -492,6 +512,10 @@ impl Run {
             }
             Strategy::Resume | Strategy::Restart => {
                 let prompts = &moment.options.prompts;
+                if class == Class::Stalled && moment.facts.tool_runs() {
+                    let prompt = fill(&prompts.tool_hung, &sighting.message);
+                    return self.again_soon(moment, sighting, &prompt, status);
+                }
                 let prompt = match class {
                     Class::MaxTurns | Class::OutputLimit => &prompts.smaller_steps,
                     Class::Crash | Class::Stalled | Class::Interrupted => &prompts.after_stop,
@@ -648,12 +672,13 @@ impl Run {
         fresh.unwrap_or_else(|no| self.give_up(moment, sighting.class, no, status))
     }
 
-    /// It repeats itself: once it is told, then it is enough.
+    /// It repeats itself: it is told once of each loop, and not of many.
     fn break_loop(&mut self, moment: &Moment<'_>, sighting: &Sighting, status: i32) -> Plan {
-        self.loops += 1;
-        if self.loops > 1 {
+        if self.loops >= MAX_LOOPS || self.loops_told.contains(&sighting.key) {
             return self.halt_for(moment, HaltStatus::Loop, sighting);
         }
+        self.loops += 1;
+        self.loops_told.push(sighting.key.clone());
         // What the detectors say of the agent is said to it here.
         let message = &sighting.message;
         let told = message.strip_prefix("the agent ").map_or(message.clone(), |did| format!("you {did}"));
@@ -925,9 +950,24 @@ impl Run {
 
     /// No sign of life.
     fn stalled(&mut self, moment: &Moment<'_>, sighting: &Sighting) -> Plan {
-        if moment.facts.tool_runs() && moment.agent.profile.survives_tool_kill() && !self.tool_killed {
+        let facts = moment.facts;
+        let can_end_it =
+            facts.tool_runs() && facts.tool_is_apart && moment.agent.profile.survives_tool_kill();
+        if can_end_it && !self.tool_killed {
             let reason = "a tool hangs; without it the agent goes on.".to_owned();
             return Plan::StopTool { reason };
+        }
+        let given = sighting.at.plus_seconds(i64::from(TOOL_GONE_SEC));
+        if self.tool_killed && given > moment.now {
+            return Plan::Leave { until: given, reason: "its tool was just killed.".to_owned() };
+        }
+        if facts.tool_runs() {
+            // It had worked each time, so that says nothing.
+            if self.tool_stalls >= moment.options.max_auto_retries {
+                let then = self.used_up(moment, Class::Stalled, self.tool_stalls);
+                return self.stop(moment, "its tools hang again and again.", then);
+            }
+            self.tool_stalls += 1;
         }
         // One that went silent over its own retries needs time, not haste.
         let retried = moment.facts.retried().filter(|_| moment.options.allowed.has(Strategy::Backoff));
@@ -1014,6 +1054,7 @@ fn by_status(class: Class, now: Timestamp, status: i32) -> Sighting {
         retry_at: None,
         message: format!("it ended with status {status}"),
         act: true,
+        key: String::new(),
     }
 }
 

@@ -105,6 +105,7 @@ impl Story {
             retry_at: retry_in.map(|seconds| self.now.plus_seconds(seconds)),
             message: format!("words about {class}"),
             act: false,
+            key: String::new(),
         });
         self
     }
@@ -124,6 +125,7 @@ impl Story {
             retry_at: retry_in.map(|seconds| self.now.plus_seconds(seconds)),
             message: format!("words about {class}"),
             act: true,
+            key: String::new(),
         });
         self
     }
@@ -344,6 +346,7 @@ fn a_program_that_ended_well_is_not_started_again_for_a_line_that_it_printed() {
             retry_at: None,
             message,
             act: true,
+            key: String::new(),
         });
     };
     for command in
@@ -661,11 +664,42 @@ fn the_agent_is_told_which_loop_it_was_in() {
         retry_at: None,
         message: "the agent ran \"Bash ls\" 6 times in a row with the same result".to_owned(),
         act: true,
+        key: String::new(),
     });
     let Plan::Stop { then, .. } = story.running() else { panic!("it goes on") };
     let Plan::Start(start) = *then else { panic!("{then:?}") };
     let prompt = start.prompt.unwrap();
     assert!(prompt.contains("you ran \"Bash ls\" 6 times in a row with the same result."), "{prompt}");
+}
+
+#[test]
+fn another_loop_is_told_of_too_but_not_one_after_the_other() {
+    let ends_at = |loops: &[&str]| {
+        let mut story = Story::headless("claude -p fix --output-format stream-json");
+        story.works();
+        loops.iter().position(|key| {
+            story.facts.alerted(Sighting {
+                at: story.now,
+                source: Source::Stdout,
+                class: Class::ToolRepeat,
+                status: None,
+                basis: Basis::Asserted,
+                retry_at: None,
+                message: "the agent ran it 6 times in a row with the same result".to_owned(),
+                act: true,
+                key: (*key).to_owned(),
+            });
+            let plan = story.running();
+            if story.show(&plan).starts_with("stop, then halt 81") {
+                return true;
+            }
+            let plan = story.after(2).ends_stopped(0, 1, StopReason::Plan);
+            story.start(&plan).works();
+            false
+        })
+    };
+    assert_eq!(ends_at(&["ls", "test", "ls", "a"]), Some(2), "it was told of that one");
+    assert_eq!(ends_at(&["ls", "test", "grep", "build", "lint"]), Some(3), "enough is enough");
 }
 
 #[test]
@@ -684,7 +718,9 @@ fn a_hanging_tool_is_killed_before_its_agent_is() {
         ("opencode run --format json fix", false),
     ] {
         let mut story = Story::headless(command);
-        story.session(SID).works().facts.called("t1");
+        let now = story.now;
+        story.session(SID).works().facts.called(now, "t1", "Bash make", false);
+        story.facts.tool_is_apart = true;
         let plan = story.after(700).fails(Class::Stalled).running();
         if survives {
             assert_eq!(story.show(&plan), "stop the tool", "{command}");
@@ -720,6 +756,7 @@ fn a_program_that_lives_is_not_ended_for_what_its_output_reads_like() {
             retry_at: None,
             message: "it was met 3 times".to_owned(),
             act: true,
+            key: String::new(),
         };
         story.facts.failed(sighting);
         let plan = story.after(30).running();
@@ -729,11 +766,12 @@ fn a_program_that_lives_is_not_ended_for_what_its_output_reads_like() {
 
 #[test]
 fn silence_means_a_hang_only_where_the_agent_would_say_something() {
-    let hangs = |story: &mut Story| story.decide_about(|run, moment| run.silence_means_a_hang(moment));
+    let means = |story: &mut Story| story.decide_about(|run, moment| run.silence_means(moment));
+    let hangs = |story: &mut Story| means(story) == Silent::Agent;
     let mut story = Story::headless("claude -p fix --output-format stream-json");
     assert!(hangs(&mut story), "it has not even answered");
-    story.facts.called("t1");
-    story.facts.called("t2");
+    story.facts.called(story.now, "t1", "Bash make", false);
+    story.facts.called(story.now, "t2", "Bash make", false);
     let answer = |id: &str| {
         Body::ToolResult(ToolResult {
             id: id.to_owned().into(),
@@ -743,9 +781,12 @@ fn silence_means_a_hang_only_where_the_agent_would_say_something() {
         })
     };
     story.facts.record(story.now, &Record::new(answer("t1")));
-    assert!(!hangs(&mut story), "of two tools one runs");
+    assert_eq!(means(&mut story), Silent::Tool, "of two tools one runs");
     story.facts.record(story.now, &Record::new(answer("t2")));
     assert!(hangs(&mut story));
+    story.facts.called(story.now, "t3", "Bash make", true);
+    assert_eq!(means(&mut story), Silent::Ordinary, "a tool that waits");
+    story.facts.record(story.now, &Record::new(answer("t3")));
     story.facts.retrying(story.now, Class::Overloaded, None);
     assert!(!hangs(story.after(200)), "it retries, which takes minutes");
     assert!(hangs(story.after(41)), "no retry of its takes so long");
@@ -1196,6 +1237,7 @@ fn a_log_that_ends_with_a_failure_says_nothing_against_work_seen_elsewhere() {
         retry_at: None,
         message: "429".to_owned(),
         act,
+        key: String::new(),
     };
     facts.failed(sighting(Source::Transcript, false));
     facts.worked(BEGIN);
@@ -1264,6 +1306,7 @@ fn facts_do_not_grow() {
             retry_at: None,
             message: "m".repeat(200),
             act: false,
+            key: String::new(),
         });
     }
     assert!(facts.text().len() < 40_000, "{}", facts.text().len());
@@ -1290,6 +1333,7 @@ fn work_that_a_transcript_tells_late_does_not_refute_a_failure_seen_meanwhile() 
         retry_at: None,
         message: String::new(),
         act: true,
+        key: String::new(),
     });
     let mut said = Record::new(Body::Message(Message { role: Role::Assistant, text: "done".into() }));
     said.time = Some(BEGIN.plus_seconds(9));

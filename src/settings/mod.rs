@@ -130,6 +130,9 @@ pub struct Settings {
     pub unknown_reset_max_sec: u32,
     /// How long an agent may be silent under `wrap --act` before it is taken to hang, in seconds, at most 86400; 0: for ever.
     pub stall_sec: u32,
+    /// How long a tool may be silent and idle under `wrap --act` before it is taken to hang, in seconds, at most 86400; 0: for
+    /// ever.
+    pub tool_stall_sec: u32,
     /// How long a failed agent has to end by itself under `wrap --act`, in seconds, at most 86400.
     pub settle_sec: u32,
     /// What is different for single classes.
@@ -201,6 +204,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "unknown_reset_sec", takes: Takes::Whole(0, DAY_SEC) },
     Key { name: "unknown_reset_max_sec", takes: Takes::Whole(0, DAY_SEC) },
     Key { name: "stall_sec", takes: Takes::Whole(0, DAY_SEC) },
+    Key { name: "tool_stall_sec", takes: Takes::Whole(0, DAY_SEC) },
     Key { name: "settle_sec", takes: Takes::Whole(0, DAY_SEC) },
 ];
 
@@ -261,6 +265,7 @@ impl Settings {
             "unknown_reset_sec" => Value::Whole(self.unknown_reset_sec),
             "unknown_reset_max_sec" => Value::Whole(self.unknown_reset_max_sec),
             "stall_sec" => Value::Whole(self.stall_sec),
+            "tool_stall_sec" => Value::Whole(self.tool_stall_sec),
             "settle_sec" => Value::Whole(self.settle_sec),
             _ => return None,
         })
@@ -290,6 +295,7 @@ impl Settings {
             ("unknown_reset_sec", Value::Whole(n)) => self.unknown_reset_sec = n,
             ("unknown_reset_max_sec", Value::Whole(n)) => self.unknown_reset_max_sec = n,
             ("stall_sec", Value::Whole(n)) => self.stall_sec = n,
+            ("tool_stall_sec", Value::Whole(n)) => self.tool_stall_sec = n,
             ("settle_sec", Value::Whole(n)) => self.settle_sec = n,
             (key, value) => debug_assert!(false, "no field for {key} = {value:?}"),
         }
@@ -319,6 +325,7 @@ impl Settings {
             unknown_reset_sec: 0,
             unknown_reset_max_sec: 0,
             stall_sec: 0,
+            tool_stall_sec: 0,
             settle_sec: 0,
             class: BTreeMap::new(),
         }

@@ -220,6 +220,45 @@ fn an_agent_that_says_nothing_any_more_is_ended_and_goes_on_and_one_whose_tool_r
 }
 
 #[test]
+fn a_tool_that_hangs_is_killed_and_the_agent_goes_on_without_it() {
+    if !can_tell() {
+        return;
+    }
+    // It asks a question that nobody answers.
+    let hangs = "mkfifo answers; read answer <answers";
+    let story = Story::of("claude", &json!([[["init", 0], ["runs", hangs], ["works", "a"], ["done", 0]]]));
+    let config = format!("{QUICK}tool_stall_sec = 3\n");
+    fs::write(story.world.path("home/.config/session-doctor/config.toml"), &config).unwrap();
+    let output = story.run(&["--act"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(story.starts().len(), 1, "it is the same agent");
+    assert_eq!(story.acted(), one("restart", "done"));
+    let alert = story.of_type("alert").remove(0);
+    assert_eq!(alert["class"], "stalled");
+    assert!(
+        alert["reason"]
+            .as_str()
+            .unwrap()
+            .starts_with("\"Bash mkfifo answers; read answer <answers\" has run for"),
+        "{alert}"
+    );
+    assert!(!is_alive(story.file("tools").trim().parse().unwrap()));
+
+    // One that waits, and one that works, are no such tools.
+    let runs = ["sleep 1000", "while :; do :; done"].map(|busy| {
+        let story = Story::of("claude", &json!([[["init", 0], ["runs", busy]]]));
+        fs::write(story.world.path("home/.config/session-doctor/config.toml"), &config).unwrap();
+        let child = story.command(&["--act", "--timeout", "8s"], TASK).spawn().unwrap();
+        (busy, story, child)
+    });
+    for (busy, story, child) in runs {
+        let output = finish(child);
+        assert_eq!(output.status.code(), Some(124), "{output:?}");
+        assert_eq!(story.of_type("decision"), [] as [Value; 0], "{busy}");
+    }
+}
+
+#[test]
 fn what_a_hanging_agent_says_when_it_is_ended_does_not_make_its_start_a_success() {
     if !can_tell() {
         return;

@@ -35,6 +35,7 @@ long_backoff_max_sec = 900 # from default
 unknown_reset_sec = 900 # from default
 unknown_reset_max_sec = 3600 # from default
 stall_sec = 1800 # from default
+tool_stall_sec = 3600 # from default
 settle_sec = 15 # from default
 
 [class.rate_limit]

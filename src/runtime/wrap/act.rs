@@ -15,6 +15,7 @@ use super::input::{Input, Mailbox};
 use super::keeper::{Keeper, Over, Step};
 use super::prompt::Kept;
 use super::second::{Reading, Second};
+use super::stillness::{AGENT, Stillness, TOOL};
 use super::stored;
 use super::witness::Witness;
 use crate::child::Exit;
@@ -27,7 +28,8 @@ use crate::model::{Basis, Class, EventBody, Level, Strategy, Timestamp};
 use crate::profile::transcript::Surroundings;
 use crate::profile::{self, Agent, Asked, Mode};
 use crate::recovery::{
-    Chance, Ended, Halt, How, Kind, Moment, Options, Plan, Run, Sighting, Source, Start, StopReason, Typing,
+    Chance, Ended, Halt, How, Kind, Moment, Options, Plan, Run, Sighting, Silent, Source, Start, StopReason,
+    Typing,
 };
 use crate::runtime::clock;
 
@@ -37,8 +39,17 @@ const CLEAR_LIMIT: Duration = Duration::from_secs(10);
 /// How often a wait looks at the clock on the wall: a machine may sleep meanwhile, and timers with it.
 const WALL_ROUND: Duration = Duration::from_secs(1);
 
-/// How often a child that says nothing, for a good reason so far, is looked at.
+/// How often a child that says nothing, for a good reason so far, is looked at, at least.
 const SILENCE_ROUND: Duration = Duration::from_secs(15);
+
+/// How often it is looked at within the time after which it hangs, at least.
+const SILENCE_LOOKS: u32 = 20;
+
+/// How long nothing of a silent agent may have worked, for it to hang.
+const STILL: Duration = Duration::from_secs(300);
+
+/// How long before its call a tool may seem to have begun: an agent may tell of a call when it carries it out.
+const TOOL_START: Duration = Duration::from_secs(5);
 
 /// Who tells of a child that hangs.
 const SILENCE: &str = "silence";
@@ -143,7 +154,9 @@ pub struct Actor<'p> {
     paused_until: Option<Timestamp>,
     /// Keys to be typed, and their times.
     typing: VecDeque<(Timestamp, String)>,
-    /// When it was last looked at whether a child that says nothing hangs.
+    /// Whether anything of a child that says nothing works, and whether its tool does.
+    stillness: [Stillness; 2],
+    /// When that was last looked at.
     silence_seen: Option<Instant>,
     /// The silence that was told of, by its beginning.
     silence_told: Option<Instant>,
@@ -175,6 +188,7 @@ impl<'p> Actor<'p> {
             look_again: None,
             paused_until: None,
             typing: VecDeque::new(),
+            stillness: [Stillness::new(AGENT), Stillness::new(TOOL)],
             silence_seen: None,
             silence_told: None,
             person_at: None,
@@ -235,7 +249,7 @@ impl<'p> Actor<'p> {
     fn begin_attempt(&mut self, executor: &Executor) {
         self.witness.begin_attempt(clock::now());
         (self.look_again, self.paused_until, self.stopped_at) = (None, None, None);
-        self.silence_seen = None;
+        (self.silence_seen, self.stillness) = (None, [Stillness::new(AGENT), Stillness::new(TOOL)]);
         self.typing.clear();
         let session = self.acting.run.session().map(str::to_owned);
         let surroundings = Surroundings {
@@ -360,7 +374,9 @@ impl<'p> Actor<'p> {
                 if !self.acting.dry_run {
                     let done = "the tool was killed";
                     self.underway = Some(Underway { id, done, since: wall });
-                    effects.push(Effect::KillTools);
+                    effects.push(Effect::KillTool { within: self.tool_age() });
+                    // If that does not help, the agent is the one to be ended.
+                    self.look_again = Some(wall);
                 }
             }
             Plan::Type { typing, reason } => {
@@ -383,9 +399,11 @@ impl<'p> Actor<'p> {
 
     /// When it is to be looked at whether the child hangs.
     fn silence_ends(&self, keeper: &Keeper) -> Option<Instant> {
-        let limit = Duration::from_secs(u64::from(self.acting.options.stall_sec));
-        let since = keeper.silent_since().filter(|_| !limit.is_zero())?;
-        Some((since + limit).max(self.silence_seen.map_or(since, |seen| seen + SILENCE_ROUND)))
+        let Options { stall_sec, tool_stall_sec, .. } = self.acting.options;
+        let limit = [stall_sec, tool_stall_sec].into_iter().filter(|limit| *limit > 0).min()?;
+        let round = (Duration::from_secs(u64::from(limit)) / SILENCE_LOOKS).min(SILENCE_ROUND);
+        let since = keeper.silent_since()?;
+        Some(self.silence_seen.map_or(since, |seen| seen.max(since)) + round)
     }
 
     /// Takes note of a child that hangs, and tells it.
@@ -400,12 +418,38 @@ impl<'p> Actor<'p> {
         if self.silence_told == Some(since) {
             return false;
         }
-        // Not every agent tells of a tool before it is done.
-        if executor.has_tools() || !self.ask(|run, moment| run.silence_means_a_hang(moment)) {
+        let is_apart = self.look_at_processes(executor, now);
+        let silent = now.saturating_duration_since(since);
+        let still = is_apart.map(|is_apart| {
+            let [agent, tool] = &self.stillness;
+            if is_apart { agent.lasted(now).min(tool.lasted(now)) } else { agent.lasted(now) }
+        });
+        let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+        let Options { stall_sec, tool_stall_sec, .. } = self.acting.options;
+        let (agent, tool) = (seconds(stall_sec), seconds(tool_stall_sec));
+        let means = self.ask(|run, moment| run.silence_means(moment));
+        let (hangs, message) = match means {
+            Silent::Ordinary => return false,
+            Silent::Agent => (
+                silent >= agent
+                    && still.is_none_or(|still| still >= (agent / 2).min(STILL))
+                    // Not every agent tells of a tool before it is done.
+                    && !executor.has_tools(),
+                format!("it has said nothing for {} s, and no tool of its runs", silent.as_secs()),
+            ),
+            // It may wait for another machine, so nothing of it may have done anything for nearly all that time.
+            Silent::Tool => (silent >= tool && still.is_some_and(|still| still >= tool / 10 * 9), {
+                let seen = self.witness.seen();
+                let tool = seen.facts.tool().unwrap_or_default();
+                format!("\"{tool}\" has run for {} s, said nothing and done nothing", silent.as_secs())
+            }),
+        };
+        if !hangs {
             return false;
         }
         self.silence_told = Some(since);
-        let silent = now.saturating_duration_since(since).as_secs();
+        self.witness.seen().facts.tool_is_apart =
+            is_apart == Some(true) || !executor.tool(self.tool_age()).is_empty();
         let sighting = Sighting {
             at: clock::now(),
             source: Source::Stdout,
@@ -413,11 +457,37 @@ impl<'p> Actor<'p> {
             status: None,
             basis: Basis::Inferred,
             retry_at: None,
-            message: format!("it has said nothing for {silent} s, and no tool of its runs"),
+            message,
             act: true,
+            key: String::new(),
         };
-        self.tell_sighting(executor, SILENCE, silent, sighting);
+        self.tell_sighting(executor, SILENCE, silent.as_secs(), sighting);
         true
+    }
+
+    /// Looks at what the child's processes do. Tells whether the tool that runs has some of its own; `None` if the system
+    /// tells nothing.
+    fn look_at_processes(&mut self, executor: &Executor, now: Instant) -> Option<bool> {
+        let work = executor.work()?;
+        let tool = executor.tool(self.tool_age());
+        let of_tool: Vec<_> = work
+            .iter()
+            .filter(|(process, _)| {
+                tool.iter().any(|other| (other.pid, other.birth) == (process.pid, process.birth))
+            })
+            .copied()
+            .collect();
+        let [agent, tool] = &mut self.stillness;
+        agent.look(now, &work);
+        tool.look(now, &of_tool);
+        Some(!of_tool.is_empty())
+    }
+
+    /// Returns how old the tool that runs may be.
+    fn tool_age(&self) -> Duration {
+        let since = self.witness.seen().facts.tool_since();
+        let seconds = since.map_or(0, |since| clock::now().seconds_since(since).max(0).unsigned_abs());
+        Duration::from_secs(seconds) + TOOL_START
     }
 
     /// Takes note of an agent that its own guard against loops has stopped, and tells it. Where it prints the answer and
@@ -436,6 +506,7 @@ impl<'p> Actor<'p> {
             retry_at: None,
             message: "the guard against loops warned it, and then stopped it".to_owned(),
             act: true,
+            key: String::new(),
         };
         self.tell_sighting(executor, LOOP_GUARD, 0, sighting);
     }

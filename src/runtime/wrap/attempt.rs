@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -15,7 +16,7 @@ use crate::child::caught::without_signals;
 use crate::child::group::{Target, signal_group, signal_others, signal_process};
 use crate::child::pty::{self, Pty};
 use crate::child::spawn::{self, Child, Command, News, SpawnError, SpawnErrorKind};
-use crate::child::tree::{self, Process};
+use crate::child::tree::{self, Process, Work};
 use crate::child::tty::{self, Terminal};
 use crate::source::os_words;
 
@@ -158,9 +159,32 @@ impl Attempt {
         }
     }
 
-    /// Kills what descends from the child and is in a process group of its own: agents give one to every tool.
-    pub fn kill_tools(&self) {
-        signal_others(self.guard(), self.pid(), Signal::KILL);
+    /// Kills the tool that was begun within this time: what descends from the child, is in a process group of its own, for
+    /// agents give one to every tool, and is no older. Servers that were started earlier stay.
+    pub fn kill_tool(&self, within: Duration) {
+        self.tool(within).iter().for_each(|process| {
+            signal_process(process, Signal::KILL);
+        });
+    }
+
+    /// Returns the processes of the tool that was begun within this time: groups that are no older, or if there are none,
+    /// what is no older in a group that is.
+    pub fn tool(&self, within: Duration) -> Vec<Process> {
+        let mut apart = tree::descendants(self.guard());
+        apart.retain(|process| process.group != self.pid());
+        // Where the age is not known it may be the tool's.
+        let is_young = |process: &Process| tree::age(process).is_none_or(|age| age <= within);
+        tree::begun_lately(&apart, &is_young)
+    }
+
+    /// Returns what each process of the tree has done so far; `None` if the system does not tell.
+    pub fn work(&self) -> Option<Vec<(Process, Work)>> {
+        tree::descendants(self.guard())
+            .into_iter()
+            // One that is gone by now has done nothing more.
+            .filter(|process| tree::read(process.pid).is_some_and(|now| now.birth == process.birth))
+            .map(|process| tree::work(process.pid).map(|work| (process, work)))
+            .collect()
     }
 
     /// Tells whether anything that descends from the child has a process group of its own, as tools have.

@@ -1,6 +1,7 @@
 //! All that a run does to the world, as one closed list. What decides returns them; `execute` carries them out.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use crate::child::group::Target;
 use crate::model::event::{Event, ProcessFacts};
@@ -20,8 +21,11 @@ pub enum Effect {
     },
     /// Type into the child's terminal, as one press of a key.
     Type(String),
-    /// Kill the tools of the child: what descends from it and is in a group of its own.
-    KillTools,
+    /// Kill the tool that the child began within this time.
+    KillTool {
+        /// How long ago at most.
+        within: Duration,
+    },
     /// Kill all that descends from the child. To be repeated until nothing is left: what is killed may just have
     /// started something.
     Kill,

@@ -11,7 +11,7 @@ use super::relay::To;
 use super::watcher::Feed;
 use crate::child::caught;
 use crate::child::group::signal_others;
-use crate::child::tree::Process;
+use crate::child::tree::{Process, Work};
 use crate::child::tty::Terminal;
 use crate::model::{Event, Life};
 use crate::sink::Render;
@@ -61,9 +61,9 @@ impl Executor {
                     attempt.type_keys(&keys);
                 }
             }
-            Effect::KillTools => {
+            Effect::KillTool { within } => {
                 if let Some(attempt) = &self.attempt {
-                    attempt.kill_tools();
+                    attempt.kill_tool(within);
                 }
             }
             Effect::Kill => self.kill(),
@@ -232,6 +232,16 @@ impl Executor {
     /// Tells whether tools of the child run, so far as the system shows them.
     pub fn has_tools(&self) -> bool {
         self.attempt.as_ref().is_some_and(Attempt::has_tools)
+    }
+
+    /// Returns the processes of the tool that the child began within this time.
+    pub fn tool(&self, within: Duration) -> Vec<Process> {
+        self.attempt.as_ref().map(|attempt| attempt.tool(within)).unwrap_or_default()
+    }
+
+    /// Returns what each process of the tree has done so far; `None` if the system does not tell.
+    pub fn work(&self) -> Option<Vec<(Process, Work)>> {
+        self.attempt.as_ref()?.work()
     }
 
     /// Kills what is left of the last attempt, and lets go of it; returns whether all of it is gone.

@@ -23,6 +23,7 @@ pub mod plan;
 pub mod prompt;
 pub mod relay;
 pub mod second;
+pub mod stillness;
 pub mod stored;
 pub mod watcher;
 pub mod witness;
