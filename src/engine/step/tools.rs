@@ -594,7 +594,7 @@ const fn initials(commands: &[&[&str]]) -> u128 {
 const POLL_INITIALS: u128 = initials(POLLS);
 
 /// Returns the parts between these bytes, which are ASCII.
-fn parts<'t>(text: &'t str, ends: impl Fn(u8) -> bool) -> impl Iterator<Item = &'t str> {
+fn parts(text: &str, ends: impl Fn(u8) -> bool) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
