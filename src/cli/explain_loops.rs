@@ -83,7 +83,8 @@ impl Input {
 struct Table {
     form: Form,
     out: Vec<u8>,
-    /// The letters that stand for symbols, for each session.
+    /// The letters that stand for symbols, for each session: some 50 bytes a step that is unlike all before, for a letter
+    /// stands for the same thing from the first step to the last.
     symbols: HashMap<String, BTreeMap<u64, usize>>,
     session: String,
     steps: u64,

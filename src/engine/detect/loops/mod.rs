@@ -163,7 +163,7 @@ const HALF: f32 = 0.5;
 /// How much progress refutes what two families say together.
 const PROGRESS: f32 = 0.5;
 
-/// After how many steps without a warning's worth of evidence a loop is over.
+/// After how many steps, messages and compactions without a warning's worth of evidence a loop is over.
 const OVER: u32 = 8;
 
 /// What the detectors say after a record.
