@@ -117,14 +117,18 @@ struct Asked {
     key: u64,
     /// The answer as it stood, hashed.
     exact: u64,
-    print: Print,
+    /// The same, masked.
+    text: u64,
+    /// The set of its error lines; 0: there are none.
+    errors: u64,
 }
 
 /// Makes steps of records.
 #[derive(Default)]
 pub struct Steps {
     open: VecDeque<Open>,
-    ids: VecDeque<u64>,
+    /// Hashes; of so few, half of one is enough.
+    ids: VecDeque<u32>,
     /// The round that is going on.
     number: u32,
     /// Its answered calls: symbol, and question with answer.
@@ -146,7 +150,11 @@ impl Steps {
     pub fn called(&mut self, call: &ToolCall<'_>, intended: &[CallPattern]) {
         let id = hash(&call.id);
         if !call.id.is_empty() {
-            if self.ids.contains(&id) {
+            let id = id as u32;
+            let (older, newer) = self.ids.as_slices();
+            // All of them, whether it was found or not: so many at a time.
+            let is_in = |ids: &[u32]| ids.iter().fold(false, |found, known| found | (*known == id));
+            if is_in(older) || is_in(newer) {
                 return;
             }
             if self.ids.len() == IDS {
@@ -247,12 +255,13 @@ impl Steps {
         };
         let mut print = self.masker.print(text, kind, each);
         if let Some(same) = same {
-            print = Print { lines: print.lines, ..same.print };
+            let errors = (same.errors != 0).then_some(same.errors);
+            print = Print { lines: print.lines, text: same.text, errors };
         }
         if self.asked.len() == QUESTIONS {
             self.asked.pop_front();
         }
-        self.asked.push_back(Asked { key, exact, print });
+        self.asked.push_back(Asked { key, exact, text: print.text, errors: print.errors.unwrap_or(0) });
         let news = if lines == 0 { 0.0 } else { fresh as f32 / lines as f32 };
         let answer = mix(print.text, u64::from(failed) << 32 ^ result.exit_code.unwrap_or(0) as u64);
         let moved = if call.effect == Effect::Mutate && !failed {
@@ -268,7 +277,7 @@ impl Steps {
             mix(mix(call.question, answer), u64::from(epoch) + 1)
         };
         let known = asked.is_some();
-        let other = asked.is_some_and(|asked| asked.print.text != print.text);
+        let other = asked.is_some_and(|asked| asked.text != print.text);
         let waits = call.effect == Effect::Wait || provider_is_busy(failed, text);
         let learnt = news > 0.5 && !waits && !failed;
         let gain = if learnt { 0.5 } else { 0.0 } + if known && other { 1.0 } else { 0.0 };

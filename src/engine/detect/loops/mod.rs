@@ -332,22 +332,25 @@ impl Loops {
     }
 
     fn show(&mut self, sign: &Sign<'_>) {
+        let time = match sign {
+            Sign::Step(step) => step.time,
+            Sign::Round(round) => round.time,
+            Sign::Said(said) => said.time,
+            Sign::Heard(heard) => heard.time,
+            Sign::Compacted { time, .. } => *time,
+        };
         for (place, watch) in self.watches.iter_mut().enumerate() {
             let Some(evidence) = watch.detector.see(sign) else { continue };
-            let limit = self.limits.at(place);
-            let time = match sign {
-                Sign::Step(step) => step.time,
-                Sign::Round(round) => round.time,
-                Sign::Said(said) => said.time,
-                Sign::Heard(heard) => heard.time,
-                Sign::Compacted { time, .. } => *time,
-            };
-            let span = evidence.since.map_or(0, |since| time.seconds_since(since).max(0));
-            watch.warns = limit.warns(evidence.count, span);
-            let strength = limit.strength(evidence.count, span);
-            watch.strength = watch.strength.max(strength);
-            if let Some(gauge) = &mut self.gauge {
-                gauge.saw(place, evidence.count, span, strength);
+            watch.warns = false;
+            if evidence.count > 0 {
+                let limit = self.limits.at(place);
+                let span = evidence.since.map_or(0, |since| time.seconds_since(since).max(0));
+                watch.warns = limit.warns(evidence.count, span);
+                let strength = limit.strength(evidence.count, span);
+                watch.strength = watch.strength.max(strength);
+                if let Some(gauge) = &mut self.gauge {
+                    gauge.saw(place, evidence.count, span, strength);
+                }
             }
             watch.evidence = evidence;
         }
@@ -355,10 +358,14 @@ impl Loops {
 
     /// Holds the evidence against the limits.
     fn judge(&mut self, place: &SourcePlace, time: Timestamp) -> Option<Verdict> {
+        let is_calm = self.watches.iter().all(|watch| watch.strength < HALF && !watch.warns);
         let strongest = |watches: &[Watch], family: Option<Family>| {
             let of = watches.iter().enumerate().filter(|(_, watch)| family != Some(watch.family));
             of.max_by(|(_, a), (_, b)| a.strength.total_cmp(&b.strength)).map(|(at, _)| at)
         };
+        if is_calm && self.gauge.is_none() {
+            return self.calm();
+        }
         let first = strongest(&self.watches, None)?;
         let second = strongest(&self.watches, Some(self.watches[first].family))?;
         let (one, other) = (self.watches[first].strength, self.watches[second].strength);
@@ -374,12 +381,7 @@ impl Loops {
         } else if self.watches.iter().any(|watch| watch.warns) {
             Level::Warn
         } else {
-            self.calm += 1;
-            if self.told && self.calm >= OVER {
-                self.told = false;
-                return Some(Verdict::Over);
-            }
-            return None;
+            return self.calm();
         };
         self.calm = 0;
         self.told = true;
@@ -421,6 +423,14 @@ impl Loops {
             self.steps = steps;
         }
         Some(Verdict::Loop(Box::new(detection)))
+    }
+
+    /// There is no loop in sight; returns whether one that was told is over.
+    fn calm(&mut self) -> Option<Verdict> {
+        self.calm += 1;
+        let is_over = self.told && self.calm >= OVER;
+        self.told &= !is_over;
+        is_over.then_some(Verdict::Over)
     }
 
     fn explain(&mut self, step: Step, verdict: Option<&Verdict>) {
