@@ -4,10 +4,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on fails")]
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use session_doctor::engine::detect::loops::Loops;
-use session_doctor::engine::detect::loops::limits::Limits;
+use session_doctor::engine::detect::loops::limits::Options;
 use session_doctor::model::Timestamp;
 use session_doctor::model::event::SourcePlace;
 use session_doctor::model::record::{Body, Message, Role, ToolCall, ToolResult};
@@ -20,12 +21,12 @@ const SESSIONS: usize = 400;
 
 fn main() {
     if std::env::args().any(|argument| argument == "--test") {
-        feed(&mut Loops::new(&Limits::default()), 20);
+        feed(&mut Loops::new(&Arc::new(Options::default()), "claude"), 20);
         return;
     }
     let mut best = f64::MAX;
     for _ in 0..5 {
-        let mut loops = Loops::new(&Limits::default());
+        let mut loops = Loops::new(&Arc::new(Options::default()), "claude");
         let began = Instant::now();
         feed(&mut loops, STEPS);
         best = best.min(began.elapsed().as_secs_f64() / STEPS as f64);
@@ -34,7 +35,7 @@ fn main() {
     let before = resident_bytes();
     let sessions: Vec<Loops> = (0..SESSIONS)
         .map(|_| {
-            let mut loops = Loops::new(&Limits::default());
+            let mut loops = Loops::new(&Arc::new(Options::default()), "claude");
             feed(&mut loops, STEPS);
             loops
         })

@@ -16,6 +16,9 @@ _session__doctor() {
             ",$1")
                 cmd="session__doctor"
                 ;;
+            session__doctor,calibrate)
+                cmd="session__doctor__subcmd__calibrate"
+                ;;
             session__doctor,completions)
                 cmd="session__doctor__subcmd__completions"
                 ;;
@@ -62,12 +65,78 @@ _session__doctor() {
 
     case "${cmd}" in
         session__doctor)
-            opts="-h -V --config --color --help --version tap wrap explain rules schema config completions man"
+            opts="-h -V --config --color --help --version tap wrap explain rules calibrate schema config completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        session__subcmd__doctor__subcmd__calibrate)
+            opts="-h --false-stop-rate --allow-lower --write --agent --format --glob --threads --allow-repeat --no-progress --config --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --false-stop-rate)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --agent)
+                    COMPREPLY=($(compgen -W "auto hook opencode copilot amp cursor goose pi qwen claude codex gemini mini swe_agent openhands aider markdown harness generic plain" -- "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "auto json text" -- "${cur}"))
+                    return 0
+                    ;;
+                --glob)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-repeat)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --config)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -496,7 +565,7 @@ _session__doctor() {
             return 0
             ;;
         session__subcmd__doctor__subcmd__tap)
-            opts="-f -h --follow --new-only --agent --emit --format --pass-through --events --fail-on --glob --threads --time-zone --no-progress --rule-stats --config --color --help"
+            opts="-f -h --follow --new-only --agent --emit --format --pass-through --events --fail-on --glob --threads --time-zone --allow-repeat --no-progress --rule-stats --config --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -551,6 +620,13 @@ _session__doctor() {
                     fi
                     return 0
                     ;;
+                --allow-repeat)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --config)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -578,7 +654,7 @@ _session__doctor() {
             return 0
             ;;
         session__subcmd__doctor__subcmd__wrap)
-            opts="-h --act --dry-run --profile --backoff-mode --max-restarts --max-wait --fallback-model --resume-wait --events --emit --format --agent --time-zone --pty --stdin --timeout --idle-timeout --grace --stop-signal --stop-target --config --color --help"
+            opts="-h --act --dry-run --profile --backoff-mode --max-restarts --max-wait --fallback-model --resume-wait --events --emit --format --agent --time-zone --allow-repeat --pty --stdin --timeout --idle-timeout --grace --stop-signal --stop-target --config --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -663,6 +739,13 @@ _session__doctor() {
                     return 0
                     ;;
                 --time-zone)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --allow-repeat)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace

@@ -34,6 +34,7 @@ complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "tap" 
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "wrap" -d 'Run a command and watch it, changing nothing that it or anybody else could notice'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "explain" -d 'Tell what one line is taken for, and why'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "rules" -d 'List, check and test the rules, those of the program and your own'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "calibrate" -d 'Work out from your own good runs when an agent in a loop is to be interrupted'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "schema" -d 'Print the JSON Schema of the events'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "config" -d 'Show the settings and where they come from'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "completions" -d 'Print the completions for a shell'
@@ -78,6 +79,7 @@ critical\t''"
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l glob -d 'Read the files of a directory that match, as in a .gitignore; `!` excludes; may be repeated' -r -f
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l threads -d 'How many files to read at a time; 0: as many as there are processor cores' -r
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l time-zone -d 'Read times without a zone in this one: local, or an IANA name such as Europe/Berlin' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l allow-repeat -d 'Calls whose repetition is intended, such as a poll of your own: they count for no detector of loops' -r -f
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
 always\t''
@@ -137,6 +139,7 @@ harness\t''
 generic\t''
 plain\t''"
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l time-zone -d 'Read times without a zone in this one: local, or an IANA name such as Europe/Berlin' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l allow-repeat -d 'Calls whose repetition is intended, such as a poll of your own: they count for no detector of loops' -r -f
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l pty -d 'Whether the command gets a terminal of its own: auto (where it would have one), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -209,6 +212,41 @@ complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and
 always\t''
 never\t''"
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand rules; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand calibrate" -l false-stop-rate -d 'How many good runs may be interrupted at most, as a share of all: more than 0, at most 0.5' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand calibrate" -l agent -d 'Whose output it is; auto tells by the bytes' -r -f -a "auto\t''
+hook\t''
+opencode\t''
+copilot\t''
+amp\t''
+cursor\t''
+goose\t''
+pi\t''
+qwen\t''
+claude\t''
+codex\t''
+gemini\t''
+mini\t''
+swe_agent\t''
+openhands\t''
+aider\t''
+markdown\t''
+harness\t''
+generic\t''
+plain\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand calibrate" -l format -d 'How to answer: json (one object an agent), text, auto (text on a terminal)' -r -f -a "auto\t''
+json\t''
+text\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand calibrate" -l glob -d 'Read the files of a directory that match, as in a .gitignore; `!` excludes; may be repeated' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand calibrate" -l threads -d 'How many files to read at a time; 0: as many as there are processor cores' -r
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand calibrate" -l allow-repeat -d 'Calls whose repetition is intended: they count for no detector of loops' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand calibrate" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand calibrate" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand calibrate" -l allow-lower -d 'Lower limits too, as far as the rate allows; never below the first limits, which warn'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand calibrate" -l write -d 'Store the limits in the user\'s configuration file, or in that of --config'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand calibrate" -l no-progress -d 'Do not show on a terminal how far it is'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand calibrate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand schema" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand schema" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
 always\t''

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use jiff::civil::Date;
 
 use crate::child::group::Target;
+use crate::engine::detect::loops::calibrate::DEFAULT_RATE;
 use crate::engine::format::FORMATS;
 use crate::engine::usage::report::By;
 use crate::model::Strategy;
@@ -122,6 +123,18 @@ Examples:
     expect = \"none\"
   session-doctor rules test my-rules.toml";
 
+const CALIBRATE_NOTES: &str = "\
+Examples:
+  session-doctor calibrate ~/.claude/projects
+  session-doctor calibrate ~/.codex/sessions --false-stop-rate 0.05 --write
+  session-doctor calibrate runs/ --format json | jq 'select(.stopped_held_out > 0)'
+
+What it says:
+  Each agent's runs are measured: 1 is where the limits would interrupt. The limits are then raised, all by the same
+  factor, so far that of good runs like these no more than the rate are interrupted, by whichever detector. That takes
+  99 runs for 1 %, 19 for 5 %. Runs that did not end well, and those of fewer than 4 steps, are left out; whether the
+  others were good is yours to say. Limits are lowered only with --allow-lower, and when to warn stays as it is.";
+
 const CONFIG_NOTES: &str = "\
 Examples:
   session-doctor config show --origins
@@ -200,6 +213,11 @@ pub enum Command {
     Explain(ExplainArgs),
     /// List, check and test the rules, those of the program and your own.
     Rules(RulesArgs),
+    /// Work out from your own good runs when an agent in a loop is to be interrupted.
+    ///
+    /// Reads sessions in which nothing was wrong, and says for each agent how far the limits of the detectors of loops
+    /// must be, so that no more good runs than a stated share are interrupted. Changes nothing without --write.
+    Calibrate(CalibrateArgs),
     /// Print the JSON Schema of the events.
     Schema,
     /// Show the settings and where they come from.
@@ -271,6 +289,13 @@ pub struct TapArgs {
     #[arg(long, value_name = "ZONE", value_hint = ValueHint::Other)]
     pub time_zone: Option<String>,
 
+    /// Calls whose repetition is intended, such as a poll of your own: they count for no detector of loops.
+    ///
+    /// Written as agents write permissions: Bash, or Bash(gh run watch*). May be repeated, and takes the place of what the
+    /// configuration says.
+    #[arg(long, value_name = "CALL", value_hint = ValueHint::Other)]
+    pub allow_repeat: Vec<String>,
+
     /// Do not show on a terminal how far it is.
     #[arg(long)]
     pub no_progress: bool,
@@ -299,6 +324,8 @@ impl TapArgs {
             (!self.glob.is_empty()).then(|| list("--glob", "glob", &self.glob)),
             one("--threads", "threads", &self.threads.map(|n| n.to_string())),
             one("--time-zone", "time_zone", &self.time_zone),
+            (!self.allow_repeat.is_empty())
+                .then(|| list("--allow-repeat", "allow_repeat", &self.allow_repeat)),
         ]
         .into_iter()
         .flatten()
@@ -476,6 +503,13 @@ pub struct WrapArgs {
     #[arg(long, value_name = "ZONE", value_hint = ValueHint::Other)]
     pub time_zone: Option<String>,
 
+    /// Calls whose repetition is intended, such as a poll of your own: they count for no detector of loops.
+    ///
+    /// Written as agents write permissions: Bash, or Bash(gh run watch*). May be repeated, and takes the place of what the
+    /// configuration says.
+    #[arg(long, value_name = "CALL", value_hint = ValueHint::Other)]
+    pub allow_repeat: Vec<String>,
+
     /// Whether the command gets a terminal of its own: auto (where it would have one), always, never.
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = PossibleValuesParser::new(PtyMode::NAMES))]
     pub pty: String,
@@ -520,6 +554,11 @@ impl WrapArgs {
             self.emit.as_ref().map(|types| Flag { flag: "--emit", key: "emit", values: types.clone() }),
             one("--format", "format", &self.format),
             one("--time-zone", "time_zone", &self.time_zone),
+            (!self.allow_repeat.is_empty()).then(|| Flag {
+                flag: "--allow-repeat",
+                key: "allow_repeat",
+                values: self.allow_repeat.clone(),
+            }),
         ]
         .into_iter()
         .flatten()
@@ -636,6 +675,81 @@ impl ExplainArgs {
             .into_iter()
             .filter_map(|(flag, key, value)| Some(Flag { flag, key, values: vec![value.clone()?] }))
             .collect()
+    }
+}
+
+/// Arguments of `calibrate`.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = format!("{CALIBRATE_NOTES}\n\n{EXIT_STATUS}"))]
+pub struct CalibrateArgs {
+    /// Files and directories with good runs.
+    #[arg(value_name = "FILE|DIR", required = true, value_hint = ValueHint::AnyPath)]
+    pub inputs: Vec<PathBuf>,
+
+    /// How many good runs may be interrupted at most, as a share of all: more than 0, at most 0.5.
+    #[arg(long, value_name = "RATE", default_value_t = DEFAULT_RATE, value_parser = false_stop_rate, value_hint = ValueHint::Other)]
+    pub false_stop_rate: f64,
+
+    /// Lower limits too, as far as the rate allows; never below the first limits, which warn.
+    #[arg(long)]
+    pub allow_lower: bool,
+
+    /// Store the limits in the user's configuration file, or in that of --config.
+    #[arg(long)]
+    pub write: bool,
+
+    /// Whose output it is; auto tells by the bytes.
+    #[arg(long, value_name = "NAME", value_parser = agent_names())]
+    pub agent: Option<String>,
+
+    /// How to answer: json (one object an agent), text, auto (text on a terminal).
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(Format::NAMES))]
+    pub format: Option<String>,
+
+    /// Read the files of a directory that match, as in a .gitignore; `!` excludes; may be repeated.
+    #[arg(long, value_name = "GLOB", value_hint = ValueHint::Other)]
+    pub glob: Vec<String>,
+
+    /// How many files to read at a time; 0: as many as there are processor cores.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(0..=1024))]
+    pub threads: Option<u16>,
+
+    /// Calls whose repetition is intended: they count for no detector of loops.
+    #[arg(long, value_name = "CALL", value_hint = ValueHint::Other)]
+    pub allow_repeat: Vec<String>,
+
+    /// Do not show on a terminal how far it is.
+    #[arg(long)]
+    pub no_progress: bool,
+}
+
+impl CalibrateArgs {
+    /// Returns the flags that set something, as the last layer of the settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        let one = |flag, key, value: &Option<String>| {
+            value.as_ref().map(|value| Flag { flag, key, values: vec![value.clone()] })
+        };
+        let list = |flag, key, values: &[String]| {
+            (!values.is_empty()).then(|| Flag { flag, key, values: values.to_vec() })
+        };
+        [
+            one("--agent", "agent", &self.agent),
+            one("--format", "format", &self.format),
+            list("--glob", "glob", &self.glob),
+            one("--threads", "threads", &self.threads.map(|n| n.to_string())),
+            list("--allow-repeat", "allow_repeat", &self.allow_repeat),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// Reads a rate of false stops.
+fn false_stop_rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && rate <= 0.5 => Ok(rate),
+        _ => Err("a rate is written as 0.01, and is at most 0.5".to_owned()),
     }
 }
 

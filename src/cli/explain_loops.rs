@@ -83,7 +83,8 @@ impl Input {
 struct Table {
     form: Form,
     out: Vec<u8>,
-    /// The letters that stand for symbols, for each session.
+    /// The letters that stand for symbols, for each session: some 50 bytes a step that is unlike all before, for a letter
+    /// stands for the same thing from the first step to the last.
     symbols: HashMap<String, BTreeMap<u64, usize>>,
     session: String,
     steps: u64,
@@ -107,6 +108,7 @@ impl Table {
                 json!({
                     "session": session, "step": step.number, "line": step.line, "time": step.time,
                     "effect": step.effect.name(), "symbol": symbol, "epoch": step.epoch, "failed": step.failed,
+                    "intended": step.intended,
                     "news": (f64::from(step.news) * 100.0).round() / 100.0,
                     "credit": (f64::from(step.credit) * 100.0).round() / 100.0,
                     "counts": counts, "level": row.verdict.map(|(level, _)| level), "detector": row.verdict.map(|(_, name)| name),
@@ -131,6 +133,9 @@ impl Table {
             if *count > 1 || *strength >= 0.5 {
                 let _ = write!(counts, " {name} {count}");
             }
+        }
+        if step.intended {
+            counts.push_str(" repeated on purpose");
         }
         let verdict = row.verdict.map_or_else(String::new, |(level, name)| {
             format!("  ← {}: {name}", if level == Level::Act { "act" } else { "warn" })

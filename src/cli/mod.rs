@@ -1,6 +1,7 @@
 //! The commands: one file each. To add one: its file, its variant in `args.rs`, its arm in [`run`].
 
 pub mod args;
+mod calibrate;
 pub mod completions;
 pub mod config;
 pub mod error;
@@ -54,6 +55,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Usage(args) => usage::run(args, &cli.globals),
         Command::Explain(args) => explain::run(args, &cli.globals),
         Command::Rules(args) => rules::run(args, &cli.globals),
+        Command::Calibrate(args) => calibrate::run(args, &cli.globals),
         Command::Schema => schema::run(),
         Command::Config(args) => config::run(args, &cli.globals),
         Command::Completions(args) => completions::run(args),
@@ -71,10 +73,15 @@ pub fn load_settings(globals: &Globals, mut flags: Vec<Flag>) -> Result<Loaded, 
     if let Some(color) = &globals.color {
         flags.push(Flag { flag: "--color", key: "color", values: vec![color.clone()] });
     }
-    let agents: Vec<&str> = FORMATS.iter().map(|format| format.name()).collect();
+    let agents: Vec<&str> = formats().collect();
     let loaded = settings::load(&Environment::of_process(), globals.config.as_deref(), &flags, &agents)?;
     set_color(loaded.settings.color);
     Ok(loaded)
+}
+
+/// Returns the names of the formats.
+fn formats() -> impl Iterator<Item = &'static str> {
+    FORMATS.iter().map(|format| format.name())
 }
 
 /// Returns the globs of the settings. A pattern that is wrong is the fault of whoever set it.

@@ -366,7 +366,7 @@ impl Take for Writer<'_> {
     }
 }
 
-fn progress_bar(total: u64) -> ProgressBar {
+pub(super) fn progress_bar(total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template(
         "{bytes} of {total_bytes} [{bar:30}] {bytes_per_sec}, {msg}, {eta} left",
     )
@@ -489,7 +489,7 @@ fn cannot_open(path: &Path, error: &io::Error) -> CliError {
     CliError::new(Kind::NoInput, format!("open {}", shown(path))).cause(os_words(error))
 }
 
-fn engine_failed(path: &Path) -> CliError {
+pub(super) fn engine_failed(path: &Path) -> CliError {
     CliError::new(Kind::Internal, format!("watch {}", shown(path)))
         .cause("a mistake in session-doctor; what came before it was told")
         .hint("please report it, with the line that was being read if you can share it")
@@ -531,6 +531,7 @@ pub(super) fn engine_options(loaded: &Loaded) -> Result<Options, CliError> {
     options.max_sessions = settings.max_sessions;
     options.detect.error_repeat_count = settings.error_repeat_count;
     options.detect.error_window_sec = u64::from(settings.error_window_sec);
+    options.detect.loops = Arc::new(settings.loop_options());
     let policy = &mut options.policy;
     policy.max_auto_retries = settings.max_auto_retries;
     policy.quiet_sec = 2 * u64::from(settings.error_window_sec);

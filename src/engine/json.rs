@@ -178,7 +178,7 @@ struct Quoted {
     /// Where it begins and ends, quotes left out.
     start: usize,
     end: usize,
-    /// Whether there are escapes in it.
+    /// Whether there may be escapes in it.
     escapes: bool,
 }
 
@@ -192,6 +192,8 @@ struct Reader<'de> {
     masks: Masks,
     /// Whether the block ended in a backslash that escapes.
     escaped: bool,
+    /// Whether there is a control character in the text, once somebody has asked.
+    controls: Option<bool>,
     depth: u32,
     scratch: String,
 }
@@ -204,6 +206,7 @@ impl<'de> Reader<'de> {
             block: 0,
             masks: Masks::default(),
             escaped: false,
+            controls: None,
             depth: 0,
             scratch: String::new(),
         };
@@ -260,6 +263,7 @@ impl<'de> Reader<'de> {
     #[inline(never)]
     fn long_string(&mut self, start: usize, mut mask: u64) -> Result<Quoted, Error> {
         let mut escapes = false;
+        let mut blocks = 0;
         loop {
             let quotes = self.masks.quotes & mask;
             let within =
@@ -280,22 +284,61 @@ impl<'de> Reader<'de> {
             if self.block >= self.text.len() {
                 return error("the text ends in a string");
             }
+            blocks += 1;
+            if blocks == 2 && !self.has_controls() {
+                return self.very_long_string(start);
+            }
             self.read_block();
             mask = u64::MAX;
         }
+    }
+
+    /// Takes a string that does not end before the block that is next, in a text without control characters: its quotes are
+    /// searched for, and nothing else is looked at.
+    fn very_long_string(&mut self, start: usize) -> Result<Quoted, Error> {
+        let bytes = self.text.as_bytes();
+        for end in memchr::memchr_iter(b'"', &bytes[self.block..]) {
+            let end = self.block + end;
+            let backslashes = bytes[start..end].iter().rev().take_while(|byte| **byte == b'\\').count();
+            if backslashes.is_multiple_of(2) {
+                // Outside of strings there are no backslashes: what goes on begins a block of its own.
+                (self.at, self.block, self.escaped) = (end + 1, end + 1, false);
+                self.read_block();
+                return Ok(Quoted { start, end, escapes: true });
+            }
+        }
+        error("the text ends in a string")
+    }
+
+    /// Whether there is a control character anywhere in the text. There is next to never one.
+    fn has_controls(&mut self) -> bool {
+        let bytes = self.text.as_bytes();
+        *self.controls.get_or_insert_with(|| {
+            let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+            let is_control = |part: u8x16| part.min(u8x16::splat(0x1f)).simd_eq(part).to_bitmask() != 0;
+            let in_block = |block: &[u8; BLOCK]| {
+                let parts = block.as_chunks::<16>().0;
+                let part = |number: usize| u8x16::new(parts[number]);
+                is_control(part(0).min(part(1)).min(part(2).min(part(3))))
+            };
+            blocks.iter().any(in_block) || rest.iter().any(|byte| *byte <= 0x1f)
+        })
     }
 
     /// Returns what a string says: as it stands, or in `scratch` where something is escaped.
     #[inline(always)]
     fn unescape(&mut self, quoted: Quoted) -> Result<Option<&'de str>, Error> {
         let text = self.text.get(quoted.start..quoted.end).unwrap_or_default();
-        if quoted.escapes { self.unescape_to_scratch(text).map(|()| None) } else { Ok(Some(text)) }
+        if quoted.escapes { self.unescape_to_scratch(text) } else { Ok(Some(text)) }
     }
 
     #[inline(never)]
-    fn unescape_to_scratch(&mut self, text: &str) -> Result<(), Error> {
+    fn unescape_to_scratch(&mut self, text: &'de str) -> Result<Option<&'de str>, Error> {
+        if memchr::memchr(b'\\', text.as_bytes()).is_none() {
+            return Ok(Some(text));
+        }
         self.scratch.clear();
-        unescape(text, &mut self.scratch)
+        unescape(text, &mut self.scratch).map(|()| None)
     }
 
     /// Takes a literal that is a word.
@@ -415,11 +458,11 @@ impl<'de> Reader<'de> {
     /// Takes a key and its colon.
     #[inline(always)]
     fn key(&mut self) -> Result<Quoted, Error> {
-        if self.peek() != Some(b'"') {
+        if self.text.as_bytes().get(self.at) != Some(&b'"') && self.peek() != Some(b'"') {
             return error("no key where one is due");
         }
         let key = self.string()?;
-        if self.peek() != Some(b':') {
+        if self.text.as_bytes().get(self.at) != Some(&b':') && self.peek() != Some(b':') {
             return error("no colon behind a key");
         }
         self.at += 1;
@@ -652,7 +695,11 @@ impl<'de> MapAccess<'de> for &mut Items<'_, 'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        if !self.next(b'}')? {
+        // As programs write it: a comma, and the key at once.
+        let rest = self.reader.text.as_bytes().get(self.reader.at..);
+        if !self.first && matches!(rest, Some([b',', b'"', ..])) {
+            self.reader.at += 1;
+        } else if !self.next(b'}')? {
             return Ok(None);
         }
         let key = self.reader.key()?;
@@ -718,10 +765,10 @@ impl<'de, T: Object<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// The name of a member.
-struct Key<'de>(Cow<'de, str>);
+/// A string, the name of a member for one: borrowed where nothing in it is escaped.
+pub struct Key<'de>(pub Cow<'de, str>);
 
-impl<'de> de::Deserialize<'de> for Key<'de> {
+impl<'de: 'a, 'a> de::Deserialize<'de> for Key<'a> {
     #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(KeyVisitor)
@@ -920,6 +967,20 @@ mod tests {
             texts.push(format!("[\"{}\",\"{}\\n\"]", "\\\\".repeat(n), "y".repeat(n)));
             texts.push(format!("\"{}\"", "\\".repeat(n)));
             texts.push(format!("\"{}\u{1}\"", "x".repeat(n)));
+            // Strings that are searched for their end, with what may be taken for one, and what goes on behind them.
+            for (inside, behind) in [
+                ("\\\"", ""),
+                ("\\\\", "\"a\\\"\""),
+                ("\\\\\\\"", "1"),
+                ("\t", ""),
+                ("\\", "\t1"),
+                ("é", "{\"b\":[]}"),
+            ] {
+                let string = format!("\"{}{inside}{}{inside}\"", "x".repeat(n * 2), "y".repeat(n));
+                texts.push(format!("[{string}]"));
+                texts.push(format!("{{{string}:{string},\"a\":{behind}}}"));
+                texts.push(format!("[{string},{behind}"));
+            }
         }
         texts.iter().for_each(|text| agrees(text));
     }
@@ -930,6 +991,7 @@ mod tests {
             any::<i64>().prop_map(Value::from),
             any::<f32>().prop_map(|number| Value::from(f64::from(number))),
             "[ -~é😀\n\t\"\\\\]{0,90}".prop_map(Value::from),
+            "[a-c\"\\\\]{120,260}".prop_map(Value::from),
             Just(Value::Null),
         ];
         leaf.prop_recursive(4, 40, 6, |inner| {

@@ -529,6 +529,9 @@ impl Core {
         if self.explains_loops {
             track.start_explaining();
         }
+        if self.measures_loops {
+            track.start_measuring();
+        }
         if subagent.is_none() && self.named {
             track.known.agent_session = Some(self.session.clone());
         }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use crate::model::{Class, Event, Timestamp};
+use crate::model::{Class, Event, Health, Timestamp};
 
 use classify::Look;
 use classify::rules::Rules;
@@ -266,10 +266,44 @@ impl Doctor {
         self.core.tracks.iter_mut().flat_map(of).collect()
     }
 
+    /// From now on, tells of no loops, and measures how close each session comes to one. For `calibrate`.
+    pub fn start_measuring_loops(&mut self) {
+        self.core.measures_loops = true;
+    }
+
+    /// Returns how close the sessions that are kept in mind came to a loop, and how they are.
+    pub fn measures(&self) -> Vec<Measure> {
+        let measure = |track: &session::Track| {
+            Some(Measure {
+                session: track.parent.as_ref().unwrap_or(&track.id).clone(),
+                is_main: track.parent.is_none(),
+                is_good: track.health == Health::Ok && track.last_incident().is_none(),
+                agent: self.core.agent,
+                gauge: track.gauge().cloned()?,
+            })
+        };
+        self.core.tracks.iter().filter_map(measure).collect()
+    }
+
     /// Returns the explanations since the last call.
     pub fn take_explanations(&mut self) -> Vec<Explanation> {
         self.core.explanations.as_mut().map(std::mem::take).unwrap_or_default()
     }
+}
+
+/// How close a session, or a sub-agent of it, came to a loop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measure {
+    /// The id of the session: that of a sub-agent is the one that it belongs to.
+    pub session: String,
+    /// Whether it is the session itself.
+    pub is_main: bool,
+    /// Whether nothing is wrong with it, as things stand: no failure and no interruption since it last worked.
+    pub is_good: bool,
+    /// The format's name.
+    pub agent: &'static str,
+    /// How close it came.
+    pub gauge: detect::loops::calibrate::Gauge,
 }
 
 /// How a record was read and judged.

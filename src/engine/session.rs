@@ -7,6 +7,7 @@ use crate::model::id::IdBuilder;
 use crate::model::{Basis, Body, Class, Event, EventBody, Health, Level, Strategy, Timestamp};
 
 use super::detect::hang::Hang;
+use super::detect::loops::calibrate::Gauge;
 use super::detect::loops::{Loops, Row, Verdict};
 use super::detect::{self, Detection, Detector, Incident, Observation};
 use super::policy::Policy;
@@ -63,6 +64,8 @@ pub struct Track {
     options: detect::Options,
     /// Whether the steps are kept for `explain`.
     explains: bool,
+    /// Whether loops are only measured.
+    measures: bool,
     episodes: BTreeMap<Class, Episode>,
     last: Option<Last>,
     /// The classes of the findings that the latest report of trouble consists of: programs say what ails them in
@@ -139,8 +142,9 @@ impl Track {
             detectors: detect::build_all(options),
             loops: None,
             hang: Hang::default(),
-            options: *options,
+            options: options.clone(),
             explains: false,
+            measures: false,
             episodes: BTreeMap::new(),
             last: None,
             report: Vec::new(),
@@ -353,9 +357,12 @@ impl Track {
         let time = self.event_time(moment);
         let place = moment.place.as_ref()?;
         let loops = self.loops.get_or_insert_with(|| {
-            let mut loops = Box::new(Loops::new(&self.options.loops));
+            let mut loops = Box::new(Loops::new(&self.options.loops, moment.agent));
             if self.explains {
                 loops.start_explaining();
+            }
+            if self.measures {
+                loops.start_measuring();
             }
             loops
         });
@@ -387,6 +394,16 @@ impl Track {
     /// From now on, keeps the steps that [`Self::take_rows`] returns.
     pub fn start_explaining(&mut self) {
         self.explains = true;
+    }
+
+    /// From now on, only measures how close the session comes to being a loop: [`Self::gauge`].
+    pub fn start_measuring(&mut self) {
+        self.measures = true;
+    }
+
+    /// Returns how close the session came to being a loop, if that was measured.
+    pub fn gauge(&self) -> Option<&Gauge> {
+        self.loops.as_ref()?.gauge()
     }
 
     /// Returns the steps since the last call, as the detectors of loops saw them.

@@ -91,6 +91,8 @@ pub(super) struct Core {
     pub(super) explanations: Option<Vec<Explanation>>,
     /// Whether the steps of every session are kept, as the detectors of loops saw them.
     pub(super) explains_loops: bool,
+    /// Whether loops are only measured.
+    pub(super) measures_loops: bool,
     /// Hears every decoded record, before it is judged.
     pub(super) listener: Option<Listener>,
 }
@@ -122,6 +124,7 @@ impl Core {
             hits: Vec::new(),
             explanations: None,
             explains_loops: false,
+            measures_loops: false,
             listener: None,
             name: name.into(),
             written: None,

@@ -82,20 +82,28 @@ impl Timestamp {
         if marks != *b"--T::" {
             return None;
         }
-        let number = |digits: &[u8]| {
-            digits.iter().try_fold(0, |number: i64, digit| {
-                digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0'))
+        // Whether all of them were digits is asked once, of all.
+        let mut are_digits = true;
+        let mut number = |digits: &[u8]| {
+            digits.iter().fold(0, |number: i64, digit| {
+                let digit = digit.wrapping_sub(b'0');
+                are_digits &= digit < 10;
+                number * 10 + i64::from(digit)
             })
         };
-        let (year, month, day) = (number(&time[..4])?, number(&time[5..7])?, number(&time[8..10])?);
-        let (hour, minute, second) = (number(&time[11..13])?, number(&time[14..16])?, number(&time[17..])?);
+        let (year, month, day) = (number(&time[..4]), number(&time[5..7]), number(&time[8..10]));
+        let (hour, minute, second) = (number(&time[11..13]), number(&time[14..16]), number(&time[17..]));
         let micros = match &rest[..rest.len() - 1] {
             [] => 0,
+            [b'.', digits @ ..] if digits.len() == 3 => number(&digits[..3]) * 1000,
             [b'.', digits @ ..] if (1..=6).contains(&digits.len()) => {
-                number(digits)? * 10i64.pow(6 - digits.len() as u32)
+                number(digits) * 10i64.pow(6 - digits.len() as u32)
             }
             _ => return None,
         };
+        if !are_digits {
+            return None;
+        }
         let last_day = match month {
             2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
             2 => 28,

@@ -235,6 +235,10 @@ impl Profile for Qwen {
         STOP_GROUP.to_vec()
     }
 
+    fn survives_tool_kill(&self) -> bool {
+        true
+    }
+
     fn silence(&self, _: Mode) -> Silence {
         // Its first line, and then nothing, also while it retries a 429 without end.
         Silence { normal_sec: Some(660), own_retries_sec: None }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::step::tools;
 use crate::model::event::{Condition, Event, EventBody};
 use crate::model::record::{Body, Lifecycle, Record, Role};
 use crate::model::{Basis, Class, Health, Level, Timestamp};
@@ -115,6 +114,10 @@ struct OwnRetry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct OpenCall {
     id: String,
+    /// What it does, in a few words.
+    label: String,
+    /// When it was heard of.
+    at: Timestamp,
     /// Whether it waits for something that goes on without it.
     waits: bool,
 }
@@ -208,8 +211,8 @@ impl Facts {
             Body::Message(message) if message.role == Role::Assistant => self.worked(now),
             Body::ToolCall(call) => {
                 self.worked(now);
-                let effect = tools::read(&call.name, &call.input.read()).effect;
-                self.called(&call.id, matches!(effect, tools::Effect::Wait | tools::Effect::Delegate));
+                // Whoever shows the record may have said more of it already.
+                self.called(now, &call.id, &call.name, false);
             }
             Body::ToolResult(result) => self.returned(&result.id),
             Body::Failure(failure) if failure.codes.iter().any(|code| code == "compact_failed") => {
@@ -273,21 +276,35 @@ impl Facts {
         self.warned && self.unanswered && !self.stands(Class::ToolRepeat)
     }
 
-    /// Takes note that a tool was called; `waits`: for something that goes on without it. Output and transcript tell the
-    /// same calls.
-    pub fn called(&mut self, id: &str, waits: bool) {
+    /// Takes note that a tool was called, `label` in a few words; `waits`: for something that goes on without it. Output and
+    /// transcript tell the same calls.
+    pub fn called(&mut self, now: Timestamp, id: &str, label: &str, waits: bool) {
         if self.open_calls.iter().any(|open| open.id == id) {
             return;
         }
         if self.open_calls.len() == MAX_CALLS {
             self.open_calls.pop_front();
         }
-        self.open_calls.push_back(OpenCall { id: id.to_owned(), waits });
+        self.open_calls.push_back(OpenCall { id: id.to_owned(), label: label.to_owned(), at: now, waits });
     }
 
     /// Takes note that a tool is done. A result without an id may be any call's.
     fn returned(&mut self, id: &str) {
+        let before = self.open_calls.len();
         self.open_calls.retain(|open| open.id != id && !id.is_empty());
+        if self.open_calls.len() < before {
+            self.failures.retain(|(_, failure)| failure.class != Class::Stalled);
+        }
+    }
+
+    /// Returns what the tool does that has run for the longest time, in a few words.
+    pub fn tool(&self) -> Option<&str> {
+        self.open_calls.front().map(|open| open.label.as_str())
+    }
+
+    /// Returns since when tools run, as far as was heard of it.
+    pub fn tool_since(&self) -> Option<Timestamp> {
+        self.open_calls.iter().map(|open| open.at).min()
     }
 
     /// Tells whether a tool call that has no result yet waits for something that goes on without it.

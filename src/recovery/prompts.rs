@@ -7,11 +7,14 @@ const MAX_QUOTE: usize = 300;
 
 /// The prompts; `{reason}` is filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Prompts {
     /// After a wait, or a failure that was not the agent's.
     pub go_on: String,
     /// After it was stopped, or ended in the middle of something.
     pub after_stop: String,
+    /// After it was stopped because a tool of its hung.
+    pub tool_hung: String,
     /// After output that could not be read.
     pub correct: String,
     /// After it ran into a limit of turns, or of the length of its answer.
@@ -30,6 +33,9 @@ impl Default for Prompts {
                 "You were interrupted. Check what is already done before you repeat a step, then continue. \
                          If everything is done, say so."
                     .to_owned(),
+            tool_hung: "You were interrupted because a tool hung: {reason} Check what is already done, and do not run it \
+                        again in the same way."
+                .to_owned(),
             correct:
                 "Your last output could not be used: {reason} Send it again in the right form, then continue."
                     .to_owned(),

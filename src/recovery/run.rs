@@ -20,6 +20,9 @@ use super::trail::Trail;
 /// The version of a stored run.
 pub const STATE_VERSION: u32 = 1;
 
+/// How long an agent has to go on when its tool was killed, in seconds.
+const TOOL_GONE_SEC: u32 = 60;
+
 /// How many different loops of a run an agent is told of; at the next it is ended.
 const MAX_LOOPS: u32 = 3;
 
@@ -118,6 +121,9 @@ pub struct Run {
     rewound_to: Option<String>,
     /// Whether a hanging tool was killed in this attempt.
     tool_killed: bool,
+    /// How often it was started again because a tool hung that could not be killed without it.
+    #[serde(default)]
+    tool_stalls: u32,
     /// The model in place of the first.
     model: Option<String>,
     /// What comes when the agent that is being stopped has ended.
@@ -177,6 +183,7 @@ impl Run {
             rewinds: 0,
             rewound_to: None,
             tool_killed: false,
+            tool_stalls: 0,
             model: None,
             pending: None,
             plan: None,
@@ -505,6 +512,10 @@ impl Run {
             }
             Strategy::Resume | Strategy::Restart => {
                 let prompts = &moment.options.prompts;
+                if class == Class::Stalled && moment.facts.tool_runs() {
+                    let prompt = fill(&prompts.tool_hung, &sighting.message);
+                    return self.again_soon(moment, sighting, &prompt, status);
+                }
                 let prompt = match class {
                     Class::MaxTurns | Class::OutputLimit => &prompts.smaller_steps,
                     Class::Crash | Class::Stalled | Class::Interrupted => &prompts.after_stop,
@@ -945,6 +956,18 @@ impl Run {
         if can_end_it && !self.tool_killed {
             let reason = "a tool hangs; without it the agent goes on.".to_owned();
             return Plan::StopTool { reason };
+        }
+        let given = sighting.at.plus_seconds(i64::from(TOOL_GONE_SEC));
+        if self.tool_killed && given > moment.now {
+            return Plan::Leave { until: given, reason: "its tool was just killed.".to_owned() };
+        }
+        if facts.tool_runs() {
+            // It had worked each time, so that says nothing.
+            if self.tool_stalls >= moment.options.max_auto_retries {
+                let then = self.used_up(moment, Class::Stalled, self.tool_stalls);
+                return self.stop(moment, "its tools hang again and again.", then);
+            }
+            self.tool_stalls += 1;
         }
         // One that went silent over its own retries needs time, not haste.
         let retried = moment.facts.retried().filter(|_| moment.options.allowed.has(Strategy::Backoff));

@@ -718,7 +718,8 @@ fn a_hanging_tool_is_killed_before_its_agent_is() {
         ("opencode run --format json fix", false),
     ] {
         let mut story = Story::headless(command);
-        story.session(SID).works().facts.called("t1", false);
+        let now = story.now;
+        story.session(SID).works().facts.called(now, "t1", "Bash make", false);
         story.facts.tool_is_apart = true;
         let plan = story.after(700).fails(Class::Stalled).running();
         if survives {
@@ -769,8 +770,8 @@ fn silence_means_a_hang_only_where_the_agent_would_say_something() {
     let hangs = |story: &mut Story| means(story) == Silent::Agent;
     let mut story = Story::headless("claude -p fix --output-format stream-json");
     assert!(hangs(&mut story), "it has not even answered");
-    story.facts.called("t1", false);
-    story.facts.called("t2", false);
+    story.facts.called(story.now, "t1", "Bash make", false);
+    story.facts.called(story.now, "t2", "Bash make", false);
     let answer = |id: &str| {
         Body::ToolResult(ToolResult {
             id: id.to_owned().into(),
@@ -783,7 +784,7 @@ fn silence_means_a_hang_only_where_the_agent_would_say_something() {
     assert_eq!(means(&mut story), Silent::Tool, "of two tools one runs");
     story.facts.record(story.now, &Record::new(answer("t2")));
     assert!(hangs(&mut story));
-    story.facts.called("t3", true);
+    story.facts.called(story.now, "t3", "Bash make", true);
     assert_eq!(means(&mut story), Silent::Ordinary, "a tool that waits");
     story.facts.record(story.now, &Record::new(answer("t3")));
     story.facts.retrying(story.now, Class::Overloaded, None);

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod follow;
 pub mod live;
+pub mod measure;
 pub mod scan;
 pub mod signals;
 pub mod usage;

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::profiles;
 use super::rules::{RulesFile, TABLES, read_tables};
 use super::{AlertWhen, CLASS_KEYS, KEYS, Key, Settings, Takes, Value, nearest};
+use super::{loops, profiles};
 use crate::engine::classify::own::OwnRow;
 use crate::engine::classify::rules::Rules;
+use crate::engine::step::intended::CallPattern;
 use crate::model::class::{Class, Severity, Strategy};
 use crate::profile::{Profile, custom::CustomProfile};
 
@@ -334,6 +335,13 @@ impl Layers<'_> {
                 self.classes(value, &origin_at)?;
                 continue;
             }
+            if name == loops::TABLE {
+                loops::read(value, &origin_at, self.agents, &mut |at, value, origin| {
+                    self.origins.0.insert(at.path(), origin);
+                    self.settings.loops.set(at, value);
+                })?;
+                continue;
+            }
             if name == profiles::TABLE {
                 for profile in profiles::read(value, &origin_at, self.agents)? {
                     match self.profiles.iter_mut().find(|other| other.name() == profile.name()) {
@@ -347,7 +355,7 @@ impl Layers<'_> {
                 let known = KEYS
                     .iter()
                     .map(|key| key.name)
-                    .chain(["class", profiles::TABLE])
+                    .chain(["class", loops::TABLE, profiles::TABLE])
                     .chain(TABLES.iter().copied());
                 return Err(unknown(origin, name, "key", known));
             };
@@ -424,7 +432,7 @@ impl Layers<'_> {
             let Some(value) = value.to_str() else {
                 return Err(wrong(origin, Some(key.name), "it is not UTF-8 text".to_owned(), None));
             };
-            let is_list = matches!(key.takes, Takes::Words(_) | Takes::Strings);
+            let is_list = matches!(key.takes, Takes::Words(_) | Takes::Strings | Takes::Calls);
             let values: Vec<String> = match value.trim() {
                 // Shells can hardly unset for one command; empty means the same.
                 "" if !is_list => continue,
@@ -468,7 +476,7 @@ impl Layers<'_> {
     /// Sets a key from words that have no type of their own.
     fn words(&mut self, key: &Key, values: Vec<String>, origin: Origin) -> Result<(), SettingsError> {
         let value = match key.takes {
-            Takes::Words(_) | Takes::Strings => Value::List(values),
+            Takes::Words(_) | Takes::Strings | Takes::Calls => Value::List(values),
             Takes::Whole(from, to) => {
                 let word = values.concat();
                 let number = word.parse::<i128>().map_err(|_| {
@@ -495,6 +503,11 @@ impl Layers<'_> {
                 check_word(key.name, word, &words, &origin)?;
             }
             (Takes::TimeZone, Value::Text(name)) => check_time_zone(key.name, name, &origin)?,
+            (Takes::Calls, Value::List(list)) => {
+                for pattern in list {
+                    check_call(key.name, pattern, &origin)?;
+                }
+            }
             _ => {}
         }
         self.settings.set(key.name, value);
@@ -527,7 +540,7 @@ impl Layers<'_> {
                 Some(format!("`{other}` comes from: {}", self.origins.of(other))),
             ));
         }
-        Ok(())
+        self.settings.loops.check(&self.origins)
     }
 }
 
@@ -557,7 +570,7 @@ fn read(key: &Key, value: &DeValue<'_>, origin: &Origin) -> Result<Value, Settin
             Some(text) => Ok(Value::Text(text.to_owned())),
             None => Err(wrong_type(origin.clone(), key.name, "a string", value)),
         },
-        Takes::Words(_) | Takes::Strings => match value {
+        Takes::Words(_) | Takes::Strings | Takes::Calls => match value {
             DeValue::Array(array) => array
                 .iter()
                 .map(|item| match item.get_ref().as_str() {
@@ -599,6 +612,14 @@ fn check_word(key: &str, word: &str, words: &[&str], origin: &Origin) -> Result<
         None => format!("possible are: {}", words.join(", ")),
     };
     Err(wrong(origin.clone(), Some(key), format!("`{key}` cannot be `{word}`"), Some(hint)))
+}
+
+fn check_call(key: &str, pattern: &str, origin: &Origin) -> Result<(), SettingsError> {
+    CallPattern::parse(pattern).map(|_| ()).map_err(|cause| {
+        let cause = format!("`{key}`: `{pattern}` names no call: {cause}");
+        let hint = "a call is written as Bash, or as Bash(gh run watch*)".to_owned();
+        wrong(origin.clone(), Some(key), cause, Some(hint))
+    })
 }
 
 fn check_time_zone(key: &str, name: &str, origin: &Origin) -> Result<(), SettingsError> {

@@ -5,8 +5,10 @@
 //! environment and touches nothing but the files named there.
 
 mod layers;
+pub mod loops;
 mod profiles;
 pub mod rules;
+pub mod store;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,6 +17,8 @@ pub use layers::{
     ConfigFile, ConfigLayer, DEFAULTS, Environment, Flag, Loaded, Origin, Origins, SettingsError,
     config_files, load,
 };
+
+use loops::LoopSettings;
 
 use crate::model::class::{Class, Severity, Strategy};
 
@@ -135,8 +139,12 @@ pub struct Settings {
     pub tool_stall_sec: u32,
     /// How long a failed agent has to end by itself under `wrap --act`, in seconds, at most 86400.
     pub settle_sec: u32,
+    /// Calls whose repetition is intended, each a [`CallPattern`](crate::engine::step::intended::CallPattern).
+    pub allow_repeat: Vec<String>,
     /// What is different for single classes.
     pub class: BTreeMap<Class, ClassSettings>,
+    /// Limits of the detectors of loops that are different.
+    pub loops: LoopSettings,
 }
 
 /// What the user set for one class of failure; `None` where the built-in table holds.
@@ -175,6 +183,8 @@ pub enum Takes {
     Words(&'static [&'static str]),
     /// A list of any strings.
     Strings,
+    /// A list of patterns of calls.
+    Calls,
     /// A whole number from the first to the second, both included.
     Whole(u32, u32),
 }
@@ -206,6 +216,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "stall_sec", takes: Takes::Whole(0, DAY_SEC) },
     Key { name: "tool_stall_sec", takes: Takes::Whole(0, DAY_SEC) },
     Key { name: "settle_sec", takes: Takes::Whole(0, DAY_SEC) },
+    Key { name: "allow_repeat", takes: Takes::Calls },
 ];
 
 /// The value of a key, whatever its type.
@@ -221,7 +232,8 @@ pub enum Value {
 
 impl Settings {
     /// Returns every key with its value: those of [`KEYS`] in their order, then `class.<name>.<key>` for what
-    /// is set of the classes.
+    /// is set of the classes, and `loops.<name>.<key>` and `loops.<agent>.<name>.<key>` for what is of the detectors of
+    /// loops.
     pub fn entries(&self) -> Vec<(String, Value)> {
         let mut entries: Vec<_> =
             KEYS.iter().filter_map(|key| Some((key.name.to_owned(), self.get(key.name)?))).collect();
@@ -237,6 +249,7 @@ impl Settings {
                 }
             }
         }
+        entries.extend(self.loops.entries());
         entries
     }
 
@@ -267,6 +280,7 @@ impl Settings {
             "stall_sec" => Value::Whole(self.stall_sec),
             "tool_stall_sec" => Value::Whole(self.tool_stall_sec),
             "settle_sec" => Value::Whole(self.settle_sec),
+            "allow_repeat" => Value::List(self.allow_repeat.clone()),
             _ => return None,
         })
     }
@@ -297,6 +311,7 @@ impl Settings {
             ("stall_sec", Value::Whole(n)) => self.stall_sec = n,
             ("tool_stall_sec", Value::Whole(n)) => self.tool_stall_sec = n,
             ("settle_sec", Value::Whole(n)) => self.settle_sec = n,
+            ("allow_repeat", Value::List(list)) => self.allow_repeat = list,
             (key, value) => debug_assert!(false, "no field for {key} = {value:?}"),
         }
     }
@@ -327,7 +342,9 @@ impl Settings {
             stall_sec: 0,
             tool_stall_sec: 0,
             settle_sec: 0,
+            allow_repeat: Vec::new(),
             class: BTreeMap::new(),
+            loops: LoopSettings::default(),
         }
     }
 }

@@ -37,6 +37,7 @@ unknown_reset_max_sec = 3600 # from default
 stall_sec = 1800 # from default
 tool_stall_sec = 3600 # from default
 settle_sec = 15 # from default
+allow_repeat = [] # from default
 
 [class.rate_limit]
 alert = "first" # from W/home/project/.session-doctor.toml:4

@@ -108,8 +108,10 @@ const STALL: &[&str] = &["SESSION_DOCTOR_STALL_SEC=15"];
 const STALL_LATER: &[&str] = &["SESSION_DOCTOR_STALL_SEC=30"];
 /// A tool that does nothing soon hangs.
 const TOOL_STALL: &[&str] = &[
-    "SESSION_DOCTOR_TOOL_STALL_SEC=15",
+    "SESSION_DOCTOR_TOOL_STALL_SEC=12",
     concat!("BASH_ENV=", env!("CARGO_MANIFEST_DIR"), "/fixtures/agents/hangs.sh"),
+    // Claude Code lets its shell read no such thing.
+    concat!("CLAUDE_CODE_SHELL_PREFIX=", env!("CARGO_MANIFEST_DIR"), "/fixtures/agents/hangs_as_prefix.sh"),
 ];
 /// Claude's own retries, which take minutes, are one.
 const ONE_RETRY: &[&str] = &["CLAUDE_CODE_MAX_RETRIES=1"];
@@ -283,7 +285,8 @@ const CASES: &[Case] = &[
     Case { scenario: "tool1", note: "a tool hangs", lab: &["--set", "yield_ms=600000"], variables: TOOL_STALL, words: "The tool ran; all done.", steps: &["stalled restart: done"], requests: 2, ..CODEX },
     Case { scenario: "tool1", note: "a tool hangs", variables: TOOL_STALL, words: "The tool ran; all done.", steps: &["stalled restart: done"], requests: 2, ..GEMINI },
     Case { scenario: "tool1", note: "a tool hangs", variables: TOOL_STALL, words: "The tool ran; all done.", steps: &["stalled restart: done"], requests: 2, ..QWEN },
-    Case { scenario: "tool1", note: "a tool hangs", variables: TOOL_STALL, words: "The tool ran; all done.", steps: &["stalled restart: done"], requests: 2, ..OPENCODE },
+    // It tells of a tool only when that is done; it ends it itself, after two minutes.
+    Case { scenario: "tool1", note: "a tool hangs", variables: TOOL_STALL, wrap: &["--timeout", "60s"], status: 124, ..OPENCODE },
     // They retry without end and say nothing.
     Case { scenario: "noserver", wrap: &["--idle-timeout", "40s"], status: 124, requests: 0, ..CODEX },
     Case { scenario: "r429long", wrap: &["--idle-timeout", "20s"], status: 124, ..CODEX },

@@ -8,6 +8,7 @@ use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::scan::ascii_part;
 use crate::engine::json;
@@ -66,9 +67,11 @@ const BUILT_IN: &str = include_str!("openings.json");
 
 /// Returns the forms of a pattern of a rule with these stems.
 pub(super) fn of(pattern: &str, stems: &[String]) -> Forms {
-    static MEMO: OnceLock<BTreeMap<String, Forms>> = OnceLock::new();
+    // Each is asked for once, as a rule, and read only then.
+    static MEMO: OnceLock<BTreeMap<String, &'static RawValue>> = OnceLock::new();
     let memo = MEMO.get_or_init(|| json::from_str(BUILT_IN).expect("a file that the tests load"));
-    let mut forms = memo.get(pattern).cloned().unwrap_or_else(|| compute(pattern));
+    let known = memo.get(pattern).and_then(|forms| json::from_str(forms.get()).ok());
+    let mut forms: Forms = known.unwrap_or_else(|| compute(pattern));
     if forms.is_empty() {
         forms.anywhere = stems.to_vec();
     }

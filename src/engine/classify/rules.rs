@@ -1,6 +1,7 @@
 //! Rules: patterns as data, loaded, checked, compiled when first needed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use regex::bytes::{Regex, RegexBuilder};
@@ -90,6 +91,10 @@ pub struct Rules {
 /// first bytes of the stems and not an automaton: that takes longer to build than the rest of a start.
 #[derive(Clone, Debug)]
 pub(super) struct StemIndex {
+    /// The texts of all stems, one behind the other.
+    texts: String,
+    /// Who needs them, in the same order: introducers by their index, rules by theirs from [`Self::RULES`] on.
+    owners: Vec<u16>,
     /// In the order of their buckets.
     stems: Vec<Stem>,
     /// How each of them begins.
@@ -102,13 +107,11 @@ pub(super) struct StemIndex {
     short: Vec<Stem>,
 }
 
-/// A stem and who needs it.
+/// A stem and who needs it, by where that stands.
 #[derive(Clone, Debug)]
 struct Stem {
-    text: Box<str>,
-    introducers: Vec<u16>,
-    /// Those that need it for `line` or for `text`.
-    rules: Vec<u16>,
+    text: Range<usize>,
+    owners: Range<usize>,
 }
 
 /// Which introducers and rules have a stem in a text.
@@ -164,31 +167,46 @@ impl StemIndex {
     /// How many buckets there are, as a power of two: eight for each of some hundred stems, so that most are empty.
     const BUCKETS_LOG2: u32 = 12;
 
+    /// From where on owners are rules.
+    const RULES: u16 = 1 << 15;
+
     fn new(rules: &Rules) -> Self {
-        let mut stems: BTreeMap<&str, (Vec<u16>, Vec<u16>)> = BTreeMap::new();
-        for (number, row) in (0..).zip(&rules.introducers) {
-            row.stems.iter().for_each(|stem| stems.entry(stem).or_default().0.push(number));
+        let introducers = (0..).zip(&rules.introducers).map(|(number, row)| (number, &row.stems, None));
+        let of_rules = (Self::RULES..).zip(&rules.rules);
+        let of_rules = of_rules.map(|(number, row)| (number, &row.stems, Some(&row.line_stems)));
+        let mut all: Vec<(u32, &str, u16)> = Vec::new();
+        for (owner, stems, more) in introducers.chain(of_rules) {
+            for stem in stems.iter().chain(more.into_iter().flatten()) {
+                let is_long = stem.len() >= Self::HEAD;
+                // Those too short come last.
+                let bucket = if is_long { Self::bucket(stem.as_bytes()) as u32 } else { u32::MAX };
+                all.push((bucket, stem, owner));
+            }
         }
-        for (number, row) in (0..).zip(&rules.rules) {
-            let all = row.stems.iter().chain(&row.line_stems);
-            all.for_each(|stem| stems.entry(stem).or_default().1.push(number));
-        }
-        let stems = stems.into_iter();
-        let stems = stems.map(|(text, (introducers, rules))| Stem { text: text.into(), introducers, rules });
-        let (mut stems, short): (Vec<Stem>, Vec<Stem>) =
-            stems.partition(|stem| stem.text.len() >= Self::HEAD);
-        stems.sort_by_key(|stem| Self::bucket(stem.text.as_bytes()));
+        all.sort_unstable();
+        let (mut texts, mut owners) = (String::new(), Vec::with_capacity(all.len()));
+        let (mut stems, mut short): (Vec<Stem>, Vec<Stem>) = Default::default();
         let mut buckets = vec![0u32; (1 << Self::BUCKETS_LOG2) + 1];
-        for stem in &stems {
-            buckets[Self::bucket(stem.text.as_bytes()) + 1] += 1;
+        for same in all.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
+            let (bucket, text, _) = same[0];
+            let (text_start, owners_start) = (texts.len(), owners.len());
+            texts.push_str(text);
+            owners.extend(same.iter().map(|(_, _, owner)| *owner));
+            let stem = Stem { text: text_start..texts.len(), owners: owners_start..owners.len() };
+            if bucket == u32::MAX {
+                short.push(stem);
+            } else {
+                buckets[bucket as usize + 1] += 1;
+                stems.push(stem);
+            }
         }
         let mut occupied = [0; 1 << (Self::BUCKETS_LOG2 - 6)];
         for bucket in 1..buckets.len() {
             occupied[(bucket - 1) / 64] |= u64::from(buckets[bucket] > 0) << ((bucket - 1) % 64);
             buckets[bucket] += buckets[bucket - 1];
         }
-        let heads = stems.iter().map(|stem| Head::of(&stem.text)).collect();
-        Self { stems, heads, buckets, occupied, short }
+        let heads = stems.iter().map(|stem| Head::of(&texts[stem.text.clone()])).collect();
+        Self { texts, owners, stems, heads, buckets, occupied, short }
     }
 
     /// Returns the bucket of what begins with these bytes, of which there are [`Self::HEAD`] or more.
@@ -197,10 +215,11 @@ impl StemIndex {
         (head.wrapping_mul(0x9e37_79b1) >> (u32::BITS - Self::BUCKETS_LOG2)) as usize
     }
 
-    /// Calls `found` for each stem that stands in the text.
-    fn find(&self, text: &str, mut found: impl FnMut(&Stem)) {
+    /// Calls `found` for each owner of a stem that stands in the text.
+    fn find(&self, text: &str, mut found: impl FnMut(u16)) {
         let bytes = text.as_bytes();
         let mut seen = Indexes::below(self.stems.len());
+        let owners = |stem: &Stem| self.owners[stem.owners.clone()].iter().copied();
         for (at, head) in bytes.windows(Self::HEAD).enumerate() {
             let bucket = Self::bucket(head);
             if self.occupied[bucket / 64] >> (bucket % 64) & 1 == 0 {
@@ -211,14 +230,15 @@ impl StemIndex {
             for number in stems {
                 let stem = &self.stems[number];
                 if self.heads[number].begins(rest)
-                    && bytes[at..].starts_with(stem.text.as_bytes())
+                    && bytes[at..].starts_with(self.texts[stem.text.clone()].as_bytes())
                     && seen.insert(number)
                 {
-                    found(stem);
+                    owners(stem).for_each(&mut found);
                 }
             }
         }
-        self.short.iter().filter(|stem| text.contains(&*stem.text)).for_each(found);
+        let short = self.short.iter().filter(|stem| text.contains(&self.texts[stem.text.clone()]));
+        short.flat_map(owners).for_each(found);
     }
 }
 
@@ -653,13 +673,11 @@ impl Rules {
             introducers: Indexes::below(self.introducers.len()),
             rules: Indexes::below(self.rules.len()),
         };
-        index.find(text, |stem| {
-            for index in &stem.introducers {
-                touched.introducers.insert(usize::from(*index));
-            }
-            for index in &stem.rules {
-                touched.rules.insert(usize::from(*index));
-            }
+        index.find(text, |owner| {
+            match owner.checked_sub(StemIndex::RULES) {
+                None => touched.introducers.insert(usize::from(owner)),
+                Some(rule) => touched.rules.insert(usize::from(rule)),
+            };
         });
         touched
     }

@@ -7,7 +7,7 @@ use crate::engine::policy::{AlertOn, Policy};
 use crate::model::{Basis, Class, Level, Timestamp};
 
 pub(super) fn build(options: &Options) -> Box<dyn Detector + Send> {
-    Box::new(ErrorBurst { options: *options, seen: BTreeMap::new() })
+    Box::new(ErrorBurst { options: options.clone(), seen: BTreeMap::new() })
 }
 
 /// Alerts when a class was met `error_repeat_count` times within `error_window_sec`, on event time.

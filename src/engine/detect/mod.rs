@@ -6,6 +6,8 @@
 pub mod hang;
 pub mod loops;
 
+use std::sync::Arc;
+
 use crate::engine::policy::Policy;
 use crate::model::{Basis, Class, Level, Timestamp};
 
@@ -24,19 +26,19 @@ macro_rules! detectors {
 detectors! { first_asserted run_failed error_burst ended_on_failure }
 
 /// The settings of the detectors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// How many incidents of a class make a burst.
     pub error_repeat_count: u32,
     /// Within how many seconds.
     pub error_window_sec: u64,
     /// How much evidence of which loop is worth a warning, and how much an interruption.
-    pub loops: loops::limits::Limits,
+    pub loops: Arc<loops::limits::Options>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { error_repeat_count: 3, error_window_sec: 300, loops: loops::limits::Limits::default() }
+        Self { error_repeat_count: 3, error_window_sec: 300, loops: Arc::default() }
     }
 }
 

@@ -180,6 +180,9 @@ impl Masker {
         lines(self, tail, &mut print, &mut each);
         // A set: programs that work on several things at once tell them in any order.
         print.errors = wrong.into_iter().reduce(u64::wrapping_add);
+        // A line may be long, and sessions are many.
+        self.shown.shrink_to(LINE);
+        self.line.shrink_to(LINE);
         print
     }
 
@@ -445,9 +448,12 @@ fn last_word(before: &[u8]) -> Option<&[u8]> {
         .take(5)
         .take_while(|byte| matches!(byte, b' ' | b':' | b'=' | b'#' | b'"' | b'\\' | b'[' | b'('))
         .count();
+    if gap == 0 {
+        return None;
+    }
     let before = &before[..before.len() - gap];
     let length = before.iter().rev().take(17).take_while(|byte| is_word(**byte)).count();
-    (length > 1 && gap > 0).then(|| &before[before.len() - length..])
+    (length > 1).then(|| &before[before.len() - length..])
 }
 
 fn is_word(byte: u8) -> bool {
@@ -641,24 +647,25 @@ fn temporary(line: &[u8], start: usize) -> Option<(usize, usize)> {
 
 /// Whether a line keeps count of what the agent has done so far, rather than of what there is: a remark in brackets.
 fn is_tally(line: &[u8]) -> bool {
-    const WORDS: [&[u8]; 9] = [
-        b"so far",
-        b"this session",
-        b"tokens used",
-        b"tokens left",
-        b"calls made",
-        b"calls left",
-        b"reads:",
-        b"tool calls",
-        b"token usage",
-    ];
+    static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+        AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .build([
+                "so far",
+                "this session",
+                "tokens used",
+                "tokens left",
+                "calls made",
+                "calls left",
+                "reads:",
+                "tool calls",
+                "token usage",
+            ])
+            .expect("a few short words are searched")
+    });
     let remark = matches!(line.first(), Some(b'(' | b'[' | b'<' | b'*' | b'-' | b'#'))
         || matches!(line.last(), Some(b')' | b']' | b'>'));
-    remark
-        && line.len() <= 200
-        && WORDS
-            .iter()
-            .any(|words| line.windows(words.len()).any(|window| window.eq_ignore_ascii_case(words)))
+    remark && line.len() <= 200 && WORDS.is_match(line)
 }
 
 /// Words of lines that report that something is wrong.

@@ -3,6 +3,7 @@
 //! A step is one call of a tool with its answer. It is made once, and all detectors of loops look at the same one. Calls
 //! that were issued together are one [`Round`].
 
+pub mod intended;
 pub mod mask;
 mod novelty;
 pub mod tools;
@@ -13,6 +14,7 @@ use std::collections::VecDeque;
 use crate::model::Timestamp;
 use crate::model::record::{ToolCall, ToolResult};
 
+use intended::CallPattern;
 use mask::{Kind, Masker, Print, hash, mix};
 use novelty::Novelty;
 use tools::{Call, Effect, Range};
@@ -78,6 +80,8 @@ pub struct Step {
     pub credit: f32,
     /// What a sub-agent was told, hashed.
     pub task: Option<u64>,
+    /// Whether the user said that such a call is meant to be repeated: it counts for no detector.
+    pub intended: bool,
     /// The call in a few words: not yet redacted, not yet stripped of control sequences.
     pub label: String,
 }
@@ -104,6 +108,7 @@ struct Open {
     /// The round that it was issued in.
     round: u32,
     call: Call,
+    intended: bool,
 }
 
 /// A question in a world, and its latest answer.
@@ -112,14 +117,18 @@ struct Asked {
     key: u64,
     /// The answer as it stood, hashed.
     exact: u64,
-    print: Print,
+    /// The same, masked.
+    text: u64,
+    /// The set of its error lines; 0: there are none.
+    errors: u64,
 }
 
 /// Makes steps of records.
 #[derive(Default)]
 pub struct Steps {
     open: VecDeque<Open>,
-    ids: VecDeque<u64>,
+    /// Hashes; of so few, half of one is enough.
+    ids: VecDeque<u32>,
     /// The round that is going on.
     number: u32,
     /// Its answered calls: symbol, and question with answer.
@@ -136,11 +145,16 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Takes a call.
-    pub fn called(&mut self, call: &ToolCall<'_>) {
+    /// Takes a call. One that is `intended` to be repeated makes a step that belongs to no round, and what it looks at is
+    /// taken to change: after it the world is another one.
+    pub fn called(&mut self, call: &ToolCall<'_>, intended: &[CallPattern]) {
         let id = hash(&call.id);
         if !call.id.is_empty() {
-            if self.ids.contains(&id) {
+            let id = id as u32;
+            let (older, newer) = self.ids.as_slices();
+            // All of them, whether it was found or not: so many at a time.
+            let is_in = |ids: &[u32]| ids.iter().fold(false, |found, known| found | (*known == id));
+            if is_in(older) || is_in(newer) {
                 return;
             }
             if self.ids.len() == IDS {
@@ -157,8 +171,10 @@ impl Steps {
         if self.open.len() == OPEN {
             self.open.pop_front();
         }
-        let call = tools::read(&call.name, &call.input.read());
-        self.open.push_back(Open { id, round: self.number, call });
+        let input = call.input.read();
+        let intended = intended.iter().any(|pattern| pattern.matches(&call.name, &input));
+        let call = tools::read(&call.name, &input);
+        self.open.push_back(Open { id, round: self.number, call, intended });
     }
 
     /// Takes an answer; returns the step that it completes, and the round if it is complete with it.
@@ -174,14 +190,19 @@ impl Steps {
         } else {
             self.open.iter().position(|open| open.id == id)?
         };
-        let Open { round, call, .. } = self.open.remove(at)?;
-        let step = self.step(call, result, line, time);
+        let Open { round, call, intended, .. } = self.open.remove(at)?;
+        let step = Step { intended, ..self.step(call, result, line, time) };
+        if intended {
+            self.world.epoch += 1;
+        }
         if round != self.number {
             return Some((step, None));
         }
-        self.round.push((step.symbol, mix(step.question, step.answer)));
-        self.round_waits |= step.waits;
-        let is_over = !self.open.iter().any(|open| open.round == self.number);
+        if !intended {
+            self.round.push((step.symbol, mix(step.question, step.answer)));
+            self.round_waits |= step.waits;
+        }
+        let is_over = !self.round.is_empty() && !self.open.iter().any(|open| open.round == self.number);
         let round = is_over.then(|| self.close(line, time));
         Some((step, round))
     }
@@ -234,12 +255,13 @@ impl Steps {
         };
         let mut print = self.masker.print(text, kind, each);
         if let Some(same) = same {
-            print = Print { lines: print.lines, ..same.print };
+            let errors = (same.errors != 0).then_some(same.errors);
+            print = Print { lines: print.lines, text: same.text, errors };
         }
         if self.asked.len() == QUESTIONS {
             self.asked.pop_front();
         }
-        self.asked.push_back(Asked { key, exact, print });
+        self.asked.push_back(Asked { key, exact, text: print.text, errors: print.errors.unwrap_or(0) });
         let news = if lines == 0 { 0.0 } else { fresh as f32 / lines as f32 };
         let answer = mix(print.text, u64::from(failed) << 32 ^ result.exit_code.unwrap_or(0) as u64);
         let moved = if call.effect == Effect::Mutate && !failed {
@@ -255,7 +277,7 @@ impl Steps {
             mix(mix(call.question, answer), u64::from(epoch) + 1)
         };
         let known = asked.is_some();
-        let other = asked.is_some_and(|asked| asked.print.text != print.text);
+        let other = asked.is_some_and(|asked| asked.text != print.text);
         let waits = call.effect == Effect::Wait || provider_is_busy(failed, text);
         let learnt = news > 0.5 && !waits && !failed;
         let gain = if learnt { 0.5 } else { 0.0 } + if known && other { 1.0 } else { 0.0 };
@@ -288,6 +310,7 @@ impl Steps {
             progress: moved.new || learnt || (known && other),
             credit: self.credit,
             task: call.task.map(|task| self.masker.print(&task, Kind::Printed, |_| {}).text),
+            intended: false,
             label: call.label,
         }
     }
@@ -359,7 +382,8 @@ mod tests {
 
     fn call(steps: &mut Steps, id: &str) {
         let input = serde_json::json!({ "command": format!("echo {id}") }).to_string();
-        steps.called(&ToolCall { id: id.to_owned().into(), name: "Bash".into(), input: input.into() });
+        let call = ToolCall { id: id.to_owned().into(), name: "Bash".into(), input: input.into() };
+        steps.called(&call, &[]);
     }
 
     fn answer(steps: &mut Steps, id: &str) -> Option<(Step, Option<Round>)> {

@@ -89,141 +89,42 @@ const LABEL: usize = 80;
 /// How many lines a tool for reading shows where nobody says how many: what Claude Code and Gemini CLI show.
 const DEFAULT_LINES: u32 = 2000;
 
-/// Tools by what they do. Names are compared in lower case, without `_`, `-` and what stands before the last `__` or `.`.
-const TOOLS: &[(Effect, &[&str])] = &[
-    (
-        Effect::Read,
-        &[
-            "read",
-            "readfile",
-            "readmanyfiles",
-            "view",
-            "viewimage",
-            "cat",
-            "open",
-            "openfile",
-            "glob",
-            "grep",
-            "greptool",
-            "search",
-            "searchfiles",
-            "searchfilecontent",
-            "grepsearch",
-            "filesearch",
-            "codebasesearch",
-            "semanticsearch",
-            "ls",
-            "list",
-            "listdir",
-            "listdirectory",
-            "listfiles",
-            "find",
-            "findfiles",
-            "webfetch",
-            "websearch",
-            "googlewebsearch",
-            "fetch",
-            "notebookread",
-            "gotodefinition",
-            "findreferences",
-            "getdiagnostics",
-            "readlints",
-            "lsp",
-            "toolsearch",
-        ],
-    ),
-    (
-        Effect::Mutate,
-        &[
-            "edit",
-            "multiedit",
-            "write",
-            "writefile",
-            "createfile",
-            "create",
-            "replace",
-            "replaceinfile",
-            "strreplace",
-            "strreplaceeditor",
-            "strreplacebasededittool",
-            "applypatch",
-            "applydiff",
-            "patch",
-            "notebookedit",
-            "editfile",
-            "insert",
-            "insertcontent",
-            "searchreplace",
-            "deletefile",
-            "delete",
-            "writetofile",
-            "undoedit",
-            "texteditor",
-        ],
-    ),
-    (
-        Effect::Wait,
-        &[
-            "bashoutput",
-            "taskoutput",
-            "wait",
-            "sleep",
-            "waitagent",
-            "readoutput",
-            "getoutput",
-            "getterminaloutput",
-            "poll",
-            "waitforoutput",
-            "monitor",
-            "readbash",
-            "agentoutput",
-            "taskget",
-            "getprocessoutput",
-            "readprocess",
-        ],
-    ),
-    (
-        Effect::Delegate,
-        &[
-            "task",
-            "agent",
-            "spawnagent",
-            "delegate",
-            "delegatetoagent",
-            "codebaseinvestigator",
-            "subagent",
-            "newtask",
-        ],
-    ),
-    (
-        Effect::Talk,
-        &[
-            "todowrite",
-            "todoread",
-            "updateplan",
-            "writetodos",
-            "think",
-            "exitplanmode",
-            "enterplanmode",
-            "askuser",
-            "askuserquestion",
-            "askfollowupquestion",
-            "savememory",
-            "taskcreate",
-            "taskupdate",
-            "tasklist",
-            "attemptcompletion",
-            "reporintent",
-            "reportintent",
-            "updatetopic",
-            "thought",
-            "sequentialthinking",
-            "finish",
-            "skill",
-            "slashcommand",
-        ],
-    ),
-];
+/// Declares a function that says what the tools of these names do: compared as constants, not read from a list.
+macro_rules! tools {
+    ($($effect:ident: $($name:literal)+;)+) => {
+        fn listed(name: &str) -> Option<Effect> {
+            match name {
+                $($($name)|+ => Some(Effect::$effect),)+
+                _ => None,
+            }
+        }
+    };
+}
+
+// Names are compared in lower case, without `_`, `-` and what stands before the last `__` or `.`.
+tools! {
+    Read:
+        "read" "readfile" "readmanyfiles" "view" "viewimage" "cat" "open" "openfile" "glob" "grep" "greptool"
+        "search" "searchfiles" "searchfilecontent" "grepsearch" "filesearch" "codebasesearch" "semanticsearch"
+        "ls" "list" "listdir" "listdirectory" "listfiles" "find" "findfiles" "webfetch" "websearch"
+        "googlewebsearch" "fetch" "notebookread" "gotodefinition" "findreferences" "getdiagnostics"
+        "readlints" "lsp" "toolsearch";
+    Mutate:
+        "edit" "multiedit" "write" "writefile" "createfile" "create" "replace" "replaceinfile" "strreplace"
+        "strreplaceeditor" "strreplacebasededittool" "applypatch" "applydiff" "patch" "notebookedit"
+        "editfile" "insert" "insertcontent" "searchreplace" "deletefile" "delete" "writetofile" "undoedit"
+        "texteditor";
+    Wait:
+        "bashoutput" "taskoutput" "wait" "sleep" "waitagent" "readoutput" "getoutput" "getterminaloutput"
+        "poll" "waitforoutput" "monitor" "readbash" "agentoutput" "taskget" "getprocessoutput" "readprocess";
+    Delegate:
+        "task" "agent" "spawnagent" "delegate" "delegatetoagent" "codebaseinvestigator" "subagent" "newtask";
+    Talk:
+        "todowrite" "todoread" "updateplan" "writetodos" "think" "exitplanmode" "enterplanmode" "askuser"
+        "askuserquestion" "askfollowupquestion" "savememory" "taskcreate" "taskupdate" "tasklist"
+        "attemptcompletion" "reporintent" "reportintent" "updatetopic" "thought" "sequentialthinking" "finish"
+        "skill" "slashcommand";
+}
 
 /// Arguments that say why, how long or how patiently something is asked, and not what.
 const ASIDES: &[&str] = &[
@@ -251,6 +152,10 @@ const ASIDES: &[&str] = &[
     "instruction",
     "task_progress",
 ];
+
+fn is_aside(name: &str) -> bool {
+    ASIDES.iter().any(|aside| aside.len() == name.len() && aside.eq_ignore_ascii_case(name))
+}
 
 /// Arguments that name the file.
 const PATHS: &[&str] = &[
@@ -281,43 +186,55 @@ const NEW: &[&str] = &["new_string", "new_str", "newtext", "new_text", "replace"
 const WHOLE: &[&str] = &["content", "file_text", "contents", "text"];
 
 /// The arguments of a call, one after the other.
-struct Arguments<'a>(Vec<(Cow<'a, str>, &'a str)>);
+struct Arguments<'a> {
+    all: Vec<(Cow<'a, str>, &'a str)>,
+    /// The lengths of their names, a bit each: most names that are asked for are of none.
+    lengths: u64,
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Vec<(Cow<'de, str>, &'de str)>;
+            type Value = Arguments<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
             }
 
             fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut all = Vec::new();
-                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                let mut arguments = Arguments { all: Vec::new(), lengths: 0 };
+                while let Some(key) = map.next_key::<json::Key<'de>>()? {
                     let value: &'de RawValue = map.next_value()?;
-                    if all.len() < 64 {
-                        all.push((key, value.get()));
+                    if arguments.all.len() < 64 {
+                        arguments.lengths |= 1 << key.0.len().min(63);
+                        arguments.all.push((key.0, value.get()));
                     }
                 }
-                Ok(all)
+                Ok(arguments)
             }
         }
-        deserializer.deserialize_map(Visitor).map(Arguments)
+        deserializer.deserialize_map(Visitor)
     }
 }
 
-impl Arguments<'_> {
-    fn get(&self, names: &[&str]) -> Option<&str> {
+impl<'a> Arguments<'a> {
+    fn get(&self, names: &[&str]) -> Option<&'a str> {
         let value = |name: &&str| {
-            self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+            let same = |(key, _): &&(Cow<'_, str>, &str)| key.eq_ignore_ascii_case(name);
+            self.all.iter().find(same).map(|(_, value)| *value)
         };
-        names.iter().find_map(value)
+        names.iter().filter(|name| self.lengths >> name.len() & 1 == 1).find_map(value)
     }
 
-    fn text(&self, names: &[&str]) -> Option<Cow<'_, str>> {
+    fn text(&self, names: &[&str]) -> Option<Cow<'a, str>> {
         json::string(self.get(names)?)
+    }
+
+    /// Returns the hash of a string as it is written: the same for the same text, as one agent writes it.
+    fn written(&self, names: &[&str]) -> Option<u64> {
+        let notation = self.get(names)?;
+        Some(hash(notation.strip_prefix('"')?.strip_suffix('"')?))
     }
 
     fn number(&self, names: &[&str]) -> Option<u32> {
@@ -326,12 +243,12 @@ impl Arguments<'_> {
     }
 
     /// Returns the command line: one string, or a list whose last item is what a shell is given.
-    fn command(&self) -> Option<Cow<'_, str>> {
+    fn command(&self) -> Option<Cow<'a, str>> {
         let value = self.get(COMMANDS)?;
         if let Some(text) = json::string(value) {
             return Some(text);
         }
-        let words: Vec<Cow<'_, str>> = json::from_str::<Vec<&RawValue>>(value)
+        let words: Vec<Cow<'a, str>> = json::from_str::<Vec<&'a RawValue>>(value)
             .ok()?
             .iter()
             .filter_map(|word| json::string(word.get()))
@@ -358,28 +275,40 @@ impl Arguments<'_> {
 
     /// Returns a hash that does not depend on the order of the arguments, nor on the white space between them.
     fn hash(&self) -> u64 {
-        self.0
+        self.all
             .iter()
-            .filter(|(key, _)| !ASIDES.iter().any(|aside| key.eq_ignore_ascii_case(aside)))
+            .filter(|(key, _)| !is_aside(key))
             .map(|(key, value)| mix(hash(key), hash(value.trim())))
             .fold(0, u64::wrapping_add)
     }
 }
 
+/// Returns a tool's name as tools are listed: in lower case, without what joins its words, without the name of the server
+/// that it comes from.
+fn short(name: &str) -> String {
+    let name = match memchr::memmem::rfind(name.as_bytes(), b"__") {
+        Some(at) => &name[at + 2..],
+        None => name,
+    };
+    let name = match memchr::memrchr(b'.', name.as_bytes()) {
+        Some(at) => &name[at + 1..],
+        None => name,
+    };
+    let mut short = String::with_capacity(name.len());
+    for letter in name.chars().filter(|letter| !matches!(letter, '_' | '-' | ' ')) {
+        if letter.is_ascii() {
+            short.push(letter.to_ascii_lowercase());
+        } else {
+            short.extend(letter.to_lowercase());
+        }
+    }
+    short
+}
+
 /// Returns what a call does.
 pub fn read(name: &str, input: &str) -> Call {
-    let short: String = name
-        .rsplit("__")
-        .next()
-        .unwrap_or(name)
-        .rsplit('.')
-        .next()
-        .unwrap_or(name)
-        .chars()
-        .filter(|c| !matches!(c, '_' | '-' | ' '))
-        .flat_map(char::to_lowercase)
-        .collect();
-    let listed = TOOLS.iter().find(|(_, names)| names.contains(&short.as_str())).map(|(effect, _)| *effect);
+    let short = short(name);
+    let listed = listed(&short);
     let tool = hash(&short);
     let arguments =
         input.trim_start().starts_with('{').then(|| json::from_str::<Arguments<'_>>(input).ok()).flatten();
@@ -448,24 +377,40 @@ pub fn read(name: &str, input: &str) -> Call {
                 .map(Cow::into_owned)
         })
         .flatten();
-    let shown = command.as_deref().or(path.as_deref());
-    let shown = shown.map(str::to_owned).or_else(|| task.clone()).unwrap_or_else(|| input.to_owned());
-    Call {
-        effect,
-        tool,
-        question: mix(tool, arguments.hash()),
-        path: path_hash,
-        range,
-        change,
-        task,
-        label: label(name, &shown),
-    }
+    let shown = command.as_deref().or(path.as_deref()).or(task.as_deref()).unwrap_or(input);
+    let label = label(name, shown);
+    Call { effect, tool, question: mix(tool, arguments.hash()), path: path_hash, range, change, task, label }
+}
+
+/// Returns the argument that says what a call is about: the command line, else the file, else what is searched or
+/// fetched, else all that the tool was given.
+pub fn argument(input: &str) -> Cow<'_, str> {
+    let is_object = input.trim_start().starts_with('{');
+    let arguments = is_object.then(|| json::from_str::<Arguments<'_>>(input).ok()).flatten();
+    let of = |arguments: &Arguments<'_>| {
+        let text = arguments.command().or_else(|| arguments.text(PATHS));
+        let text = text.or_else(|| arguments.text(&["url", "pattern", "query", "regex"]));
+        text.map(Cow::into_owned)
+    };
+    arguments.as_ref().and_then(of).map_or(Cow::Borrowed(input), Cow::Owned)
 }
 
 fn label(name: &str, shown: &str) -> String {
-    let first = shown.trim().lines().next().unwrap_or("");
-    let mut label = format!("{name} {first}");
-    if let Some((end, _)) = label.char_indices().nth(LABEL) {
+    // No line of more bytes than this shows them all.
+    let most = LABEL * 4;
+    let shown = shown.trim();
+    let mut end = shown.len().min(most);
+    while !shown.is_char_boundary(end) {
+        end -= 1;
+    }
+    let line = shown[..end].lines().next().unwrap_or("");
+    let mut label = String::with_capacity(name.len() + 1 + line.len());
+    label.push_str(name);
+    label.push(' ');
+    label.push_str(line);
+    if label.len() > LABEL
+        && let Some((end, _)) = label.char_indices().nth(LABEL)
+    {
         label.truncate(end);
         label.push('…');
     }
@@ -473,12 +418,11 @@ fn label(name: &str, shown: &str) -> String {
 }
 
 fn change(arguments: &Arguments<'_>) -> Change {
-    let text = |names: &[&str]| arguments.text(names).map(|text| hash(&text));
-    let (old, new) = (text(OLD), text(NEW));
+    let (old, new) = (arguments.written(OLD), arguments.written(NEW));
     if let (Some(old), Some(new)) = (old, new) {
         return Change::Replace(old, new);
     }
-    if let Some(whole) = text(WHOLE) {
+    if let Some(whole) = arguments.written(WHOLE) {
         return Change::Whole(whole);
     }
     match arguments.text(PATCHES) {
@@ -509,13 +453,58 @@ fn patch(text: &str) -> Change {
     }
 }
 
-/// Commands that only look.
-const LOOKS: &[&str] = &[
-    "cat", "ls", "grep", "rg", "egrep", "fgrep", "head", "find", "fd", "wc", "pwd", "which", "file", "stat",
-    "tree", "less", "more", "nl", "diff", "cmp", "du", "df", "echo", "printf", "env", "date", "whoami",
-    "type", "awk", "jq", "sort", "uniq", "cut", "tr", "cd", "realpath", "dirname", "basename", "xxd", "od",
-    "strings", "ag", "column", "true", "test", "[",
-];
+/// Whether a command only looks.
+fn only_looks(verb: &str) -> bool {
+    matches!(
+        verb,
+        "cat"
+            | "ls"
+            | "grep"
+            | "rg"
+            | "egrep"
+            | "fgrep"
+            | "head"
+            | "find"
+            | "fd"
+            | "wc"
+            | "pwd"
+            | "which"
+            | "file"
+            | "stat"
+            | "tree"
+            | "less"
+            | "more"
+            | "nl"
+            | "diff"
+            | "cmp"
+            | "du"
+            | "df"
+            | "echo"
+            | "printf"
+            | "env"
+            | "date"
+            | "whoami"
+            | "type"
+            | "awk"
+            | "jq"
+            | "sort"
+            | "uniq"
+            | "cut"
+            | "tr"
+            | "cd"
+            | "realpath"
+            | "dirname"
+            | "basename"
+            | "xxd"
+            | "od"
+            | "strings"
+            | "ag"
+            | "column"
+            | "true"
+            | "test"
+            | "["
+    )
+}
 
 /// Commands that change files.
 const CHANGES: &[&str] = &[
@@ -604,17 +593,54 @@ const FRONTS: &[&str] = &[
     "stdbuf", "nice", "env",
 ];
 
+/// Returns the first letters of commands, a bit each: most words are told by them to be none of these.
+const fn initials(commands: &[&[&str]]) -> u128 {
+    let (mut all, mut at) = (0, 0);
+    while at < commands.len() {
+        all |= 1 << (commands[at][0].as_bytes()[0] & 0x7f);
+        at += 1;
+    }
+    all
+}
+
+/// How [`POLLS`] begin.
+const POLL_INITIALS: u128 = initials(POLLS);
+
+/// Returns the parts between these bytes, which are ASCII.
+fn parts(text: &str, ends: impl Fn(u8) -> bool) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = text.bytes().position(&ends);
+        rest = end.map(|end| &text[end + 1..]);
+        Some(&text[..end.unwrap_or(text.len())])
+    })
+}
+
+/// Appends the words of a part of a command line.
+fn words<'t>(part: &'t str, words: &mut Vec<&'t str>) {
+    if part.is_ascii() {
+        words.extend(parts(part, |byte| matches!(byte, 9..=13 | b' ')).filter(|word| !word.is_empty()));
+    } else {
+        words.extend(part.split_whitespace());
+    }
+}
+
 /// Returns what a command line does: waiting wins over changing, changing over running, running over looking.
 fn command_effect(line: &str) -> Effect {
     let (line, quoted) = unquoted(line);
     let (mut waits, mut changes, mut runs) = (false, false, false);
-    let mut quotes = quoted.into_iter();
-    for pipeline in line.split(['\n', ';', '&']) {
-        for (place, part) in pipeline.split('|').enumerate() {
-            let quotes: Vec<&str> = part.matches(QUOTED).filter_map(|_| quotes.next()).collect();
-            let mut words: &[&str] = &part.split_whitespace().collect::<Vec<_>>();
+    let mut quotes = &quoted[..];
+    let mut all = Vec::with_capacity(16);
+    for pipeline in parts(&line, |byte| matches!(byte, b'\n' | b';' | b'&')) {
+        for (place, part) in parts(pipeline, |byte| byte == b'|').enumerate() {
+            let here = memchr::memchr_iter(QUOTED as u8, part.as_bytes()).count().min(quotes.len());
+            let quotes = quotes.split_off(..here).unwrap_or_default();
+            all.clear();
+            self::words(part, &mut all);
+            let mut words = &all[..];
             while let Some((first, rest)) = words.split_first() {
-                let assigns = first.contains('=') && !first.starts_with(['-', '/']);
+                let assigns = !first.starts_with(['-', '/']) && first.contains('=');
                 let limits = *first == "timeout";
                 if !(assigns || limits || FRONTS.contains(first)) {
                     break;
@@ -624,7 +650,7 @@ fn command_effect(line: &str) -> Effect {
             let Some(first) = words.first() else { continue };
             let verb = first.rsplit('/').next().unwrap_or(first);
             let begins = |with: &&[&str]| {
-                words.len() >= with.len() && verb == with[0] && words[1..with.len()] == with[1..]
+                verb == with[0] && words.len() >= with.len() && words[1..with.len()] == with[1..]
             };
             let has = |wanted: &[&str]| {
                 words.iter().any(|word| wanted.iter().any(|wanted| word.starts_with(wanted)))
@@ -632,6 +658,10 @@ fn command_effect(line: &str) -> Effect {
             let asks_health = |word: &str| {
                 let address = word.split(['?', '#']).next().unwrap_or(word).trim_end_matches('/');
                 HEALTH.iter().any(|end| address.ends_with(end))
+            };
+            let polls = || {
+                let initial = verb.as_bytes().first().map_or(0, |byte| byte & 0x7f);
+                POLL_INITIALS >> initial & 1 == 1 && POLLS.iter().any(begins)
             };
             // What another machine is told to do is quoted as a whole.
             let remote = verb == "ssh" && !quotes.is_empty();
@@ -645,12 +675,12 @@ fn command_effect(line: &str) -> Effect {
             } else if place > 0 {
                 // What stands behind a bar filters, as a rule.
                 changes |= matches!(verb, "tee" | "xargs") && !begins(&&["tee", "/dev/null"][..]);
-                runs |= !LOOKS.contains(&verb) && !matches!(verb, "tail" | "sed" | "tee" | "xargs" | "perl");
-            } else if POLLS.iter().any(begins)
+                runs |= !only_looks(verb) && !matches!(verb, "tail" | "sed" | "tee" | "xargs" | "perl");
+            } else if polls()
                 || (CLOUDS.contains(&verb)
                     && has(&["describe", "wait", "get", "list", "status", "logs", "show"]))
                 || (matches!(verb, "curl" | "wget")
-                    && words.iter().chain(&quotes).any(|word| asks_health(word)))
+                    && words.iter().chain(quotes).any(|word| asks_health(word)))
             {
                 waits = true;
             } else if verb == "git" {
@@ -660,9 +690,7 @@ fn command_effect(line: &str) -> Effect {
                 changes |= !GIT_LOOKS.contains(sub.unwrap_or(&"status"));
             } else if CHANGES.contains(&verb) || (matches!(verb, "sed" | "perl" | "ruby") && has(&["-i"])) {
                 changes = true;
-            } else if !LOOKS.contains(&verb)
-                && verb != "sed"
-                && !matches!(verb, "done" | "fi" | "for" | "}" | ")")
+            } else if !only_looks(verb) && verb != "sed" && !matches!(verb, "done" | "fi" | "for" | "}" | ")")
             {
                 runs = true;
             }
@@ -682,32 +710,34 @@ const QUOTED: char = '\u{1}';
 
 /// Returns a command line with what is quoted in it set aside, and without redirections from one output to the other
 /// and what it writes in place.
-fn unquoted(line: &str) -> (String, Vec<&str>) {
-    let line = line.split("<<").next().unwrap_or(line);
-    let mut bare = String::with_capacity(line.len());
+fn unquoted(line: &str) -> (Cow<'_, str>, Vec<&str>) {
+    let line = memchr::memmem::find(line.as_bytes(), b"<<").map_or(line, |end| &line[..end]);
+    let mut bare = Cow::Borrowed(line);
     let mut quoted = Vec::new();
-    let mut rest = line;
-    while let Some(at) = rest.find(['\'', '"']) {
-        let mark = &rest[at..=at];
-        bare.push_str(&rest[..at]);
-        let inside = &rest[at + 1..];
-        // An escaped quotation mark inside of double ones ends nothing.
-        let end = inside
-            .match_indices(mark)
-            .map(|(end, _)| end)
-            .find(|end| mark == "'" || !inside[..*end].ends_with('\\'))
-            .unwrap_or(inside.len());
-        quoted.push(&inside[..end]);
-        bare.push(QUOTED);
-        rest = inside.get(end + 1..).unwrap_or("");
+    if memchr::memchr2(b'\'', b'"', line.as_bytes()).is_some() {
+        let mut outside = String::with_capacity(line.len());
+        let mut rest = line;
+        while let Some(at) = memchr::memchr2(b'\'', b'"', rest.as_bytes()) {
+            let mark = rest.as_bytes()[at];
+            outside.push_str(&rest[..at]);
+            let inside = &rest[at + 1..];
+            // An escaped quotation mark inside of double ones ends nothing.
+            let end = memchr::memchr_iter(mark, inside.as_bytes())
+                .find(|end| mark == b'\'' || !inside[..*end].ends_with('\\'))
+                .unwrap_or(inside.len());
+            quoted.push(&inside[..end]);
+            outside.push(QUOTED);
+            rest = inside.get(end + 1..).unwrap_or("");
+        }
+        outside.push_str(rest);
+        bare = Cow::Owned(outside);
     }
-    bare.push_str(rest);
-    if !bare.contains(['>', '\\']) {
+    if memchr::memchr2(b'>', b'\\', bare.as_bytes()).is_none() {
         return (bare, quoted);
     }
     for (apart, plain) in [("2>&1", ""), ("1>&2", ""), (">&2", ""), ("&>", ">"), ("2>", ">"), ("\\\n", " ")] {
         if bare.contains(apart) {
-            bare = bare.replace(apart, plain);
+            bare = Cow::Owned(bare.replace(apart, plain));
         }
     }
     (bare, quoted)
@@ -726,7 +756,11 @@ fn redirects(part: &str) -> bool {
 
 /// Returns the file that a command line shows, and the part of it: `cat x`, `sed -n '1,40p' x`, `head -n 20 x`.
 fn read_path(line: &str) -> Option<(&str, Option<Range>)> {
-    let line = line.rsplit("&&").next()?.split(['|', ';', '\n']).next()?.trim();
+    let line = memchr::memmem::rfind(line.as_bytes(), b"&&").map_or(line, |at| &line[at + 2..]);
+    let line = parts(line, |byte| matches!(byte, b'|' | b';' | b'\n')).next()?.trim();
+    if !["cat", "nl", "sed", "head"].iter().any(|verb| line.starts_with(verb)) {
+        return None;
+    }
     let mut words = line.split_whitespace();
     let verb = words.next()?;
     let path = words.next_back()?;

@@ -41,7 +41,8 @@ struct File {
     /// The version it is in. What it was at first is 0.
     state: u64,
     versions: VecDeque<u64>,
-    replaced: VecDeque<(u64, u64)>,
+    /// What was replaced by what, mixed.
+    replaced: VecDeque<u64>,
 }
 
 impl World {
@@ -83,16 +84,18 @@ impl File {
                 self.state = content;
                 self.replaced.clear();
             }
-            Change::Replace(old, new) => match self.replaced.iter().rposition(|pair| *pair == (new, old)) {
-                Some(at) => {
-                    self.replaced.remove(at);
-                    self.state = self.state.wrapping_sub(mix(new, old));
+            Change::Replace(old, new) => {
+                match self.replaced.iter().rposition(|pair| *pair == mix(new, old)) {
+                    Some(at) => {
+                        self.replaced.remove(at);
+                        self.state = self.state.wrapping_sub(mix(new, old));
+                    }
+                    None => {
+                        push(&mut self.replaced, mix(old, new), REPLACEMENTS);
+                        self.state = self.state.wrapping_add(mix(old, new));
+                    }
                 }
-                None => {
-                    push(&mut self.replaced, (old, new), REPLACEMENTS);
-                    self.state = self.state.wrapping_add(mix(old, new));
-                }
-            },
+            }
             Change::Unknown => {}
         }
         let new = !self.versions.contains(&self.state);

@@ -15,7 +15,7 @@ use super::input::{Input, Mailbox};
 use super::keeper::{Keeper, Over, Step};
 use super::prompt::Kept;
 use super::second::{Reading, Second};
-use super::stillness::Stillness;
+use super::stillness::{AGENT, Stillness, TOOL};
 use super::stored;
 use super::witness::Witness;
 use crate::child::Exit;
@@ -49,10 +49,7 @@ const SILENCE_LOOKS: u32 = 20;
 const STILL: Duration = Duration::from_secs(300);
 
 /// How long before its call a tool may seem to have begun: an agent may tell of a call when it carries it out.
-const TOOL_START: Duration = Duration::from_secs(2);
-
-/// How long an agent has to go on when its tool was killed, in seconds.
-const TOOL_GONE: i64 = 60;
+const TOOL_START: Duration = Duration::from_secs(5);
 
 /// Who tells of a child that hangs.
 const SILENCE: &str = "silence";
@@ -157,8 +154,8 @@ pub struct Actor<'p> {
     paused_until: Option<Timestamp>,
     /// Keys to be typed, and their times.
     typing: VecDeque<(Timestamp, String)>,
-    /// Whether anything of a child that says nothing works.
-    stillness: Stillness,
+    /// Whether anything of a child that says nothing works, and whether its tool does.
+    stillness: [Stillness; 2],
     /// When that was last looked at.
     silence_seen: Option<Instant>,
     /// The silence that was told of, by its beginning.
@@ -191,7 +188,7 @@ impl<'p> Actor<'p> {
             look_again: None,
             paused_until: None,
             typing: VecDeque::new(),
-            stillness: Stillness::default(),
+            stillness: [Stillness::new(AGENT), Stillness::new(TOOL)],
             silence_seen: None,
             silence_told: None,
             person_at: None,
@@ -252,7 +249,7 @@ impl<'p> Actor<'p> {
     fn begin_attempt(&mut self, executor: &Executor) {
         self.witness.begin_attempt(clock::now());
         (self.look_again, self.paused_until, self.stopped_at) = (None, None, None);
-        (self.silence_seen, self.stillness) = (None, Stillness::default());
+        (self.silence_seen, self.stillness) = (None, [Stillness::new(AGENT), Stillness::new(TOOL)]);
         self.typing.clear();
         let session = self.acting.run.session().map(str::to_owned);
         let surroundings = Surroundings {
@@ -377,10 +374,9 @@ impl<'p> Actor<'p> {
                 if !self.acting.dry_run {
                     let done = "the tool was killed";
                     self.underway = Some(Underway { id, done, since: wall });
-                    let silent = keeper.silent_since().map_or(Duration::ZERO, |since| now - since);
-                    effects.push(Effect::KillTool { within: silent + TOOL_START });
+                    effects.push(Effect::KillTool { within: self.tool_age() });
                     // If that does not help, the agent is the one to be ended.
-                    self.look_again = Some(wall.plus_seconds(TOOL_GONE));
+                    self.look_again = Some(wall);
                 }
             }
             Plan::Type { typing, reason } => {
@@ -422,10 +418,12 @@ impl<'p> Actor<'p> {
         if self.silence_told == Some(since) {
             return false;
         }
-        let work = executor.work();
-        let is_told_of_work = work.is_some();
-        self.stillness.look(now, work);
-        let (silent, still) = (now.saturating_duration_since(since), self.stillness.lasted(now));
+        let is_apart = self.look_at_processes(executor, now);
+        let silent = now.saturating_duration_since(since);
+        let still = is_apart.map(|is_apart| {
+            let [agent, tool] = &self.stillness;
+            if is_apart { agent.lasted(now).min(tool.lasted(now)) } else { agent.lasted(now) }
+        });
         let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
         let Options { stall_sec, tool_stall_sec, .. } = self.acting.options;
         let (agent, tool) = (seconds(stall_sec), seconds(tool_stall_sec));
@@ -434,22 +432,24 @@ impl<'p> Actor<'p> {
             Silent::Ordinary => return false,
             Silent::Agent => (
                 silent >= agent
-                    && (!is_told_of_work || still >= (agent / 2).min(STILL))
+                    && still.is_none_or(|still| still >= (agent / 2).min(STILL))
                     // Not every agent tells of a tool before it is done.
                     && !executor.has_tools(),
                 format!("it has said nothing for {} s, and no tool of its runs", silent.as_secs()),
             ),
             // It may wait for another machine, so nothing of it may have done anything for nearly all that time.
-            Silent::Tool => (
-                silent >= tool && still >= tool / 10 * 9,
-                format!("a tool of its has run for {} s, said nothing and done nothing", silent.as_secs()),
-            ),
+            Silent::Tool => (silent >= tool && still.is_some_and(|still| still >= tool / 10 * 9), {
+                let seen = self.witness.seen();
+                let tool = seen.facts.tool().unwrap_or_default();
+                format!("\"{tool}\" has run for {} s, said nothing and done nothing", silent.as_secs())
+            }),
         };
         if !hangs {
             return false;
         }
         self.silence_told = Some(since);
-        self.witness.seen().facts.tool_is_apart = executor.has_tool(silent + TOOL_START);
+        self.witness.seen().facts.tool_is_apart =
+            is_apart == Some(true) || !executor.tool(self.tool_age()).is_empty();
         let sighting = Sighting {
             at: clock::now(),
             source: Source::Stdout,
@@ -463,6 +463,31 @@ impl<'p> Actor<'p> {
         };
         self.tell_sighting(executor, SILENCE, silent.as_secs(), sighting);
         true
+    }
+
+    /// Looks at what the child's processes do. Tells whether the tool that runs has some of its own; `None` if the system
+    /// tells nothing.
+    fn look_at_processes(&mut self, executor: &Executor, now: Instant) -> Option<bool> {
+        let work = executor.work()?;
+        let tool = executor.tool(self.tool_age());
+        let of_tool: Vec<_> = work
+            .iter()
+            .filter(|(process, _)| {
+                tool.iter().any(|other| (other.pid, other.birth) == (process.pid, process.birth))
+            })
+            .copied()
+            .collect();
+        let [agent, tool] = &mut self.stillness;
+        agent.look(now, &work);
+        tool.look(now, &of_tool);
+        Some(!of_tool.is_empty())
+    }
+
+    /// Returns how old the tool that runs may be.
+    fn tool_age(&self) -> Duration {
+        let since = self.witness.seen().facts.tool_since();
+        let seconds = since.map_or(0, |since| clock::now().seconds_since(since).max(0).unsigned_abs());
+        Duration::from_secs(seconds) + TOOL_START
     }
 
     /// Takes note of an agent that its own guard against loops has stopped, and tells it. Where it prints the answer and

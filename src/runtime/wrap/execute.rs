@@ -234,9 +234,9 @@ impl Executor {
         self.attempt.as_ref().is_some_and(Attempt::has_tools)
     }
 
-    /// Tells whether a tool that the child began within this time can be killed without it.
-    pub fn has_tool(&self, within: Duration) -> bool {
-        self.attempt.as_ref().is_some_and(|attempt| !attempt.tool(within).is_empty())
+    /// Returns the processes of the tool that the child began within this time.
+    pub fn tool(&self, within: Duration) -> Vec<Process> {
+        self.attempt.as_ref().map(|attempt| attempt.tool(within)).unwrap_or_default()
     }
 
     /// Returns what each process of the tree has done so far; `None` if the system does not tell.

@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::input::Stream;
-use crate::engine::{Doctor, Listener, ansi};
+use crate::engine::step::tools::{self, Call, Effect};
+use crate::engine::{Doctor, Listener, ansi, redact};
+use crate::model::record::Body;
 use crate::model::{Class, Event, EventBody, Level, Timestamp};
 use crate::recovery::{Facts, Notes, Source};
 
 /// The longest line of output that is kept for recovery, in bytes; what is longer is no message.
 const LINE: usize = 4096;
+
+/// How many characters of a tool call are kept.
+const CALL: usize = 90;
 
 /// What was seen so far; shared between those who see and the one who decides.
 #[derive(Clone, Debug)]
@@ -65,6 +70,13 @@ impl Witness {
             let listener: Listener = Box::new(move |now, record| {
                 let mut seen = witness.seen();
                 let is_older = |time| copied_before.is_some_and(|before| time < before);
+                if let (Body::ToolCall(call), None) = (&record.body, &record.subagent) {
+                    let Call { effect, label, .. } = tools::read(&call.name, &call.input.read());
+                    let waits = matches!(effect, Effect::Wait | Effect::Delegate);
+                    if !record.time.is_some_and(is_older) {
+                        seen.facts.called(now, &call.id, &redact::excerpt(&label, CALL), waits);
+                    }
+                }
                 match from {
                     _ if record.time.is_some_and(is_older) => {}
                     Source::Transcript => seen.facts.record_written(now, record),

@@ -1,7 +1,9 @@
 //! Loops: every one of the scenarios is caught, ordinary work is left alone.
 
+mod calibrated;
 mod chance;
 mod document;
+mod intended;
 mod mistaken;
 mod peers;
 mod scenarios;
@@ -29,7 +31,12 @@ struct Alert {
 
 /// Reads a story and returns the alerts of loops.
 fn alerts(told: &Told) -> Vec<Alert> {
-    let mut doctor = Doctor::new(Arc::clone(&OPTIONS), "t", "t");
+    alerts_with(&OPTIONS, told)
+}
+
+/// The same with other settings.
+fn alerts_with(options: &Arc<Options>, told: &Told) -> Vec<Alert> {
+    let mut doctor = Doctor::new(Arc::clone(options), "t", "t");
     let mut alerts = Vec::new();
     let mut take = |event: session_doctor::model::Event| {
         if let EventBody::Alert(alert) = &event.body

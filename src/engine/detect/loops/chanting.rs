@@ -1,6 +1,6 @@
 //! The same phrase over and over in what the model says.
 
-use wide::u32x4;
+use wide::{u8x16, u32x4};
 
 use super::{Evidence, LoopDetector, Sign};
 use crate::engine::step::mask::mix;
@@ -10,6 +10,9 @@ const LONGEST: usize = 64;
 
 /// How many words a chant must have: "no, no, no" is none.
 const WORDS: u32 = 48;
+
+/// How many rounds a chant must have.
+const ROUNDS: u32 = 4;
 
 /// How many bytes of a text are looked at, from its end: a chant goes on.
 const LOOK_AT: usize = 16 << 10;
@@ -45,11 +48,33 @@ impl LoopDetector for Chanting {
     }
 }
 
-/// Whether the end of a text stands in it once more, not long before: what a chant that is not over must have.
+/// Whether the end of a text stands in it twice more, each not long before the other: what a chant of [`ROUNDS`] rounds
+/// that is not over must have.
 fn goes_round(text: &str) -> bool {
     let text = text.trim_end().as_bytes();
-    let (before, end) = text.split_at(text.len().saturating_sub(END));
-    memchr::memmem::rfind(&before[before.len().saturating_sub(LOOK_BACK)..], end).is_some()
+    let Some((before, end)) = text.split_last_chunk::<END>() else { return false };
+    stands_in(before, end).is_some_and(|at| stands_in(&before[..at], end).is_some())
+}
+
+/// Returns where these bytes stand last in the end of a text.
+fn stands_in(text: &[u8], wanted: &[u8; END]) -> Option<usize> {
+    let skipped = text.len().saturating_sub(LOOK_BACK);
+    let text = &text[skipped..];
+    let (first, last) = (u8x16::splat(wanted[0]), u8x16::splat(wanted[END - 1]));
+    let mut end = text.len();
+    while let Some(start) = end.checked_sub(END + 15) {
+        let part = |at: usize| text[at..].first_chunk::<16>().map_or(u8x16::splat(0), |part| u8x16::new(*part));
+        let mut both = (part(start).simd_eq(first) & part(start + END - 1).simd_eq(last)).to_bitmask();
+        while both != 0 {
+            let at = start + both.ilog2() as usize;
+            if text[at..].starts_with(wanted) {
+                return Some(skipped + at);
+            }
+            both ^= 1 << both.ilog2();
+        }
+        end -= 16;
+    }
+    text[..end].windows(END).rposition(|window| window == wanted).map(|at| skipped + at)
 }
 
 /// Returns how often a text repeats the same words at most, how many these are, and which.
@@ -148,7 +173,7 @@ impl Chant {
             ended &= ended - 1;
             let (run, period) = (self.count - self.since.0[at], at as u32 + 1);
             let rounds = run / period + 1;
-            if run + period >= WORDS && rounds >= 4 && rounds > self.best.0 {
+            if run + period >= WORDS && rounds >= ROUNDS && rounds > self.best.0 {
                 let words = (0..=at).map(|back| u64::from(self.words.0[(self.latest + back) % LONGEST]));
                 self.best = (rounds, period, words.fold(0, u64::wrapping_add));
             }
@@ -170,6 +195,19 @@ mod tests {
         assert!(rounds(&"SELECT 12345 ".repeat(40)) >= 24);
         let long: String = (0..60).map(|n| format!("w{n} ")).collect();
         assert!(rounds(&long.repeat(8)) >= 7);
+    }
+
+    #[test]
+    fn what_goes_round_stands_in_front_of_its_end_twice() {
+        let with = |between: &str| format!("first {between}The very same words.{between}and {between}The very same words.");
+        for length in [0, 1, 30, 31, 32, 33, 100, 4000] {
+            let between = "- ".repeat(length);
+            let twice = with(&between);
+            let thrice = format!("{twice}{between}The very same words.\n");
+            assert!(!goes_round(&twice), "{length}");
+            assert_eq!(goes_round(&thrice), length < 1000, "{length}");
+        }
+        assert!(!goes_round("short"));
     }
 
     #[test]

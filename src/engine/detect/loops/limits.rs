@@ -2,7 +2,10 @@
 //!
 //! `docs/loops.md` says how the figures were found.
 
+use std::collections::BTreeMap;
+
 use super::NAMES;
+use crate::engine::step::intended::CallPattern;
 
 /// Two limits of a count. Zero: never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +20,7 @@ pub struct Limit {
     pub act_sec: i64,
 }
 
-/// The limits, a row a detector.
+/// The limits, a row a detector, in the order of [`NAMES`].
 pub const TABLE: &[(&str, Limit)] = &[
     // The same call, the same answer, one after the other.
     ("repeated_call", Limit { warn: 4, act: 6, warn_sec: 0, act_sec: 0 }),
@@ -56,16 +59,37 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Returns the limits of a detector; none of a detector that does not exist.
-    pub fn of(&self, name: &str) -> Limit {
-        TABLE.iter().position(|(row, _)| *row == name).map_or(Limit::default(), |at| self.0[at])
+    /// Returns the limits of the detector at this place in [`NAMES`].
+    pub fn at(&self, place: usize) -> &Limit {
+        &self.0[place]
     }
 
-    /// Sets the limits of a detector; returns whether there is such a detector.
-    pub fn set(&mut self, name: &str, limit: Limit) -> bool {
-        let Some(at) = TABLE.iter().position(|(row, _)| *row == name) else { return false };
-        self.0[at] = limit;
-        true
+    /// Returns the limits of the detectors, in the order of [`NAMES`].
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Limit)> {
+        NAMES.iter().copied().zip(&mut self.0)
+    }
+
+    /// Returns the limits of the detectors, in the order of [`NAMES`].
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Limit)> {
+        NAMES.iter().copied().zip(&self.0)
+    }
+}
+
+/// What is known of loops from outside: limits, and what is no loop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The limits of the agents that have none of their own.
+    pub limits: Limits,
+    /// The limits of single agents, by the name of the format.
+    pub agents: BTreeMap<String, Limits>,
+    /// The calls whose repetition is intended.
+    pub intended: Vec<CallPattern>,
+}
+
+impl Options {
+    /// Returns the limits that hold for an agent.
+    pub fn limits(&self, agent: &str) -> &Limits {
+        self.agents.get(agent).unwrap_or(&self.limits)
     }
 }
 
@@ -76,12 +100,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_detector_has_a_row() {
-        for name in NAMES {
-            assert!(
-                TABLE.iter().any(|(row, limit)| row == name && (limit.act == 0 || limit.warn < limit.act)),
-                "{name}"
-            );
+    fn every_detector_has_its_row() {
+        for (name, (row, limit)) in NAMES.iter().zip(TABLE) {
+            assert_eq!(name, row);
+            assert!(limit.act == 0 || (limit.warn < limit.act && limit.warn_sec <= limit.act_sec), "{name}");
         }
+    }
+
+    #[test]
+    fn an_agent_has_the_limits_of_all_or_its_own() {
+        let mut own = Limits::default();
+        own.iter_mut().for_each(|(_, limit)| limit.act = 0);
+        let agents = BTreeMap::from([("codex".to_owned(), own)]);
+        let options = Options { agents, ..Options::default() };
+        assert_eq!((options.limits("codex"), options.limits("claude")), (&own, &Limits::default()));
     }
 }

@@ -8,8 +8,11 @@
 //! limits each: at the first it is worth a warning, at the second worth an interruption. Half of the second limit in two
 //! independent families is worth an interruption as well, unless the agent makes progress.
 
+pub mod calibrate;
 pub mod limits;
 mod runs;
+
+use std::sync::Arc;
 
 use crate::engine::redact;
 use crate::engine::step::mask::hash;
@@ -20,7 +23,8 @@ use crate::model::record::{Body, Lifecycle, Role};
 use crate::model::{Basis, Class, Level, Timestamp};
 
 use super::Detection;
-use limits::{Limit, Limits};
+use calibrate::Gauge;
+use limits::{Limit, Limits, Options};
 
 /// Declares the detectors of loops: their modules, and the list in which they are asked.
 macro_rules! loop_detectors {
@@ -163,7 +167,7 @@ const HALF: f32 = 0.5;
 /// How much progress refutes what two families say together.
 const PROGRESS: f32 = 0.5;
 
-/// After how many steps without a warning's worth of evidence a loop is over.
+/// After how many steps, messages and compactions without a warning's worth of evidence a loop is over.
 const OVER: u32 = 8;
 
 /// What the detectors say after a record.
@@ -189,8 +193,10 @@ pub struct Row {
 /// Watches one conversation for loops.
 pub struct Loops {
     steps: Steps,
+    /// One a detector, in the order of [`NAMES`].
     watches: Vec<Watch>,
     limits: Limits,
+    options: Arc<Options>,
     credit: f32,
     label: String,
     /// When the model last said or did something, as far as that is known.
@@ -198,22 +204,36 @@ pub struct Loops {
     told: bool,
     calm: u32,
     rows: Option<Vec<Row>>,
+    /// If it is there, nothing is told: it is only measured how close the evidence comes to the limits.
+    gauge: Option<Box<Gauge>>,
 }
 
 impl Loops {
-    /// Returns a watch that has seen nothing yet.
-    pub fn new(limits: &Limits) -> Self {
+    /// Returns a watch over an agent (the name of its format) that has seen nothing yet.
+    pub fn new(options: &Arc<Options>, agent: &str) -> Self {
         Self {
             steps: Steps::default(),
             watches: build_all(),
-            limits: *limits,
+            limits: *options.limits(agent),
+            options: Arc::clone(options),
             credit: 0.0,
             label: String::new(),
             said: None,
             told: false,
             calm: 0,
             rows: None,
+            gauge: None,
         }
+    }
+
+    /// From now on, tells nothing, and measures how close the evidence comes to the limits.
+    pub fn start_measuring(&mut self) {
+        self.gauge = Some(Box::default());
+    }
+
+    /// Returns what was measured, if something was.
+    pub fn gauge(&self) -> Option<&Gauge> {
+        self.gauge.as_deref()
     }
 
     /// From now on, keeps what the detectors said of each step.
@@ -251,17 +271,28 @@ impl Loops {
         }
         match body {
             Body::ToolCall(call) => {
-                self.steps.called(call);
+                self.steps.called(call, &self.options.intended);
                 None
             }
             Body::ToolResult(result) => {
                 let (step, round) = self.steps.answered(result, line, time)?;
+                if step.intended && round.is_none() {
+                    self.explain(step, None);
+                    return None;
+                }
                 self.credit = step.credit;
-                self.label.clone_from(&step.label);
+                if !step.intended {
+                    self.label.clone_from(&step.label);
+                }
                 self.fade();
-                self.show(&Sign::Step(&step));
+                if !step.intended {
+                    self.show(&Sign::Step(&step));
+                }
                 if let Some(round) = round {
                     self.show(&Sign::Round(&round));
+                }
+                if let Some(gauge) = &mut self.gauge {
+                    gauge.steps += 1;
                 }
                 let verdict = self.judge(place, time);
                 self.explain(step, verdict.as_ref());
@@ -301,44 +332,56 @@ impl Loops {
     }
 
     fn show(&mut self, sign: &Sign<'_>) {
-        for watch in &mut self.watches {
+        let time = match sign {
+            Sign::Step(step) => step.time,
+            Sign::Round(round) => round.time,
+            Sign::Said(said) => said.time,
+            Sign::Heard(heard) => heard.time,
+            Sign::Compacted { time, .. } => *time,
+        };
+        for (place, watch) in self.watches.iter_mut().enumerate() {
             let Some(evidence) = watch.detector.see(sign) else { continue };
-            let limit = self.limits.of(watch.name);
-            let time = match sign {
-                Sign::Step(step) => step.time,
-                Sign::Round(round) => round.time,
-                Sign::Said(said) => said.time,
-                Sign::Heard(heard) => heard.time,
-                Sign::Compacted { time, .. } => *time,
-            };
-            let span = evidence.since.map_or(0, |since| time.seconds_since(since).max(0));
-            watch.warns = limit.warns(evidence.count, span);
-            watch.strength = watch.strength.max(limit.strength(evidence.count, span));
+            watch.warns = false;
+            if evidence.count > 0 {
+                let limit = self.limits.at(place);
+                let span = evidence.since.map_or(0, |since| time.seconds_since(since).max(0));
+                watch.warns = limit.warns(evidence.count, span);
+                let strength = limit.strength(evidence.count, span);
+                watch.strength = watch.strength.max(strength);
+                if let Some(gauge) = &mut self.gauge {
+                    gauge.saw(place, evidence.count, span, strength);
+                }
+            }
             watch.evidence = evidence;
         }
     }
 
     /// Holds the evidence against the limits.
     fn judge(&mut self, place: &SourcePlace, time: Timestamp) -> Option<Verdict> {
+        let is_calm = self.watches.iter().all(|watch| watch.strength < HALF && !watch.warns);
         let strongest = |watches: &[Watch], family: Option<Family>| {
             let of = watches.iter().enumerate().filter(|(_, watch)| family != Some(watch.family));
             of.max_by(|(_, a), (_, b)| a.strength.total_cmp(&b.strength)).map(|(at, _)| at)
         };
+        if is_calm && self.gauge.is_none() {
+            return self.calm();
+        }
         let first = strongest(&self.watches, None)?;
         let second = strongest(&self.watches, Some(self.watches[first].family))?;
         let (one, other) = (self.watches[first].strength, self.watches[second].strength);
+        if let Some(gauge) = &mut self.gauge {
+            // What interrupts below does so where this is 1: all of it grows as the limits shrink.
+            let pair = if self.credit < PROGRESS { other / HALF } else { 0.0 };
+            gauge.judged(one.max(pair), place.line, self.watches[first].name);
+            return None;
+        }
         let together = one >= HALF && other >= HALF && self.credit < PROGRESS;
         let level = if one >= 1.0 || together {
             Level::Act
         } else if self.watches.iter().any(|watch| watch.warns) {
             Level::Warn
         } else {
-            self.calm += 1;
-            if self.told && self.calm >= OVER {
-                self.told = false;
-                return Some(Verdict::Over);
-            }
-            return None;
+            return self.calm();
         };
         self.calm = 0;
         self.told = true;
@@ -380,6 +423,14 @@ impl Loops {
             self.steps = steps;
         }
         Some(Verdict::Loop(Box::new(detection)))
+    }
+
+    /// There is no loop in sight; returns whether one that was told is over.
+    fn calm(&mut self) -> Option<Verdict> {
+        self.calm += 1;
+        let is_over = self.told && self.calm >= OVER;
+        self.told &= !is_over;
+        is_over.then_some(Verdict::Over)
     }
 
     fn explain(&mut self, step: Step, verdict: Option<&Verdict>) {

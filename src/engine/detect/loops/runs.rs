@@ -26,8 +26,17 @@ pub struct Item {
 #[derive(Clone, Debug, Default)]
 pub struct Runs {
     items: VecDeque<Item>,
-    /// How many items in a row equal the one a period before; and the first item of that repetition.
-    runs: [(u32, Option<Item>); LONGEST],
+    /// How many items in a row equal the one a period before; and where that repetition began.
+    runs: [(u32, Place); LONGEST],
+}
+
+/// Where an item stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Place {
+    /// Its line.
+    pub line: u64,
+    /// When it came.
+    pub time: Timestamp,
 }
 
 /// A sequence that repeats itself.
@@ -38,7 +47,7 @@ pub struct Run {
     /// How many items one time takes.
     pub period: u32,
     /// Where it began.
-    pub first: Item,
+    pub first: Place,
     /// Whether one of the items waits.
     pub waits: bool,
     /// What is repeated, wherever it is entered.
@@ -72,9 +81,10 @@ impl Runs {
             let before = self.items.len().checked_sub(period).map(|at| self.items[at]);
             match before {
                 Some(before) if before.symbol == item.symbol => {
-                    *run = (run.0 + 1, run.1.or(Some(before)));
+                    let first = Place { line: before.line, time: before.time };
+                    *run = (run.0 + 1, if run.0 == 0 { first } else { run.1 });
                 }
-                _ => *run = (0, None),
+                _ => *run = (0, Place::default()),
             }
         }
         if self.items.len() == LONGEST {
@@ -86,6 +96,9 @@ impl Runs {
     /// Returns the run of this period.
     pub fn of(&self, period: usize) -> Option<Run> {
         let (run, first) = self.runs[period - 1];
+        if run == 0 {
+            return None;
+        }
         let items = self.items.iter().skip(self.items.len().checked_sub(period)?);
         let mut contents: Vec<u64> = items.clone().map(|item| item.content).collect();
         if period > 1 && items.clone().all(|item| item.symbol == self.items[self.items.len() - 1].symbol) {
@@ -100,7 +113,7 @@ impl Runs {
         Some(Run {
             rounds: run / period as u32 + 1,
             period: period as u32,
-            first: first?,
+            first,
             waits: items.clone().any(|item| item.waits),
             key: least.into_iter().reduce(crate::engine::step::mask::mix)?,
         })
