@@ -20,6 +20,7 @@ mod recovery;
 mod support;
 mod tap;
 mod transcripts;
+mod usage;
 mod waiting;
 mod wire;
 mod wrap;
