@@ -32,6 +32,7 @@ complete -c session-doctor -n "__fish_session_doctor_needs_command" -s h -l help
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -s V -l version -d 'Print version'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "tap" -d 'Read agents\' output from standard input, files or directories, and write events'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "wrap" -d 'Run a command and watch it, changing nothing that it or anybody else could notice'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "usage" -d 'Tell what agents used and what it cost, from their transcripts'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "explain" -d 'Tell what one line is taken for, and why'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "rules" -d 'List, check and test the rules, those of the program and your own'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "calibrate" -d 'Work out from your own good runs when an agent in a loop is to be interrupted'
@@ -158,6 +159,42 @@ always\t''
 never\t''"
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l dry-run -d 'Only say what --act would do'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l since -d 'Leave out what was before this day (2026-11-21)' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l until -d 'Leave out what was after this day' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l timezone -d 'Where days begin: local, or an IANA name such as Europe/Berlin' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l agent -d 'Count what this agent used, and no other' -r -f -a "hook\t''
+opencode\t''
+copilot\t''
+amp\t''
+cursor\t''
+goose\t''
+pi\t''
+qwen\t''
+claude\t''
+codex\t''
+gemini\t''
+mini\t''
+swe_agent\t''
+openhands\t''
+aider\t''
+markdown\t''
+harness\t''
+generic\t''
+plain\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l project -d 'Count sessions of projects whose path has this in it' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l mode -d 'Whose cost counts: auto (the agent\'s where it states one), calculate (from the prices), display (the agent\'s alone)' -r -f -a "auto\t''
+calculate\t''
+display\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l prices -d 'Take prices from this file, as LiteLLM (model_prices_and_context_window.json) or models.dev (api.json) write it' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l threads -d 'How many files to read at a time; 0: as many as there are processor cores' -r
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l json -d 'Write one JSON object'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l csv -d 'Write CSV'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l breakdown -d 'Tell for each row what each model used'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l loops -d 'Print the steps of a session instead, with what the detectors of loops counted: why an alert came, or did not' -r -F
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l agent -d 'Whose output it is; auto tells by the bytes' -r -f -a "auto\t''
 hook\t''
