@@ -69,6 +69,10 @@ pub fn run(args: &CalibrateArgs, globals: &Globals) -> Result<Exit, CliError> {
             Form::Text { .. } => as_text(agent, runs, args, &mut text),
         }
     }
+    // There was nothing to read, and why was said.
+    if let Some(worst) = reading.worst.filter(|_| agents.is_empty()) {
+        return Ok(worst);
+    }
     if agents.values().all(|runs| runs.found.is_none()) {
         print(text.as_bytes())?;
         let needed = runs_needed(args.false_stop_rate);

@@ -251,6 +251,11 @@ impl Facts {
             return;
         }
         self.heard(&record.body);
+        match &record.body {
+            Body::ToolCall(call) => self.called(now, &call.id, &call.name, false),
+            Body::ToolResult(result) => self.returned(&result.id),
+            _ => {}
+        }
         if is_work {
             self.worked_at = self.worked_at.max(record.time);
         }
@@ -411,7 +416,10 @@ impl Facts {
     /// With `sure`, only one that a detector has confirmed. What was only read from text counts for a minute: where
     /// plain text is all there is, nothing tells that the agent has worked since.
     pub fn decisive(&self, sure: bool, now: Timestamp) -> Option<&Sighting> {
-        let is_recent = |sighting: &Sighting| now.seconds_since(sighting.at) <= INFERRED_SEC;
+        // A hang is refuted by the first sign of life, and by nothing else.
+        let is_recent = |sighting: &Sighting| {
+            sighting.class == Class::Stalled || now.seconds_since(sighting.at) <= INFERRED_SEC
+        };
         self.standing()
             .filter(|sighting| (sighting.act || !sure) && rank(sighting.class).is_some())
             .filter(|sighting| sighting.basis == Basis::Asserted || is_recent(sighting))

@@ -124,6 +124,9 @@ pub struct Run {
     /// How often it was started again because a tool hung that could not be killed without it.
     #[serde(default)]
     tool_stalls: u32,
+    /// That tool, in a few words.
+    #[serde(default)]
+    stalled_tool: String,
     /// The model in place of the first.
     model: Option<String>,
     /// What comes when the agent that is being stopped has ended.
@@ -184,6 +187,7 @@ impl Run {
             rewound_to: None,
             tool_killed: false,
             tool_stalls: 0,
+            stalled_tool: String::new(),
             model: None,
             pending: None,
             plan: None,
@@ -328,6 +332,7 @@ impl Run {
 
     /// Takes note that a stop which was planned was not carried out: the agent lives, and what comes is decided anew.
     pub fn spared(&mut self) {
+        self.tool_killed = false;
         self.pending = None;
         self.plan = None;
     }
@@ -962,7 +967,11 @@ impl Run {
             return Plan::Leave { until: given, reason: "its tool was just killed.".to_owned() };
         }
         if facts.tool_runs() {
-            // It had worked each time, so that says nothing.
+            // It had worked each time, so that says nothing; another tool is another trouble.
+            let tool = facts.tool().unwrap_or_default();
+            if self.stalled_tool != tool {
+                (self.tool_stalls, self.stalled_tool) = (0, tool.to_owned());
+            }
             if self.tool_stalls >= moment.options.max_auto_retries {
                 let then = self.used_up(moment, Class::Stalled, self.tool_stalls);
                 return self.stop(moment, "its tools hang again and again.", then);

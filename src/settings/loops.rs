@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::layers::{Origin, Origins, SettingsError, sorted, unknown, wrong, wrong_type};
 use super::{Settings, Value};
 use crate::engine::detect::loops::NAMES;
-use crate::engine::detect::loops::limits::{Limit, Limits, Options};
+use crate::engine::detect::loops::limits::{self, Limit, Limits, MOST, Options};
 use crate::engine::step::intended::CallPattern;
 
 /// The name of the table.
@@ -16,12 +16,6 @@ pub const TABLE: &str = "loops";
 
 /// The keys of one detector.
 pub const KEYS: [&str; 4] = ["warn", "act", "warn_sec", "act_sec"];
-
-/// The greatest count that a limit may be.
-const MOST: u32 = 1_000_000;
-
-/// The longest time that a limit may name, in seconds.
-const MOST_SEC: u32 = 7 * 24 * 60 * 60;
 
 /// What one value is a limit of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -212,7 +206,7 @@ fn read_detector(
         let DeValue::Integer(integer) = value.get_ref() else {
             return Err(wrong_type(at, &path, "a whole number", value.get_ref()));
         };
-        let most = if key.ends_with("_sec") { MOST_SEC } else { MOST };
+        let most = if key.ends_with("_sec") { limits::MOST_SEC as u32 } else { MOST };
         let number = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
         match number.and_then(|number| u32::try_from(number).ok()).filter(|number| *number <= most) {
             Some(number) => set(place, number, at),

@@ -24,14 +24,18 @@ fn look<'t>(pid: i32, file: &str, text: &'t mut [u8; 1024]) -> Option<&'t [u8]> 
     Some(&text[..length])
 }
 
-/// Returns what a process has done so far; `None` if there is none of this number. What it read and wrote is not told of
-/// every process, and counts as nothing then.
+/// Returns what a process has done so far; `None` if there is none of this number, or it is not told.
 pub fn work(pid: i32) -> Option<Work> {
     let mut text = [0; 1024];
     let ticks = parse_ticks(look(pid, "stat", &mut text)?)?;
     let cpu_ms = ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second().max(1);
-    let io_bytes = look(pid, "io", &mut text).and_then(parse_io).unwrap_or(0);
-    Some(Work { cpu_ms, io_bytes })
+    let mut waits = 0;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        // One that has ended meanwhile was a sign of life.
+        let Ok(status) = std::fs::read_to_string(thread.ok()?.path().join("status")) else { continue };
+        waits += parse_waits(&status)?;
+    }
+    Some(Work { cpu_ms, waits })
 }
 
 /// Returns how long ago a process began.
@@ -51,11 +55,9 @@ fn parse_ticks(text: &[u8]) -> Option<u64> {
     Some(number()? + number()?)
 }
 
-/// `rchar: 1\nwchar: 2\n…`: all that was read and written, from files, pipes and sockets alike.
-fn parse_io(text: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let number = |name| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-    Some(number("rchar:")? + number("wchar:")?)
+/// `voluntary_ctxt_switches: 1`: how often a thread went to wait for something.
+fn parse_waits(status: &str) -> Option<u64> {
+    status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok())
 }
 
 /// `pid (name) state ppid pgrp session … starttime …`; the name may hold anything, so it ends at the last `)`.
@@ -104,10 +106,13 @@ mod tests {
     }
 
     #[test]
-    fn work_is_the_time_in_both_modes_and_all_that_was_read_and_written() {
+    fn work_is_the_time_in_both_modes_and_how_often_a_thread_waited_anew() {
         let text = b"7 (a) R 1 (b) S 5 6 7 0 -1 4194304 1 2 3 4 50 6 7 8 20 0 1 0 12345 99 1\n";
         assert_eq!(parse_ticks(text), Some(56));
-        assert_eq!(parse_io(b"rchar: 10\nwchar: 5\nsyscr: 3\n"), Some(15));
+        assert_eq!(
+            parse_waits("Threads:\t1\nvoluntary_ctxt_switches:\t15\nnonvoluntary_ctxt_switches:\t3\n"),
+            Some(15)
+        );
     }
 
     #[test]

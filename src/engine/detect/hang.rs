@@ -117,7 +117,7 @@ impl Hang {
         };
         let state = match body {
             // Notes that an agent writes into its own history, commands to itself among them, ask for no answer.
-            Body::Message(message) if message.role == Role::User && message.text.read().starts_with('<') => {
+            Body::Message(message) if message.role == Role::User && is_note(&message.text.read()) => {
                 self.state
             }
             Body::Message(message) if message.role == Role::User => State::AwaitingModel,
@@ -191,6 +191,21 @@ impl Hang {
     }
 }
 
+/// Whether a message in the user's name is a note of the agent: Claude Code's of its commands and reminders, Codex's of where
+/// it is.
+fn is_note(text: &str) -> bool {
+    const TAGS: [&str; 7] = [
+        "<command-",
+        "<local-command-",
+        "<bash-",
+        "<system-reminder",
+        "<task-notification",
+        "<environment_context",
+        "<user_instructions",
+    ];
+    TAGS.iter().any(|tag| text.starts_with(tag))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +263,8 @@ mod tests {
         let text = "<local-command-stdout>Set model</local-command-stdout>";
         let note = Body::Message(Message { role: Role::User, text: text.into() });
         assert_eq!(patience(&note, None), None);
+        let task = Body::Message(Message { role: Role::User, text: "<task>Fix the tests.</task>".into() });
+        assert_eq!(patience(&task, None), Some(900));
     }
 
     #[test]

@@ -49,7 +49,10 @@ const SILENCE_LOOKS: u32 = 20;
 const STILL: Duration = Duration::from_secs(300);
 
 /// How long before its call a tool may seem to have begun: an agent may tell of a call when it carries it out.
-const TOOL_START: Duration = Duration::from_secs(5);
+const TOOL_START: Duration = Duration::from_secs(1);
+
+/// How long after a call the last word about it may come.
+const LAST_WORDS: Duration = Duration::from_secs(60);
 
 /// Who tells of a child that hangs.
 const SILENCE: &str = "silence";
@@ -371,10 +374,12 @@ impl<'p> Actor<'p> {
                 let would = if self.acting.dry_run { "would kill" } else { "kills" };
                 effects.push(Effect::Say(format!("{would} the tool that hangs: {reason}")));
                 let id = self.tell_decision(executor, Strategy::Restart, wall, &reason);
-                if !self.acting.dry_run {
+                if self.acting.dry_run {
+                    self.acting.run.spared();
+                } else {
                     let done = "the tool was killed";
                     self.underway = Some(Underway { id, done, since: wall });
-                    effects.push(Effect::KillTool { within: self.tool_age() });
+                    effects.push(Effect::KillTool { within: self.tool_age(keeper, now) });
                     // If that does not help, the agent is the one to be ended.
                     self.look_again = Some(wall);
                 }
@@ -418,12 +423,10 @@ impl<'p> Actor<'p> {
         if self.silence_told == Some(since) {
             return false;
         }
-        let is_apart = self.look_at_processes(executor, now);
+        let is_apart = self.look_at_processes(keeper, executor, now);
         let silent = now.saturating_duration_since(since);
-        let still = is_apart.map(|is_apart| {
-            let [agent, tool] = &self.stillness;
-            if is_apart { agent.lasted(now).min(tool.lasted(now)) } else { agent.lasted(now) }
-        });
+        let [of_all, of_tool] = &self.stillness;
+        let (still, tool_still) = (of_all.lasted(now), of_tool.lasted(now));
         let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
         let Options { stall_sec, tool_stall_sec, .. } = self.acting.options;
         let (agent, tool) = (seconds(stall_sec), seconds(tool_stall_sec));
@@ -432,24 +435,24 @@ impl<'p> Actor<'p> {
             Silent::Ordinary => return false,
             Silent::Agent => (
                 silent >= agent
-                    && still.is_none_or(|still| still >= (agent / 2).min(STILL))
+                    && (is_apart.is_none() || still >= (agent / 2).min(STILL))
                     // Not every agent tells of a tool before it is done.
                     && !executor.has_tools(),
                 format!("it has said nothing for {} s, and no tool of its runs", silent.as_secs()),
             ),
-            // It may wait for another machine, so nothing of it may have done anything for nearly all that time.
-            Silent::Tool => (silent >= tool && still.is_some_and(|still| still >= tool / 10 * 9), {
+            // It may wait for another machine, and its words may be kept until its end: nothing of it may have run at all
+            // for nearly all that time, and what has no processes of its own is not known to hang.
+            Silent::Tool => (is_apart == Some(true) && silent >= tool && tool_still >= tool / 10 * 9, {
                 let seen = self.witness.seen();
                 let tool = seen.facts.tool().unwrap_or_default();
-                format!("\"{tool}\" has run for {} s, said nothing and done nothing", silent.as_secs())
+                format!("\"{tool}\" has not ended, and for {} s no process of its has run", silent.as_secs())
             }),
         };
         if !hangs {
             return false;
         }
         self.silence_told = Some(since);
-        self.witness.seen().facts.tool_is_apart =
-            is_apart == Some(true) || !executor.tool(self.tool_age()).is_empty();
+        self.witness.seen().facts.tool_is_apart = is_apart == Some(true);
         let sighting = Sighting {
             at: clock::now(),
             source: Source::Stdout,
@@ -467,9 +470,9 @@ impl<'p> Actor<'p> {
 
     /// Looks at what the child's processes do. Tells whether the tool that runs has some of its own; `None` if the system
     /// tells nothing.
-    fn look_at_processes(&mut self, executor: &Executor, now: Instant) -> Option<bool> {
+    fn look_at_processes(&mut self, keeper: &Keeper, executor: &Executor, now: Instant) -> Option<bool> {
         let work = executor.work()?;
-        let tool = executor.tool(self.tool_age());
+        let tool = executor.tool(self.tool_age(keeper, now));
         let of_tool: Vec<_> = work
             .iter()
             .filter(|(process, _)| {
@@ -483,11 +486,15 @@ impl<'p> Actor<'p> {
         Some(!of_tool.is_empty())
     }
 
-    /// Returns how old the tool that runs may be.
-    fn tool_age(&self) -> Duration {
+    /// Returns how old the tool that runs may be. The clock on the wall may have been set since; it was not heard of much
+    /// earlier than the last word of the agent.
+    fn tool_age(&self, keeper: &Keeper, now: Instant) -> Duration {
         let since = self.witness.seen().facts.tool_since();
-        let seconds = since.map_or(0, |since| clock::now().seconds_since(since).max(0).unsigned_abs());
-        Duration::from_secs(seconds) + TOOL_START
+        let micros = since.map_or(0, |since| clock::now().as_micros() - since.as_micros());
+        let age = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
+        let silent =
+            keeper.silent_since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        age.min(silent + LAST_WORDS) + TOOL_START
     }
 
     /// Takes note of an agent that its own guard against loops has stopped, and tells it. Where it prints the answer and
@@ -629,6 +636,7 @@ impl<'p> Actor<'p> {
         let helped = ended_well && (is_compacted || matches!(plan, Plan::Done { .. }));
         let otherwise = match stopped {
             Some((_, StopReason::User)) => Some("the run was ended before the agent had done any work"),
+            Some((_, StopReason::Plan)) => (!helped).then_some("the agent did not go on"),
             _ => (!helped).then_some("it ended again before it had done any work"),
         };
         self.verify(executor, otherwise);

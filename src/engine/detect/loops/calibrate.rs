@@ -6,7 +6,7 @@
 //! A bound on that number holds for all detectors at once, and for two that add up.
 
 use super::NAMES;
-use super::limits::{Limit, Limits};
+use super::limits::{Limit, Limits, MOST, MOST_SEC};
 
 /// The rate of false stops that is meant where none is named.
 pub const DEFAULT_RATE: f64 = 0.01;
@@ -106,13 +106,18 @@ impl Limits {
     #[must_use]
     pub fn beyond(mut self, score: f32, may_lower: bool) -> Self {
         let beyond = |limit: f64| (limit * f64::from(score) * MARGIN).floor() + 1.0;
-        for (_, limit) in self.iter_mut().filter(|(_, limit)| limit.act > 0) {
+        let built_in = Self::default();
+        for ((_, limit), (_, built_in)) in
+            self.iter_mut().zip(built_in.iter()).filter(|((_, limit), _)| limit.act > 0)
+        {
             let Limit { warn, act, warn_sec, act_sec } = *limit;
-            let least = if may_lower { warn + 1 } else { act };
-            limit.act = (beyond(f64::from(act)) as u32).max(least);
+            // Where nothing is warned of, what would be by default is the floor.
+            let warned = if warn > 0 { warn } else { built_in.warn };
+            let least = if may_lower { (warned + 1).min(act) } else { act };
+            limit.act = (beyond(f64::from(act)) as u32).clamp(least, MOST.max(least));
             if act_sec > 0 {
                 let least = if may_lower { warn_sec } else { act_sec };
-                limit.act_sec = (beyond(act_sec as f64) as i64).max(least);
+                limit.act_sec = (beyond(act_sec as f64) as i64).clamp(least, MOST_SEC.max(least));
             }
         }
         self
@@ -136,6 +141,22 @@ mod tests {
         assert_eq!(rank(198, 0.01), Some(198));
         assert_eq!(rank(1000, 0.05), Some(951));
         assert_eq!(bound(&[0.1; 98], 0.01), None);
+    }
+
+    #[test]
+    fn no_limit_is_beyond_what_can_be_set_nor_below_what_would_be_warned_of() {
+        let mut base = Limits::default();
+        for (_, limit) in base.iter_mut() {
+            (limit.act, limit.act_sec) = (MOST - 1, MOST_SEC - 1);
+        }
+        assert!(
+            base.beyond(9.0, false).iter().all(|(_, limit)| limit.act == MOST && limit.act_sec == MOST_SEC)
+        );
+        base.iter_mut().for_each(|(_, limit)| *limit = Limit { act: 12, ..Limit::default() });
+        let lower = base.beyond(0.0, true);
+        for ((name, lower), (_, built_in)) in lower.iter().zip(Limits::default().iter()) {
+            assert_eq!(lower.act, (built_in.warn + 1).min(12), "{name}");
+        }
     }
 
     #[test]

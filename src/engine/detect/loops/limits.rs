@@ -7,6 +7,12 @@ use std::collections::BTreeMap;
 use super::NAMES;
 use crate::engine::step::intended::CallPattern;
 
+/// The highest count that can be set as a limit.
+pub const MOST: u32 = 1_000_000;
+
+/// The longest time that can be set as a limit, in seconds: a week.
+pub const MOST_SEC: i64 = 7 * 24 * 60 * 60;
+
 /// Two limits of a count. Zero: never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limit {
