@@ -2,6 +2,7 @@
 
 pub mod args;
 mod calibrate;
+pub mod check_tokens;
 pub mod completions;
 pub mod config;
 pub mod error;
@@ -53,6 +54,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Tap(args) => tap::run(args, &cli.globals),
         Command::Wrap(args) => wrap::run(args, &cli.globals),
         Command::Usage(args) => usage::run(args, &cli.globals),
+        Command::CheckTokens(args) => check_tokens::run(args, &cli.globals),
         Command::Explain(args) => explain::run(args, &cli.globals),
         Command::Rules(args) => rules::run(args, &cli.globals),
         Command::Calibrate(args) => calibrate::run(args, &cli.globals),

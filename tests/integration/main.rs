@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod acting;
+mod check_tokens;
 mod cli_errors;
 mod config;
 mod follow;

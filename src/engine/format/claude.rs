@@ -40,6 +40,14 @@ impl Format for Claude {
             .is_some_and(|envelope| envelope.is_claude())
     }
 
+    /// Transcripts do; a stream says in `init` which window was asked for.
+    fn tells_window_at_its_end(&self, head: &[u8]) -> bool {
+        let mut lines = head.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+        lines.any(|line| {
+            json::from_str::<Line<'_>>(line).is_ok_and(|line| line.transcript_session.get().is_some())
+        })
+    }
+
     fn decoder(&self) -> Box<dyn Decode + Send> {
         Box::new(Stream::new(&DIALECT))
     }

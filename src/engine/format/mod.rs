@@ -90,6 +90,13 @@ pub trait Format: Sync {
         true
     }
 
+    /// Tells, by the first lines of a file, whether each of its records of usage names the model and nothing before it
+    /// can say more of the model's window, so that the end of the file is enough to know how full that is.
+    fn tells_window_at_its_end(&self, head: &[u8]) -> bool {
+        let _ = head;
+        false
+    }
+
     /// Returns a decoder for one stream, with nothing seen yet.
     fn decoder(&self) -> Box<dyn Decode + Send>;
 }
