@@ -118,10 +118,11 @@ fn as_counted(stream: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(text)
 }
 
-/// Returns where each line begins.
+/// Returns where each line begins: the first behind a byte order mark.
 fn line_starts(stream: &[u8]) -> Vec<u64> {
+    let first = if stream.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let ends = stream.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at as u64 + 1);
-    std::iter::once(0).chain(ends).collect()
+    std::iter::once(first).chain(ends).collect()
 }
 
 /// Asserts that a text is one short, clean line.

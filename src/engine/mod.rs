@@ -392,6 +392,8 @@ mod tests {
         let unmarked: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(read(&unmarked).1.2, 3, "its lines are counted: two, and half a line end");
         assert_eq!(read(b"\x7fELF\x02\0\0\n\0\0\nfine\n").1, (3, 16, 2));
+        assert_eq!(read(b"[{\"a\":\0\n").1, (1, 8, 1), "what opened as a document is one line too");
+        assert_eq!(read(b"[\0\n{\0\n]\n").1.2, 2, "and so is one that ended as one");
         let (found, (.., undecoded), _) =
             read(b"\0\0\0\0API Error: 529 Overloaded\nAPI Error: 529 Overloaded\n");
         assert_eq!((found, undecoded), (vec![(2, Class::Overloaded)], 1));

@@ -65,6 +65,8 @@ pub(super) struct Core {
     pub(super) documents: Documents,
     /// Whether a decoder knew an element of the large document that is open.
     pub(super) document_understood: bool,
+    /// Whether a line of the document that is open was counted for a zero byte in it.
+    pub(super) document_counted: bool,
     pub(super) wrapped: Option<Wrapped>,
     pub(super) wrapped_deadline: Option<Timestamp>,
     pub(super) fence: Option<u64>,
@@ -107,6 +109,7 @@ impl Core {
             agent: options.agent.map_or("unknown", |format| format.name()),
             documents: Documents::new(options.line_limit),
             document_understood: false,
+            document_counted: false,
             wrapped: None,
             wrapped_deadline: None,
             fence: None,
@@ -277,7 +280,7 @@ impl Core {
                     let (bytes, line, offset) = self.documents.take();
                     let document = Frame { bytes: &bytes, line, offset, truncated: false };
                     if self.json(now, document, out) == Decoded::No {
-                        self.summary.undecoded += 1;
+                        self.count_document();
                         self.ignored(document, "json", "no format knows this document");
                     }
                     self.after_line(now, frame, out);
@@ -335,7 +338,7 @@ impl Core {
             if self.wrapped.is_some() {
                 self.settle_wrapped(now, out);
             }
-            self.document_understood = false;
+            (self.document_understood, self.document_counted) = (false, false);
             self.document_line(now, frame, out);
             return true;
         }
@@ -384,13 +387,14 @@ impl Core {
         frame: Frame<'_>,
         out: &mut dyn FnMut(Event),
     ) -> Step {
+        self.document_counted |= encoding::zero_lines(frame.bytes) > 0;
         let mut documents = std::mem::replace(&mut self.documents, Documents::new(0));
         let step = documents.push(frame.bytes, frame.line, frame.offset, &mut |element| {
             self.element(now, &element, out);
         });
         self.documents = documents;
         if step == Step::PartedEnd && !self.document_understood {
-            self.summary.undecoded += 1;
+            self.count_document();
             self.ignored(frame, "json", "no format knows the elements of the document that ends here");
         }
         step
@@ -433,10 +437,15 @@ impl Core {
         }
     }
 
+    /// A document is in no format: it counts as one line, if none of its own was counted.
+    fn count_document(&mut self) {
+        self.summary.undecoded += u64::from(!self.document_counted);
+    }
+
     /// What was held as a document is none: its lines are text.
     pub(super) fn release_document(&mut self, now: Timestamp, out: &mut dyn FnMut(Event)) {
         let (bytes, mut line, mut offset) = self.documents.take();
-        self.summary.undecoded += 1;
+        self.count_document();
         if bytes.is_empty() {
             return; // its elements were told
         }

@@ -315,8 +315,7 @@ pub fn plain_name(model: &str) -> Cow<'_, str> {
     {
         name = front;
     }
-    loop {
-        let Some((front, last)) = name.rsplit_once('-') else { break };
+    while let Some((front, last)) = name.rsplit_once('-') {
         let digits = last.bytes().all(|byte| byte.is_ascii_digit());
         let version = last.strip_prefix('v').is_some_and(|number| number.len() == 1)
             && last.as_bytes()[1].is_ascii_digit();
@@ -344,7 +343,7 @@ fn without_date(name: &str) -> Option<&str> {
         return None;
     }
     let year = parts.next().filter(|year| year.len() == 4 && year.starts_with("20"));
-    name.get(..name.len() - 6 - year.map_or(0, |_| 5))
+    name.get(..name.len().checked_sub(6 + year.map_or(0, |_| 5))?)
 }
 
 #[cfg(test)]
@@ -398,6 +397,9 @@ mod tests {
             "",
             "<synthetic>",
             "-",
+            "05-06",
+            "2025-05-06",
+            "-v1-2025",
             "sonnet",
         ] {
             assert_eq!(Prices::built_in().find(name), None, "{name}");
