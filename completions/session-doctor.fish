@@ -34,6 +34,7 @@ complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "tap" 
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "wrap" -d 'Run a command and watch it, changing nothing that it or anybody else could notice'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "usage" -d 'Tell what agents used and what it cost, from their transcripts'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "check-tokens" -d 'Tell how full the context window of a session is, and end with 0 (ok), 1 (warning) or 2 (critical)'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "statusline" -d 'Draw Claude Code\'s status line: the model, how full the context window is, the cost, when the five hours reset'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "explain" -d 'Tell what one line is taken for, and why'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "rules" -d 'List, check and test the rules, those of the program and your own'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "calibrate" -d 'Work out from your own good runs when an agent in a loop is to be interrupted'
@@ -208,6 +209,11 @@ always\t''
 never\t''"
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -l json -d 'Write one JSON object'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand statusline" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand statusline" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand statusline" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l loops -d 'Print the steps of a session instead, with what the detectors of loops counted: why an alert came, or did not' -r -F
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l agent -d 'Whose output it is; auto tells by the bytes' -r -f -a "auto\t''
 hook\t''

@@ -97,6 +97,11 @@ Examples:
   End a loop when the window is nearly full:
     session-doctor check-tokens > /dev/null; [ $? -eq 2 ] && break";
 
+const STATUSLINE_NOTES: &str = "\
+Examples:
+  In ~/.claude/settings.json:
+    { \"statusLine\": { \"type\": \"command\", \"command\": \"session-doctor statusline --color always\" } }";
+
 const EXPLAIN_NOTES: &str = "\
 Examples:
   session-doctor explain 'API Error: 429 rate_limit_error'
@@ -222,6 +227,11 @@ pub enum Command {
     /// tells no usage, it is an estimate and says so. Sub-agents have windows of their own, which do not count. Where
     /// nothing can be said, the status is none of the three.
     CheckTokens(CheckTokensArgs),
+    /// Draw Claude Code's status line: the model, how full the context window is, the cost, when the five hours reset.
+    ///
+    /// Reads on standard input what Claude Code tells the command of its status line, and writes one line. How full the
+    /// window is, is the end of the transcript's word where Claude Code does not say it. What makes no sense is no failure.
+    Statusline(StatuslineArgs),
     /// Tell what one line is taken for, and why.
     ///
     /// Shows which format recognises it, who can have produced it, which rules looked at it, what class of
@@ -458,6 +468,11 @@ pub struct CheckTokensArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub prices: Option<PathBuf>,
 }
+
+/// Arguments of `statusline`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_long_help = format!("{STATUSLINE_NOTES}\n\n{EXIT_STATUS}"))]
+pub struct StatuslineArgs {}
 
 /// Arguments of `wrap`.
 #[derive(Args, Clone, Debug, Default)]

@@ -145,7 +145,7 @@ fn of_project(directory: &Path, loaded: &Loaded) -> Vec<PathBuf> {
     for folder in directory.ancestors() {
         let surroundings = Surroundings { home: home.as_deref(), cwd: folder, variable: &variable };
         let own = loaded.profiles.iter().map(|profile| profile as &dyn Profile);
-        let all = own.chain(PROFILES.iter().map(|profile| *profile));
+        let all = own.chain(PROFILES.iter().copied());
         let found = transcripts::of_project(all, &surroundings);
         if !found.is_empty() || folder.join(".git").exists() {
             return found;

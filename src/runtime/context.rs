@@ -25,6 +25,9 @@ const TAIL: u64 = 256 * 1024;
 /// How much of the end is read at the most before all of the file is.
 const MAX_TAIL: u64 = 16 << 20;
 
+/// How much is read at the most where there is no time.
+const GLANCE: u64 = 1 << 20;
+
 /// What a transcript says.
 #[derive(Clone, Debug)]
 pub struct Sight {
@@ -39,13 +42,31 @@ pub struct Sight {
 /// # Errors
 /// It cannot be read, or not to its end: then what is in the window is not known.
 pub fn look(path: &Path, options: &Options) -> Result<Sight, FileTrouble> {
-    let mut options = options.clone();
-    options.only_decode = true;
-    let options = Arc::new(options);
-    if let Some(sight) = at_the_end(path, &options)? {
+    let options = decoding(options);
+    if let Some(sight) = at_the_end(path, &options, MAX_TAIL)? {
         return Ok(sight);
     }
-    let mut looking = Looking::new(path, &options);
+    whole(path, &options)
+}
+
+/// Reads as much of a transcript as takes no time; `None` if that is not enough, or it is no file.
+pub fn glance(path: &Path, options: &Options) -> Option<Sight> {
+    let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let options = decoding(options);
+    match at_the_end(path, &options, GLANCE) {
+        Ok(None) if metadata.len() <= GLANCE => whole(path, &options).ok(),
+        sight => sight.ok().flatten(),
+    }
+}
+
+fn decoding(options: &Options) -> Arc<Options> {
+    let mut options = options.clone();
+    options.only_decode = true;
+    Arc::new(options)
+}
+
+fn whole(path: &Path, options: &Arc<Options>) -> Result<Sight, FileTrouble> {
+    let mut looking = Looking::new(path, options);
     let mut reader = file::open(path).map_err(FileTrouble::Read)?;
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -57,7 +78,7 @@ pub fn look(path: &Path, options: &Options) -> Result<Sight, FileTrouble> {
 }
 
 /// Reads the beginning and the end of a file; `None` if that is not enough.
-fn at_the_end(path: &Path, options: &Arc<Options>) -> Result<Option<Sight>, FileTrouble> {
+fn at_the_end(path: &Path, options: &Arc<Options>, most: u64) -> Result<Option<Sight>, FileTrouble> {
     let Ok(mut file) = File::open(path) else { return Ok(None) };
     let length = match file.metadata() {
         Ok(metadata) if metadata.is_file() => metadata.len(),
@@ -70,7 +91,7 @@ fn at_the_end(path: &Path, options: &Arc<Options>) -> Result<Option<Sight>, File
     let Some(end) = memchr::memrchr(b'\n', &head) else { return Ok(None) };
     let head = &head[..=end];
     let mut size = TAIL;
-    while size <= MAX_TAIL && size.saturating_add(HEAD as u64) < length {
+    while size <= most && size.saturating_add(HEAD as u64) < length {
         let mut looking = Looking::new(path, options);
         looking.feed(head)?;
         if !by_name(looking.doctor.agent()).is_some_and(|format| format.tells_window_at_its_end(head)) {

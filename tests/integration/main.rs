@@ -18,6 +18,7 @@ mod properties;
 mod readme;
 mod real_clients;
 mod recovery;
+mod status_line;
 mod support;
 mod tap;
 mod transcripts;

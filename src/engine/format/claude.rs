@@ -6,6 +6,8 @@
 //!
 //! Agents that speak the same stream (Qwen Code) reuse [`Stream`] with a [`Dialect`] of their own.
 
+pub(in crate::engine) mod status_line;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -31,6 +31,8 @@ formats! {
     generic plain
 }
 
+pub use claude::status_line::{Quota, StatusLine};
+
 /// The format with this name.
 pub fn by_name(name: &str) -> Option<&'static dyn Format> {
     FORMATS.iter().copied().find(|format| format.name() == name)
