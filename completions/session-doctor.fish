@@ -33,6 +33,8 @@ complete -c session-doctor -n "__fish_session_doctor_needs_command" -s V -l vers
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "tap" -d 'Read agents\' output from standard input, files or directories, and write events'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "wrap" -d 'Run a command and watch it, changing nothing that it or anybody else could notice'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "usage" -d 'Tell what agents used and what it cost, from their transcripts'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "check-tokens" -d 'Tell how full the context window of a session is, and end with 0 (ok), 1 (warning) or 2 (critical)'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "statusline" -d 'Draw Claude Code\'s status line: the model, how full the context window is, the cost, when the five hours reset'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "explain" -d 'Tell what one line is taken for, and why'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "rules" -d 'List, check and test the rules, those of the program and your own'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "calibrate" -d 'Work out from your own good runs when an agent in a loop is to be interrupted'
@@ -195,6 +197,23 @@ complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l 
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l csv -d 'Write CSV'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l breakdown -d 'Tell for each row what each model used'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -l session -d 'The session with this id, whatever its project' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -l workspace -d 'The newest session of the project in this directory' -r -f -a "(__fish_complete_directories)"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -l limit -d 'How many tokens the window holds. Else what the agent says, else what is known of its model' -r
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -l warning -d 'From how many percent on to warn' -r
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -l critical -d 'From how many percent on it is critical' -r
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -l prices -d 'Take the windows of models from this file first, as LiteLLM or models.dev write it' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -l json -d 'Write one JSON object'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand statusline" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand statusline" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand statusline" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l loops -d 'Print the steps of a session instead, with what the detectors of loops counted: why an alert came, or did not' -r -F
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l agent -d 'Whose output it is; auto tells by the bytes' -r -f -a "auto\t''
 hook\t''

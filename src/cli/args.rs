@@ -21,7 +21,8 @@ use crate::settings::{Color, EVENT_TYPES, FAIL_ON, Flag, Format};
 const EXIT_STATUS: &str = "\
 Exit status:
   0   fine: everything was read, whatever was found; or the reader of the output had enough
-  1   tap --fail-on: an alert at or above that severity; rules test: a test failed
+  1   tap --fail-on: an alert at or above that severity; rules test: a test failed; check-tokens: warning
+  2   check-tokens: critical
   64  the command line is wrong
   65  an input is damaged (what could be read of it was)
   66  an input is missing or cannot be opened
@@ -87,6 +88,19 @@ Examples:
   session-doctor usage models --json | jq '.rows[] | {model, cost_usd}'
   A folder that is named like a report:
     session-doctor usage ./daily";
+
+const CHECK_TOKENS_NOTES: &str = "\
+Examples:
+  session-doctor check-tokens
+  session-doctor check-tokens --session 6b0c1f7e-0d54-4b6e-9f0e-2f6f0a6d9b11 --critical 85
+  session-doctor check-tokens --json transcript.jsonl | jq .percent
+  End a loop when the window is nearly full:
+    session-doctor check-tokens > /dev/null; [ $? -eq 2 ] && break";
+
+const STATUSLINE_NOTES: &str = "\
+Examples:
+  In ~/.claude/settings.json:
+    { \"statusLine\": { \"type\": \"command\", \"command\": \"session-doctor statusline --color always\" } }";
 
 const EXPLAIN_NOTES: &str = "\
 Examples:
@@ -206,6 +220,18 @@ pub enum Command {
     /// totals. A model without a known price has no cost and is named, not counted as free. Costs are what the API
     /// would charge; subscriptions are not charged by the token.
     Usage(UsageArgs),
+    /// Tell how full the context window of a session is, and end with 0 (ok), 1 (warning) or 2 (critical).
+    ///
+    /// Without a file, a session or a directory: the newest session of the project in the current directory, in the
+    /// agents' own folders. The figure is what the last request sent and got; after a compaction, or where the agent
+    /// tells no usage, it is an estimate and says so. Sub-agents have windows of their own, which do not count. Where
+    /// nothing can be said, the status is none of the three.
+    CheckTokens(CheckTokensArgs),
+    /// Draw Claude Code's status line: the model, how full the context window is, the cost, when the five hours reset.
+    ///
+    /// Reads on standard input what Claude Code tells the command of its status line, and writes one line. How full the
+    /// window is, is the end of the transcript's word where Claude Code does not say it. What makes no sense is no failure.
+    Statusline(StatuslineArgs),
     /// Tell what one line is taken for, and why.
     ///
     /// Shows which format recognises it, who can have produced it, which rules looked at it, what class of
@@ -405,6 +431,48 @@ impl UsageArgs {
             .collect()
     }
 }
+
+/// Arguments of `check-tokens`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_long_help = format!("{CHECK_TOKENS_NOTES}\n\n{EXIT_STATUS}"))]
+pub struct CheckTokensArgs {
+    /// A transcript, or a recorded stream.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["session", "workspace"])]
+    pub file: Option<PathBuf>,
+
+    /// The session with this id, whatever its project.
+    #[arg(long, value_name = "ID", value_hint = ValueHint::Other, conflicts_with = "workspace")]
+    pub session: Option<String>,
+
+    /// The newest session of the project in this directory.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub workspace: Option<PathBuf>,
+
+    /// How many tokens the window holds. Else what the agent says, else what is known of its model.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+
+    /// From how many percent on to warn.
+    #[arg(long, value_name = "PERCENT", default_value = "80", value_parser = super::check_tokens::percent)]
+    pub warning: f64,
+
+    /// From how many percent on it is critical.
+    #[arg(long, value_name = "PERCENT", default_value = "90", value_parser = super::check_tokens::percent)]
+    pub critical: f64,
+
+    /// Write one JSON object.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Take the windows of models from this file first, as LiteLLM or models.dev write it.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub prices: Option<PathBuf>,
+}
+
+/// Arguments of `statusline`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_long_help = format!("{STATUSLINE_NOTES}\n\n{EXIT_STATUS}"))]
+pub struct StatuslineArgs {}
 
 /// Arguments of `wrap`.
 #[derive(Args, Clone, Debug, Default)]

@@ -13,6 +13,10 @@ pub enum Exit {
     Alert,
     /// A test of rules failed.
     Failed,
+    /// `check-tokens`: the window is fuller than `--warning` says.
+    Warning,
+    /// `check-tokens`: the window is fuller than `--critical` says. No other reason has this status.
+    Critical,
     /// The command line is wrong. Never 2, which scripts take for a verdict.
     Usage,
     /// An input is damaged: what could be read of it was.
@@ -41,6 +45,8 @@ impl Exit {
         Self::Ok,
         Self::Alert,
         Self::Failed,
+        Self::Warning,
+        Self::Critical,
         Self::Usage,
         Self::Data,
         Self::NoInput,
@@ -59,7 +65,8 @@ impl Exit {
     pub const fn status(self) -> u8 {
         match self {
             Self::Ok => 0,
-            Self::Alert | Self::Failed => 1,
+            Self::Alert | Self::Failed | Self::Warning => 1,
+            Self::Critical => 2,
             Self::Usage => 64,
             Self::Data => 65,
             Self::NoInput => 66,

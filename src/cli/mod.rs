@@ -2,6 +2,7 @@
 
 pub mod args;
 mod calibrate;
+pub mod check_tokens;
 pub mod completions;
 pub mod config;
 pub mod error;
@@ -12,6 +13,7 @@ mod follow;
 pub mod man;
 pub mod rules;
 pub mod schema;
+mod status_line;
 pub mod tap;
 pub mod usage;
 pub mod wrap;
@@ -53,6 +55,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Tap(args) => tap::run(args, &cli.globals),
         Command::Wrap(args) => wrap::run(args, &cli.globals),
         Command::Usage(args) => usage::run(args, &cli.globals),
+        Command::CheckTokens(args) => check_tokens::run(args, &cli.globals),
+        Command::Statusline(_) => status_line::run(),
         Command::Explain(args) => explain::run(args, &cli.globals),
         Command::Rules(args) => rules::run(args, &cli.globals),
         Command::Calibrate(args) => calibrate::run(args, &cli.globals),

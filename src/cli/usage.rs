@@ -3,7 +3,7 @@
 use std::env;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, thread};
 
@@ -53,7 +53,7 @@ const NAME: usize = 44;
 pub fn run(args: &UsageArgs, globals: &Globals) -> Result<Exit, CliError> {
     let loaded = load_settings(globals, args.flags())?;
     let options = engine_options(&loaded)?;
-    let prices = prices(args)?;
+    let prices = prices(args.prices.as_deref())?;
     let mode = match args.mode.as_deref() {
         Some("calculate") => Mode::Calculate,
         Some("display") => Mode::Display,
@@ -118,8 +118,9 @@ pub fn run(args: &UsageArgs, globals: &Globals) -> Result<Exit, CliError> {
     Ok(worst.unwrap_or(Exit::Ok))
 }
 
-fn prices(args: &UsageArgs) -> Result<Prices, CliError> {
-    let Some(path) = &args.prices else { return Ok(Prices::built_in().clone()) };
+/// Returns the built-in prices, with those of a list in front of them.
+pub(super) fn prices(list: Option<&Path>) -> Result<Prices, CliError> {
+    let Some(path) = list else { return Ok(Prices::built_in().clone()) };
     let failed = |kind| CliError::new(kind, format!("read the prices in `{}`", path.display()));
     let list = fs::read_to_string(path).map_err(|error| failed(Kind::NoInput).cause(os_words(&error)))?;
     Prices::with_list(&list).map_err(|error| failed(Kind::Data).cause(error))
@@ -127,15 +128,7 @@ fn prices(args: &UsageArgs) -> Result<Prices, CliError> {
 
 /// Returns the folders of transcripts that are there.
 fn archives() -> Result<Vec<PathBuf>, CliError> {
-    let home = env::home_dir();
-    let cwd = env::current_dir().unwrap_or_default();
-    let variable = |name: &str| env::var(name).ok();
-    let surroundings = Surroundings { home: home.as_deref(), cwd: &cwd, variable: &variable };
-    let mut all: Vec<PathBuf> = PROFILES.iter().flat_map(|profile| profile.archives(&surroundings)).collect();
-    let wanted = all.clone();
-    all.retain(|folder| folder.is_dir());
-    all.sort();
-    all.dedup();
+    let (all, wanted) = folders();
     if all.is_empty() {
         let names: Vec<String> = wanted.iter().map(|folder| folder.display().to_string()).collect();
         return Err(CliError::new(Kind::NoInput, "find transcripts of an agent")
@@ -143,6 +136,20 @@ fn archives() -> Result<Vec<PathBuf>, CliError> {
             .hint("name files or folders: session-doctor usage daily DIR"));
     }
     Ok(all)
+}
+
+/// Returns the folders of transcripts that are there, and all that may be.
+pub(super) fn folders() -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let home = env::home_dir();
+    let cwd = env::current_dir().unwrap_or_default();
+    let variable = |name: &str| env::var(name).ok();
+    let surroundings = Surroundings { home: home.as_deref(), cwd: &cwd, variable: &variable };
+    let wanted: Vec<PathBuf> = PROFILES.iter().flat_map(|profile| profile.archives(&surroundings)).collect();
+    let mut all = wanted.clone();
+    all.retain(|folder| folder.is_dir());
+    all.sort();
+    all.dedup();
+    (all, wanted)
 }
 
 // ------------------------------------------------------------------------------------------------ json, csv
@@ -257,7 +264,7 @@ fn quoted(text: &str) -> String {
 // ------------------------------------------------------------------------------------------------ table
 
 /// A text of somebody else's without anything that a terminal obeys.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     ansi::strip(text.as_bytes()).chars().filter(|c| !c.is_control()).collect()
 }
 
@@ -272,7 +279,8 @@ fn shortened(text: &str) -> String {
     }
 }
 
-fn grouped(count: i64) -> String {
+/// A count with commas.
+pub(super) fn grouped(count: i64) -> String {
     let digits = count.unsigned_abs().to_string();
     let mut text = if count < 0 { "-".to_owned() } else { String::new() };
     for (at, digit) in digits.chars().enumerate() {

@@ -1,11 +1,13 @@
 //! The only place that waits: reads sources, feeds doctors, writes events.
 
 pub mod clock;
+pub mod context;
 pub mod follow;
 pub mod live;
 pub mod measure;
 pub mod scan;
 pub mod signals;
+pub mod transcripts;
 pub mod usage;
 pub mod wrap;
 

@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod acting;
+mod check_tokens;
 mod cli_errors;
 mod config;
 mod follow;
@@ -17,6 +18,7 @@ mod properties;
 mod readme;
 mod real_clients;
 mod recovery;
+mod status_line;
 mod support;
 mod tap;
 mod transcripts;

@@ -6,6 +6,8 @@
 //!
 //! Agents that speak the same stream (Qwen Code) reuse [`Stream`] with a [`Dialect`] of their own.
 
+pub(in crate::engine) mod status_line;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,6 +40,14 @@ impl Format for Claude {
         first_object(frame)
             .and_then(|text| json::from_str::<Envelope>(text).ok())
             .is_some_and(|envelope| envelope.is_claude())
+    }
+
+    /// Transcripts do; a stream says in `init` which window was asked for.
+    fn tells_window_at_its_end(&self, head: &[u8]) -> bool {
+        let mut lines = head.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+        lines.any(|line| {
+            json::from_str::<Line<'_>>(line).is_ok_and(|line| line.transcript_session.get().is_some())
+        })
     }
 
     fn decoder(&self) -> Box<dyn Decode + Send> {

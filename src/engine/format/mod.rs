@@ -31,6 +31,8 @@ formats! {
     generic plain
 }
 
+pub use claude::status_line::{Quota, StatusLine};
+
 /// The format with this name.
 pub fn by_name(name: &str) -> Option<&'static dyn Format> {
     FORMATS.iter().copied().find(|format| format.name() == name)
@@ -88,6 +90,13 @@ pub trait Format: Sync {
     /// Tells whether a message is one record. Where prose is told line by line, nothing can be said of its repetitions.
     fn tells_whole_messages(&self) -> bool {
         true
+    }
+
+    /// Tells, by the first lines of a file, whether each of its records of usage names the model and nothing before it
+    /// can say more of the model's window, so that the end of the file is enough to know how full that is.
+    fn tells_window_at_its_end(&self, head: &[u8]) -> bool {
+        let _ = head;
+        false
     }
 
     /// Returns a decoder for one stream, with nothing seen yet.

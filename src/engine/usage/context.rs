@@ -1,5 +1,7 @@
 //! How full a model's window is.
 
+use std::borrow::Cow;
+
 use super::Tokens;
 use super::price::Prices;
 use crate::model::record::{Lifecycle, Usage, UsageScope};
@@ -49,6 +51,33 @@ pub struct Window {
     guessed: u64,
     limit: Option<u64>,
     model: Option<String>,
+    session: Option<String>,
+    /// Whether a request or a compaction was told of, since the beginning or since records were passed over.
+    anchored: bool,
+    /// Whether a request has named its model, likewise.
+    named: bool,
+}
+
+/// Who says what a window holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitSource {
+    /// The user.
+    User,
+    /// The agent.
+    Agent,
+    /// The table, by the model's name.
+    Table,
+}
+
+impl LimitSource {
+    /// Returns the name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Agent => "agent",
+            Self::Table => "table",
+        }
+    }
 }
 
 /// How full a window is.
@@ -58,6 +87,8 @@ pub struct Fill {
     pub tokens: u64,
     /// What it holds, where that is known.
     pub limit: Option<u64>,
+    /// Who says so.
+    pub limit_source: Option<LimitSource>,
     /// Whether the tokens are a guess.
     pub estimated: bool,
 }
@@ -80,58 +111,111 @@ impl Window {
         if record.subagent.is_some() {
             return;
         }
+        if let Some(session) = record.session.as_deref().filter(|id| self.session.as_deref() != Some(id)) {
+            // What a session before had in its window is not in this one's.
+            (self.told, self.guessed, self.anchored) = (None, 0, false);
+            self.session = Some(session.to_owned());
+        }
         match &record.body {
             Body::Usage(usage) => self.usage(usage),
-            Body::Lifecycle(Lifecycle::Compacted) => (self.told, self.guessed) = (None, 0),
-            Body::Lifecycle(Lifecycle::Started { model: Some(model), .. })
-                if self.model.as_deref() != Some(model) =>
-            {
-                self.model = Some(model.to_string());
+            Body::Lifecycle(Lifecycle::Compacted) => {
+                (self.told, self.guessed, self.anchored) = (None, 0, true);
             }
-            Body::Message(message) => self.guess(&message.text.read()),
-            Body::ToolCall(call) => self.guess(&call.input.read()),
-            Body::ToolResult(result) => self.guess(&result.text.read()),
+            Body::Lifecycle(Lifecycle::Started { model: Some(model), .. }) => self.name(model),
+            Body::Message(message) => self.guess(|| message.text.read()),
+            Body::ToolCall(call) => self.guess(|| call.input.read()),
+            Body::ToolResult(result) => self.guess(|| result.text.read()),
             _ => {}
         }
     }
 
+    /// Says that records were passed over: what was in the window may no longer be.
+    pub fn pass_over(&mut self) {
+        (self.told, self.guessed, self.anchored, self.named) = (None, 0, false, false);
+    }
+
+    /// Whether what was taken since the beginning, or since records were passed over, is enough to know how full it is.
+    pub fn is_known(&self) -> bool {
+        self.anchored && self.named
+    }
+
+    /// Whether there is a conversation at all.
+    pub fn has_begun(&self) -> bool {
+        self.anchored || self.guessed > 0
+    }
+
+    /// Returns the model, if it was named.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// Returns the session, if it was named.
+    pub fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    fn name(&mut self, model: &str) {
+        if self.model.as_deref() == Some(model) {
+            return;
+        }
+        // What the agent said of another model's window does not hold for this one's.
+        if self.model.replace(model.to_owned()).is_some() {
+            self.limit = None;
+        }
+    }
+
     fn usage(&mut self, usage: &Usage<'_>) {
-        self.limit = usage.context_limit.filter(|limit| *limit > 0).or(self.limit);
+        let limit = usage.context_limit.filter(|limit| *limit > 0);
+        self.limit = limit.or(self.limit);
         // A turn and a run add up what was sent many times.
         if usage.scope != UsageScope::Request {
             return;
         }
-        if let Some(model) = usage.model.filter(|model| self.model.as_deref() != Some(model)) {
+        if let Some(model) = usage.model {
+            self.named = true;
             // The name that a session was asked for with may say more than the answers do.
             let same = self
                 .model
                 .as_deref()
                 .is_some_and(|asked| asked.starts_with(model) && asked.ends_with("[1m]"));
             if !same {
-                self.model = Some(model.to_owned());
+                self.name(model);
+                self.limit = limit.or(self.limit);
             }
         }
         let tokens = Tokens::of(usage).total();
         if tokens > 0 {
             self.told = u64::try_from(tokens).ok();
             self.guessed = 0;
+            self.anchored = true;
         }
     }
 
-    fn guess(&mut self, text: &str) {
+    fn guess<'t>(&mut self, text: impl FnOnce() -> Cow<'t, str>) {
         if self.told.is_none() {
-            self.guessed = self.guessed.saturating_add(estimate(text));
+            self.guessed = self.guessed.saturating_add(estimate(&text()));
         }
     }
 
     /// Returns how full it is. `limit`: what it holds, if the user says so; else the agent's word counts, else the table.
     pub fn fill(&self, limit: Option<u64>, prices: &Prices) -> Fill {
-        let table = || self.model.as_deref().and_then(|model| prices.find(model)?.window);
-        let limit = limit.or(self.limit).or_else(table);
-        match self.told {
-            Some(tokens) => Fill { tokens, limit, estimated: false },
-            None => Fill { tokens: self.guessed, limit, estimated: true },
-        }
+        let (tokens, estimated) = self.told.map_or((self.guessed, true), |tokens| (tokens, false));
+        let table = || {
+            let model = self.model.as_deref()?;
+            let price = prices.find(model)?;
+            // A model that has a price for more than its window holds has a larger one, which not every record names. What
+            // was sent to it cannot have been more than that.
+            let beyond =
+                !estimated && price.long.is_some() && price.window.is_some_and(|window| tokens > window);
+            let large = beyond.then(|| prices.find(&format!("{model}[1m]")).and_then(|price| price.window));
+            large.flatten().or(price.window)
+        };
+        let (limit, limit_source) = [(limit, LimitSource::User), (self.limit, LimitSource::Agent)]
+            .into_iter()
+            .find_map(|(limit, source)| Some((limit?, source)))
+            .or_else(|| Some((table()?, LimitSource::Table)))
+            .unzip();
+        Fill { tokens, limit, limit_source, estimated }
     }
 }
 
@@ -179,7 +263,15 @@ mod tests {
     #[test]
     fn the_last_request_is_what_is_in_the_window() {
         let fill = after(&[request(10, 90_000, 500), request(20, 160_000, 480)]);
-        assert_eq!(fill, Fill { tokens: 160_500, limit: Some(200_000), estimated: false });
+        assert_eq!(
+            fill,
+            Fill {
+                tokens: 160_500,
+                limit: Some(200_000),
+                limit_source: Some(LimitSource::Table),
+                estimated: false
+            }
+        );
         assert_eq!(fill.pressure(), Some(Pressure::Critical));
     }
 
@@ -218,6 +310,44 @@ mod tests {
         let started = Lifecycle::Started { cwd: None, model: Some("claude-sonnet-4-5[1m]".into()) };
         let fill = after(&[Record::new(Body::Lifecycle(started)), request(1, 0, 0)]);
         assert_eq!(fill.limit, Some(1_000_000));
+    }
+
+    #[test]
+    fn more_than_a_window_holds_is_in_a_larger_one() {
+        assert_eq!(after(&[request(250_000, 0, 0)]).limit, Some(1_000_000));
+        let unknown = Usage { model: Some("gpt-4o"), input_tokens: Some(250_000), ..Usage::default() };
+        let fill = after(&[Record::new(Body::Usage(unknown))]);
+        assert!(fill.share().is_some_and(|share| share > 1.0), "there is no larger one: {fill:?}");
+    }
+
+    #[test]
+    fn what_the_agent_said_of_one_models_window_is_not_said_of_anothers() {
+        let told = Usage { model: Some("model-a"), input_tokens: Some(5), ..Usage::default() };
+        let told = |limit| Record::new(Body::Usage(Usage { context_limit: limit, ..told }));
+        assert_eq!(after(&[told(Some(500)), told(None)]).limit, Some(500));
+        assert_eq!(after(&[told(Some(500)), request(1, 0, 0)]).limit, Some(200_000));
+    }
+
+    #[test]
+    fn a_new_session_begins_with_an_empty_window() {
+        let other = |id: &'static str, record| Record { session: Some(id.into()), ..record };
+        let fill = after(&[other("a", request(9000, 0, 0)), other("b", said("one two three four"))]);
+        assert_eq!((fill.tokens, fill.estimated), (6, true));
+    }
+
+    #[test]
+    fn after_a_gap_a_request_that_names_its_model_makes_it_known_again() {
+        let mut window = Window::default();
+        window.take(&request(9000, 0, 0));
+        assert!(window.is_known());
+        window.pass_over();
+        window.take(&said("words"));
+        assert!(!window.is_known(), "there may have been requests");
+        window.take(&Record::new(Body::Lifecycle(Lifecycle::Compacted)));
+        assert!(!window.is_known(), "whose window it is, is not known");
+        window.take(&request(7, 0, 1));
+        assert!(window.is_known());
+        assert_eq!(window.fill(None, Prices::built_in()).tokens, 8);
     }
 
     #[test]

@@ -13,7 +13,6 @@ use std::time::{Duration, SystemTime};
 use std::{io, thread};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use globset::GlobBuilder;
 
 use super::input::{Input, Post};
 use super::watcher::Feed;
@@ -21,21 +20,15 @@ use super::witness::Witness;
 use crate::child::caught::without_signals;
 use crate::engine::{Doctor, Options};
 use crate::model::{Basis, Event, EventBody, Level, Timestamp};
-use crate::profile::transcript::{Search, Transcript};
+use crate::profile::transcript::Transcript;
 use crate::recovery::Source;
-use crate::runtime::clock;
+use crate::runtime::{clock, transcripts};
 
 /// How often the file is looked at.
 const ROUND: Duration = Duration::from_millis(250);
 
 /// How often a file that is not there is looked for, at the least: a search reads folders.
 const MAX_ROUND: Duration = Duration::from_secs(4);
-
-/// How many files a search looks at, at most.
-const LOOK_AT: usize = 20_000;
-
-/// How much of a first line is read to tell whose a file is, in bytes.
-const FIRST_LINE: u64 = 64 << 10;
 
 /// What the reading of a transcript is given.
 pub struct Second {
@@ -104,26 +97,10 @@ fn known(transcript: &Transcript) -> Known {
     let length = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
     match transcript {
         Transcript::File(path) => [(path.clone(), length(path))].into(),
-        Transcript::Search(search) => {
-            let found = newest(&search.directory, search.depth, &|path| wants(search, path));
-            found.into_iter().map(|(_, path)| (path.clone(), length(&path))).collect()
-        }
-        Transcript::Pattern(pattern) => {
-            let found = matching(pattern).unwrap_or_default();
-            found.into_iter().map(|(_, path)| (path.clone(), length(&path))).collect()
+        searched => {
+            transcripts::found(searched).into_iter().map(|(_, path)| (path.clone(), length(&path))).collect()
         }
     }
-}
-
-fn wants(search: &Search, path: &Path) -> bool {
-    path.strip_prefix(&search.directory).is_ok_and(|relative| search.wants(relative))
-}
-
-fn matching(pattern: &str) -> Option<Vec<(SystemTime, PathBuf)>> {
-    let glob = GlobBuilder::new(pattern).literal_separator(true).build().ok()?.compile_matcher();
-    let fixed = pattern.split(['*', '?', '[', '{']).next().unwrap_or_default();
-    let root = Path::new(fixed).parent().filter(|_| !fixed.ends_with('/')).unwrap_or(Path::new(fixed));
-    Some(newest(root, 16, &|path| glob.is_match(path)))
 }
 
 fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>) {
@@ -207,47 +184,10 @@ fn find(transcript: &Transcript, began: SystemTime, known: &Known) -> Option<(Pa
     };
     match transcript {
         Transcript::File(path) => path.is_file().then(|| from(path.clone())),
-        Transcript::Search(search) => {
-            let found = newest(&search.directory, search.depth, &|path| wants(search, path));
-            latest(found).find(|path| is_ours(search, path)).map(from)
-        }
-        Transcript::Pattern(pattern) => latest(matching(pattern)?).next().map(from),
-    }
-}
-
-/// Returns the files that are wanted, with the times of their last change.
-fn newest(root: &Path, depth: usize, wants: &dyn Fn(&Path) -> bool) -> Vec<(SystemTime, PathBuf)> {
-    let mut found = Vec::new();
-    let mut folders = vec![(root.to_owned(), 0)];
-    let mut looked = 0;
-    while let Some((folder, level)) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(folder) else { continue };
-        for entry in entries.flatten() {
-            looked += 1;
-            if looked > LOOK_AT {
-                return found;
-            }
-            let Ok(kind) = entry.file_type() else { continue };
-            let path = entry.path();
-            if kind.is_dir() && level < depth {
-                folders.push((path, level + 1));
-            } else if kind.is_file() && wants(&path) {
-                let changed = entry.metadata().and_then(|metadata| metadata.modified());
-                found.extend(changed.ok().map(|changed| (changed, path)));
-            }
+        searched => {
+            latest(transcripts::found(searched)).find(|path| transcripts::is_ours(searched, path)).map(from)
         }
     }
-    found
-}
-
-fn is_ours(search: &Search, path: &Path) -> bool {
-    if let Some((marker, cwd)) = search.marker(path) {
-        return std::fs::read_to_string(marker).is_ok_and(|text| Path::new(text.trim_end()) == cwd);
-    }
-    let mut first = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FIRST_LINE).read_to_end(&mut first));
-    let line = first.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    read.is_ok() && search.first_line_is_ours(&String::from_utf8_lossy(line))
 }
 
 #[cfg(test)]
