@@ -15,6 +15,9 @@ use crate::model::{Basis, EventBody, Life};
 /// Two signals closer than this are one wish: programs that stop a process and its group send two.
 const ONE_WISH: Duration = Duration::from_millis(100);
 
+/// How long after the key that stops a job the stop of the child may be told.
+const STOP_KEY: Duration = Duration::from_secs(1);
+
 /// How long what a stopped child leaves behind may take to end, at most.
 const LEFT_GRACE: Duration = Duration::from_secs(2);
 
@@ -135,6 +138,8 @@ pub struct Keeper {
     wants_terminal: bool,
     look_again: Option<Instant>,
     leave_at: Option<Instant>,
+    /// When we were last told to stop by a key.
+    asked_to_stop: Option<Instant>,
     last_signal: Option<(i32, Instant)>,
     /// Whether something that asks to end was passed on to the child.
     passed_on: Option<i32>,
@@ -172,6 +177,7 @@ impl Keeper {
             wants_terminal: false,
             look_again: None,
             leave_at: None,
+            asked_to_stop: None,
             last_signal: None,
             passed_on: None,
             early: None,
@@ -530,7 +536,10 @@ impl Keeper {
             libc::SIGCHLD => {}
             libc::SIGWINCH => effects.push(Effect::Resize),
             libc::SIGCONT => self.continued(now, effects),
-            libc::SIGTSTP => effects.push(Effect::Signal { signal: number, to: Target::Group }),
+            libc::SIGTSTP => {
+                self.asked_to_stop = Some(now);
+                effects.push(Effect::Signal { signal: number, to: Target::Group });
+            }
             libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT => {
                 self.asked_to_end(now, signal, effects)
             }
@@ -592,6 +601,12 @@ impl Keeper {
         if !self.has_terminal || self.phase != Phase::Running || self.paused {
             return;
         }
+        // The key that stops a job came while the child asked for the terminal: of two stops one is told, and to go on would
+        // undo both.
+        let is_key =
+            self.asked_to_stop.take().is_some_and(|at| now.saturating_duration_since(at) < STOP_KEY);
+        let signal =
+            if is_key && matches!(signal, libc::SIGTTIN | libc::SIGTTOU) { libc::SIGTSTP } else { signal };
         if foreground && matches!(signal, libc::SIGTTIN | libc::SIGTTOU) {
             // It asked for the terminal, which is ours to give.
             self.has_given_terminal = true;
@@ -761,6 +776,16 @@ mod tests {
         assert_eq!(story.deadline(), Some(1010.0), "10 s of silence were left");
         story.at(1005.0, Input::Output(Stream::Stdout));
         assert_eq!(story.deadline(), Some(1025.0));
+    }
+
+    #[test]
+    fn the_key_that_stops_a_job_is_not_lost_on_a_child_that_asks_for_the_terminal() {
+        let mut story = Story::new(None, None, true);
+        assert_eq!(story.sent(1.0, libc::SIGTSTP), [signal(libc::SIGTSTP, Target::Group)]);
+        assert_eq!(
+            story.at(1.1, Input::ChildStopped { signal: libc::SIGTTIN, foreground: true }),
+            [Effect::StopOurselves { signal: libc::SIGTSTP }]
+        );
     }
 
     #[test]
