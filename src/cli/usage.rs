@@ -224,7 +224,7 @@ fn as_json(report: &Report, by: By, zone: &TimeZone, args: &UsageArgs) -> String
         "report": by.name(),
         "time_zone": zone.iana_name().unwrap_or("local"),
         "mode": args.mode.as_deref().unwrap_or("auto"),
-        "prices": args.prices.as_ref().map_or(json!({ "source": "built-in", "as_of": AS_OF }), |path| json!({ "source": path })),
+        "prices": args.prices.as_ref().map_or(json!({ "source": "built-in", "as_of": AS_OF }), |path| json!({ "source": path.display().to_string() })),
         "rows": report.lines.iter().map(|row| line(row, true)).collect::<Vec<_>>(),
         "total": line(&report.total, false),
     });
