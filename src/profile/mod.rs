@@ -165,6 +165,11 @@ pub trait Profile: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Tells whether the agent tries without end what may pass, says so nowhere but in its log, and logs each failure there.
+    fn logs_each_try(&self) -> bool {
+        false
+    }
+
     /// Tells whether killing a hanging tool alone makes the agent go on with a failed tool call.
     fn survives_tool_kill(&self) -> bool {
         false

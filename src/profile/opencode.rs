@@ -189,6 +189,10 @@ impl Profile for Opencode {
         STOP_TREE.to_vec()
     }
 
+    fn logs_each_try(&self) -> bool {
+        true
+    }
+
     fn silence(&self, _: Mode) -> Silence {
         // It obeys any time that a server names, for days, and prints nothing meanwhile.
         Silence { normal_sec: Some(660), own_retries_sec: None }

@@ -938,6 +938,18 @@ impl Run {
             _ if mode == Mode::Interactive => return watch("a person sees it."),
             _ => {}
         }
+        let may_pass = matches!(
+            class,
+            Class::UsageLimit
+                | Class::RateLimit
+                | Class::Overloaded
+                | Class::ServerError
+                | Class::Network
+                | Class::Timeout
+        );
+        if may_pass && sighting.source == Source::Transcript && moment.agent.profile.logs_each_try() {
+            return watch("it retries by itself.");
+        }
         // What a program prints may be what it shows: its end says which. Nothing that lives is ended for it.
         if sighting.basis == Basis::Inferred && sighting.source == Source::Stdout {
             return watch("only its output reads so, and it lives.");

@@ -824,6 +824,34 @@ fn an_agent_that_retries_by_itself_is_left_alone() {
 }
 
 #[test]
+fn an_agent_whose_log_tells_each_try_is_left_alone_until_it_ends() {
+    let after = |source: Source, class: Class| {
+        let mut story = Story::headless("opencode run --format json fix");
+        let at = story.session(SID).now;
+        story.facts.failed(Sighting {
+            at,
+            source,
+            class,
+            status: None,
+            basis: Basis::Asserted,
+            retry_at: None,
+            message: "Unable to connect".to_owned(),
+            act: true,
+            key: String::new(),
+        });
+        let plan = story.after(60).running();
+        story.show(&plan)
+    };
+    assert_eq!(after(Source::Transcript, Class::Network), "watch");
+    assert_eq!(after(Source::Transcript, Class::UsageLimit), "watch");
+    assert!(
+        after(Source::Transcript, Class::AuthError).starts_with("stop, then halt 80"),
+        "that does not pass"
+    );
+    assert!(after(Source::Stdout, Class::Network).starts_with("stop, then"), "that is its last word");
+}
+
+#[test]
 fn an_agent_that_obeys_a_servers_hour_is_left_alone_for_it() {
     let mut story = Story::headless("opencode run --format json fix");
     let (now, until) = (story.now, story.now.plus_seconds(3_600));

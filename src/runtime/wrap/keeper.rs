@@ -603,8 +603,7 @@ impl Keeper {
         }
         // The key that stops a job came while the child asked for the terminal: of two stops one is told, and to go on would
         // undo both.
-        let is_key =
-            self.asked_to_stop.take().is_some_and(|at| now.saturating_duration_since(at) < STOP_KEY);
+        let is_key = self.asked_to_stop.take().is_some_and(|at| now.saturating_duration_since(at) < STOP_KEY);
         let signal =
             if is_key && matches!(signal, libc::SIGTTIN | libc::SIGTTOU) { libc::SIGTSTP } else { signal };
         if foreground && matches!(signal, libc::SIGTTIN | libc::SIGTTOU) {
