@@ -10,8 +10,9 @@ use session_doctor::engine::classify::fold::fold_lower;
 use session_doctor::engine::classify::rules::Rules;
 use session_doctor::engine::classify::scan::Scanner;
 use session_doctor::engine::format::FORMATS;
+use session_doctor::engine::step::intended::CallPattern;
 use session_doctor::settings::{
-    self, CLASS_KEYS, ConfigLayer, Environment, KEYS, Loaded, Origin, SettingsError, Takes, Value, load,
+    self, CLASS_KEYS, ConfigLayer, Environment, KEYS, Loaded, Origin, SettingsError, Takes, Value, load, loops,
 };
 
 use crate::draw::Draw;
@@ -96,10 +97,9 @@ fn usable(loaded: &Loaded) {
             Value::List(list) => toml::Value::from(list.clone()),
         };
         let Some(rule) = KEYS.iter().find(|known| known.name == key) else {
-            assert!(
-                key.starts_with("class.") && CLASS_KEYS.iter().any(|known| key.ends_with(known)),
-                "{key}"
-            );
+            let of_class = key.starts_with("class.") && CLASS_KEYS.iter().any(|known| key.ends_with(known));
+            let of_loops = key.starts_with("loops.") && loops::KEYS.iter().any(|known| key.ends_with(known));
+            assert!(of_class || of_loops, "{key}");
             classes.push_str(&format!("{key} = {text}\n"));
             continue;
         };
@@ -115,6 +115,9 @@ fn usable(loaded: &Loaded) {
             }
             (Takes::Agent, Value::Text(word)) => {
                 assert!(word == "auto" || AGENTS.contains(&word.as_str()), "{word}")
+            }
+            (Takes::Calls, Value::List(list)) => {
+                assert!(list.iter().all(|call| CallPattern::parse(call).is_ok()), "{key} = {list:?}");
             }
             (Takes::TimeZone, Value::Text(_)) | (Takes::Strings, Value::List(_)) => {}
             (takes, value) => panic!("{key} takes {takes:?} and is {value:?}"),
