@@ -17,7 +17,10 @@ pub fn check(stream: &[u8]) {
         let skipped = json::from_str::<IgnoredAny>(text).is_ok();
         let theirs = serde_json::from_str::<IgnoredAny>(text).is_ok();
         // An escape that does not exist is not looked for in what is skipped.
-        assert!(skipped == theirs || (skipped && text.contains('\\')), "skipped: {skipped}, {theirs}: {text}");
+        assert!(
+            skipped == theirs || (skipped && text.contains('\\')),
+            "skipped: {skipped}, {theirs}: {text}"
+        );
         let raw = json::from_str::<&RawValue>(text).ok().map(RawValue::get);
         assert_eq!(raw, skipped.then(|| text.trim_matches([' ', '\t', '\r', '\n'])), "raw: {text}");
     }

@@ -12,7 +12,8 @@ use session_doctor::engine::classify::scan::Scanner;
 use session_doctor::engine::format::FORMATS;
 use session_doctor::engine::step::intended::CallPattern;
 use session_doctor::settings::{
-    self, CLASS_KEYS, ConfigLayer, Environment, KEYS, Loaded, Origin, SettingsError, Takes, Value, load, loops,
+    self, CLASS_KEYS, ConfigLayer, Environment, KEYS, Loaded, Origin, SettingsError, Takes, Value, load,
+    loops,
 };
 
 use crate::draw::Draw;
