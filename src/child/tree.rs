@@ -81,6 +81,9 @@ pub fn age(_: &Process) -> Option<std::time::Duration> {
     None
 }
 
+/// Whether this system is asked what processes do.
+pub const TELLS_WORK: bool = cfg!(target_os = "linux");
+
 /// Whether the processes of this system can be looked at.
 pub(super) const IS_SEEN: bool = cfg!(any(target_os = "linux", target_os = "macos"));
 

@@ -179,12 +179,9 @@ impl Attempt {
 
     /// Returns what each process of the tree has done so far; `None` if the system does not tell.
     pub fn work(&self) -> Option<Vec<(Process, Work)>> {
-        tree::descendants(self.guard())
-            .into_iter()
-            // One that is gone by now has done nothing more.
-            .filter(|process| tree::read(process.pid).is_some_and(|now| now.birth == process.birth))
-            .map(|process| tree::work(process.pid).map(|work| (process, work)))
-            .collect()
+        // One that has gone meanwhile is missing, which is a sign of life.
+        let work = |process: Process| tree::work(process.pid).map(|work| (process, work));
+        tree::TELLS_WORK.then(|| tree::descendants(self.guard()).into_iter().filter_map(work).collect())
     }
 
     /// Tells whether anything that descends from the child has a process group of its own, as tools have.
