@@ -121,6 +121,9 @@ pub struct Run {
     rewound_to: Option<String>,
     /// Whether a hanging tool was killed in this attempt.
     tool_killed: bool,
+    /// When the hang was seen for which it was killed.
+    #[serde(default)]
+    killed_for: Option<Timestamp>,
     /// How often it was started again because a tool hung that could not be killed without it.
     #[serde(default)]
     tool_stalls: u32,
@@ -186,6 +189,7 @@ impl Run {
             rewinds: 0,
             rewound_to: None,
             tool_killed: false,
+            killed_for: None,
             tool_stalls: 0,
             stalled_tool: String::new(),
             model: None,
@@ -971,11 +975,12 @@ impl Run {
         let can_end_it =
             facts.tool_runs() && facts.tool_is_apart && moment.agent.profile.survives_tool_kill();
         if can_end_it && !self.tool_killed {
+            self.killed_for = Some(sighting.at);
             let reason = "a tool hangs; without it the agent goes on.".to_owned();
             return Plan::StopTool { reason };
         }
         let given = sighting.at.plus_seconds(i64::from(TOOL_GONE_SEC));
-        if self.tool_killed && given > moment.now {
+        if self.killed_for == Some(sighting.at) && given > moment.now {
             return Plan::Leave { until: given, reason: "its tool was just killed.".to_owned() };
         }
         if facts.tool_runs() {
