@@ -28,7 +28,11 @@ pub fn put(path: &Path, limits: &[(Place, u32)]) -> Result<bool, SettingsError> 
     };
     let told = |error: io::Error| fails(error.to_string());
     // What a link leads to is meant, not the link.
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = &match fs::canonicalize(path) {
+        Ok(path) => path,
+        Err(_) if path.is_symlink() => return Err(fails("it is a link that leads nowhere".to_owned())),
+        Err(_) => path.to_owned(),
+    };
     let (before, mode) = match fs::read(path) {
         Ok(bytes) => (utf8(bytes, path)?, fs::metadata(path).map_err(told)?.permissions().mode() & 0o777),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (String::new(), 0o600),
@@ -193,6 +197,10 @@ alert = 'first'
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert_eq!(put(&link, &[(place("codex", "cycle", "act"), 8)]), Ok(true));
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        let dangling = home.path().join("dangling.toml");
+        std::os::unix::fs::symlink(home.path().join("nothing.toml"), &dangling).unwrap();
+        assert!(put(&dangling, &limits).is_err());
+        assert!(fs::symlink_metadata(&dangling).unwrap().is_symlink(), "it is left as it is");
         assert_eq!((mode(&path), fs::read_to_string(&path).unwrap().contains("act = 8")), (0o644, true));
         let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "nothing else is left: {left:?}");
