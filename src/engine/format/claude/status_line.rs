@@ -20,8 +20,6 @@ pub struct StatusLine {
     pub context_limit: Option<u64>,
     /// The subscription's window of five hours.
     pub five_hours: Quota,
-    /// The subscription's window of a week.
-    pub week: Quota,
 }
 
 /// A window of a subscription.
@@ -58,7 +56,6 @@ impl StatusLine {
                 .or_else(|| counted.map(|(used, limit)| used as f64 * 100.0 / limit as f64)),
             context_limit,
             five_hours: limits.five_hours.0.map(|limit| limit.quota()).unwrap_or_default(),
-            week: limits.week.0.map(|limit| limit.quota()).unwrap_or_default(),
         }
     }
 }
@@ -102,7 +99,6 @@ object! {
 object! {
     struct Limits {
         "five_hour" => five_hours: Maybe<Limit>,
-        "seven_day" => week: Maybe<Limit>,
     }
 }
 
@@ -138,7 +134,6 @@ mod tests {
             context_percent: Some(18.0),
             context_limit: Some(1_000_000),
             five_hours: Quota { percent: Some(97.2), resets_at: Some(Timestamp::from_seconds(1_795_287_600)) },
-            week: Quota { percent: Some(41.0), resets_at: Some(Timestamp::from_seconds(1_795_651_200)) },
         };
         assert_eq!(told, expected);
     }
