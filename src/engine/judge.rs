@@ -145,7 +145,14 @@ impl Core {
         let whole = matches!(record.body, Body::Message(_))
             && matches!(frame.bytes.trim_ascii_start().first(), Some(b'{' | b'['))
             && format::by_name(self.agent).is_none_or(|format| format.tells_whole_messages());
-        let looped = self.tracks[index].look_for_loops(&moment, &record.body, whole);
+        let asks = match &record.body {
+            Body::Message(message) if whole && message.role == Role::User => {
+                let notes = format::by_name(self.agent).map_or(&[][..], |format| format.own_notes());
+                notes.is_empty() || !notes.iter().any(|note| message.text.read().starts_with(note))
+            }
+            _ => true,
+        };
+        let looped = self.tracks[index].look_for_loops(&moment, &record.body, whole, asks);
         match record.body {
             Body::Message(message) => {
                 self.explain(

@@ -363,6 +363,22 @@ mod tests {
     }
 
     #[test]
+    fn a_note_of_the_agent_to_itself_is_waited_for_by_nobody_and_a_task_is() {
+        let now = Timestamp::from_seconds(1_795_150_800);
+        let is_due = |said: &str| {
+            let line = format!(
+                r#"{{"parentUuid":null,"isSidechain":false,"userType":"external","cwd":"/w","sessionId":"5e551011-0000-4000-8000-000000000001","version":"2.1.0","type":"user","message":{{"role":"user","content":"{said}"}},"uuid":"u1","timestamp":"2026-11-20T05:00:00.000Z"}}"#
+            ) + "\n";
+            let mut doctor = Doctor::new(Arc::new(Options::new()), "t", "t");
+            doctor.feed(now, line.as_bytes(), &mut |_| {});
+            doctor.next_deadline().is_some()
+        };
+        assert!(is_due("Fix the tests."));
+        assert!(is_due("<task>Fix the tests.</task>"));
+        assert!(!is_due("<command-name>/clear</command-name>"));
+    }
+
+    #[test]
     fn what_windows_writes_is_read_and_what_is_no_text_is_counted() {
         let now = Timestamp::from_micros(0);
         let read = |bytes: &[u8]| {

@@ -347,8 +347,15 @@ impl Track {
 
     /// Looks at a record for loops; returns what is to be told by [`Self::looped`].
     ///
-    /// `whole`: whether messages come whole. Where they come line by line, nothing can be said of them.
-    pub fn look_for_loops(&mut self, moment: &Moment, body: &Body<'_>, whole: bool) -> Option<Verdict> {
+    /// `whole`: whether messages come whole. Where they come line by line, nothing can be said of them. `asks`: whether a
+    /// message in the user's name asks for an answer.
+    pub fn look_for_loops(
+        &mut self,
+        moment: &Moment,
+        body: &Body<'_>,
+        whole: bool,
+        asks: bool,
+    ) -> Option<Verdict> {
         match body {
             Body::Message(_) if !whole => return None,
             Body::ToolCall(_) | Body::ToolResult(_) | Body::Message(_) | Body::Lifecycle(_) => {}
@@ -368,7 +375,7 @@ impl Track {
         });
         let verdict = loops.record(body, place, time, moment.time);
         let happened = moment.time.unwrap_or(moment.latest);
-        self.hang.record(moment.now, happened, body, loops.open_call(), place);
+        self.hang.record(moment.now, happened, body, asks, loops.open_call(), place);
         verdict
     }
 

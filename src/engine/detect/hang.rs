@@ -94,12 +94,14 @@ impl Default for Hang {
 
 impl Hang {
     /// Takes note of a record that arrived at `now`, and that happened at `time`. `open`: the call that is not answered
-    /// yet, if there is one, with its label.
+    /// yet, if there is one, with its label. `asks`: whether a message in the user's name asks for an answer; notes that
+    /// an agent writes into its own history do not.
     pub fn record(
         &mut self,
         now: Timestamp,
         time: Timestamp,
         body: &Body<'_>,
+        asks: bool,
         open: Option<(Effect, &str)>,
         place: &SourcePlace,
     ) {
@@ -116,10 +118,7 @@ impl Hang {
             Some(_) => State::ToolRunning,
         };
         let state = match body {
-            // Notes that an agent writes into its own history, commands to itself among them, ask for no answer.
-            Body::Message(message) if message.role == Role::User && is_note(&message.text.read()) => {
-                self.state
-            }
+            Body::Message(message) if message.role == Role::User && !asks => self.state,
             Body::Message(message) if message.role == Role::User => State::AwaitingModel,
             // Many agents do not say that a turn is over: after words of theirs it may be a person's turn.
             Body::Message(_) if open.is_none() && !self.in_turn => State::Idle,
@@ -191,21 +190,6 @@ impl Hang {
     }
 }
 
-/// Whether a message in the user's name is a note of the agent: Claude Code's of its commands and reminders, Codex's of where
-/// it is.
-fn is_note(text: &str) -> bool {
-    const TAGS: [&str; 7] = [
-        "<command-",
-        "<local-command-",
-        "<bash-",
-        "<system-reminder",
-        "<task-notification",
-        "<environment_context",
-        "<user_instructions",
-    ];
-    TAGS.iter().any(|tag| text.starts_with(tag))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,7 +214,7 @@ mod tests {
     /// Shows one record that came at once, and returns after how many seconds of silence there is a word.
     fn patience(body: &Body<'_>, open: Option<(Effect, &str)>) -> Option<i64> {
         let mut hang = Hang::default();
-        hang.record(at(1000), at(1000), body, open, &place());
+        hang.record(at(1000), at(1000), body, true, open, &place());
         hang.deadline().map(|deadline| deadline.seconds_since(at(1000)))
     }
 
@@ -253,24 +237,23 @@ mod tests {
         assert_eq!(patience(&words, Some((Effect::Exec, "Bash make"))), Some(900));
 
         let mut hang = Hang::default();
-        hang.record(at(1000), at(1000), &Body::Lifecycle(Lifecycle::TurnStarted), None, &place());
-        hang.record(at(1001), at(1001), &words, None, &place());
+        hang.record(at(1000), at(1000), &Body::Lifecycle(Lifecycle::TurnStarted), true, None, &place());
+        hang.record(at(1001), at(1001), &words, true, None, &place());
         assert_eq!(hang.deadline(), Some(at(1901)));
     }
 
     #[test]
     fn notes_of_the_agent_to_itself_ask_for_no_answer() {
-        let text = "<local-command-stdout>Set model</local-command-stdout>";
-        let note = Body::Message(Message { role: Role::User, text: text.into() });
-        assert_eq!(patience(&note, None), None);
-        let task = Body::Message(Message { role: Role::User, text: "<task>Fix the tests.</task>".into() });
-        assert_eq!(patience(&task, None), Some(900));
+        let note = Body::Message(Message { role: Role::User, text: "<note>".into() });
+        let mut hang = Hang::default();
+        hang.record(at(1000), at(1000), &note, false, None, &place());
+        assert_eq!(hang.deadline(), None);
     }
 
     #[test]
     fn silence_is_told_once_and_names_what_runs() {
         let mut hang = Hang::default();
-        hang.record(at(1000), at(1000), &call(), Some((Effect::Exec, "Bash make")), &place());
+        hang.record(at(1000), at(1000), &call(), true, Some((Effect::Exec, "Bash make")), &place());
         assert_eq!(hang.tick(at(1899)), None);
         let told = hang.tick(at(1900)).unwrap();
         assert_eq!(told.reason, "no sign of life for 900 s, although a tool runs (\"Bash make\")");
@@ -282,14 +265,14 @@ mod tests {
     #[test]
     fn what_is_long_past_means_nothing_now() {
         let mut hang = Hang::default();
-        hang.record(at(9000), at(1000), &call(), Some((Effect::Exec, "Bash make")), &place());
+        hang.record(at(9000), at(1000), &call(), true, Some((Effect::Exec, "Bash make")), &place());
         assert_eq!(hang.deadline(), None);
     }
 
     #[test]
     fn a_machine_that_slept_starts_the_clock_again() {
         let mut hang = Hang::default();
-        hang.record(at(1000), at(1000), &call(), Some((Effect::Exec, "Bash make")), &place());
+        hang.record(at(1000), at(1000), &call(), true, Some((Effect::Exec, "Bash make")), &place());
         assert_eq!(hang.tick(at(9000)), None);
         assert!(hang.tick(at(9900)).is_some());
     }

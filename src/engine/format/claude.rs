@@ -42,6 +42,10 @@ impl Format for Claude {
             .is_some_and(|envelope| envelope.is_claude())
     }
 
+    fn own_notes(&self) -> &'static [&'static str] {
+        &["<command-", "<local-command-", "<bash-", "<system-reminder", "<task-notification"]
+    }
+
     /// Transcripts do; a stream says in `init` which window was asked for.
     fn tells_window_at_its_end(&self, head: &[u8]) -> bool {
         let mut lines = head.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());

@@ -54,6 +54,10 @@ impl Format for Codex {
         }
     }
 
+    fn own_notes(&self) -> &'static [&'static str] {
+        &["<environment_context", "<user_instructions"]
+    }
+
     fn banners(&self) -> &'static [&'static str] {
         &["openai codex v", "codex_", "functioncall: ", "toolcall: "]
     }

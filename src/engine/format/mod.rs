@@ -92,6 +92,12 @@ pub trait Format: Sync {
         true
     }
 
+    /// Returns how messages in the user's name begin that the agent wrote into its history itself, and that ask for no
+    /// answer: notes of its commands, of where it is.
+    fn own_notes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Tells, by the first lines of a file, whether each of its records of usage names the model and nothing before it
     /// can say more of the model's window, so that the end of the file is enough to know how full that is.
     fn tells_window_at_its_end(&self, head: &[u8]) -> bool {
