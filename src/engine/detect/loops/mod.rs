@@ -11,6 +11,7 @@
 pub mod calibrate;
 pub mod limits;
 mod runs;
+mod vain;
 
 use std::sync::Arc;
 
@@ -56,6 +57,9 @@ loop_detectors! {
     injected_message: Text
     compaction_thrash: Cost
     no_progress: Cost
+    burn_usd: Cost
+    burn_tokens: Cost
+    burn_time: Cost
 }
 
 /// What kind of evidence a detector counts. Those of one family see the same thing from several sides.
@@ -113,6 +117,13 @@ pub enum Sign<'a> {
         line: u64,
         /// When.
         time: Timestamp,
+    },
+    /// A request was paid for.
+    Spent {
+        /// What it cost, as far as that is known.
+        usd: f64,
+        /// How many tokens it used, those read from a cache left out.
+        tokens: u64,
     },
 }
 
@@ -338,6 +349,8 @@ impl Loops {
             Sign::Said(said) => said.time,
             Sign::Heard(heard) => heard.time,
             Sign::Compacted { time, .. } => *time,
+            // What was spent is judged at the next step.
+            Sign::Spent { .. } => return self.spend(sign),
         };
         for (place, watch) in self.watches.iter_mut().enumerate() {
             let Some(evidence) = watch.detector.see(sign) else { continue };
@@ -353,6 +366,19 @@ impl Loops {
                 }
             }
             watch.evidence = evidence;
+        }
+    }
+
+    /// Takes note of what was spent since the last call.
+    pub fn spent(&mut self, usd: f64, tokens: u64) {
+        self.show(&Sign::Spent { usd, tokens });
+    }
+
+    fn spend(&mut self, sign: &Sign<'_>) {
+        for watch in &mut self.watches {
+            if let Some(evidence) = watch.detector.see(sign) {
+                watch.evidence = evidence;
+            }
         }
     }
 
