@@ -93,7 +93,7 @@ pub fn run(args: &UsageArgs, globals: &Globals) -> Result<Exit, CliError> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = if loaded.settings.threads == 0 { cores } else { loaded.settings.threads };
     let pricing = Pricing { prices: Arc::new(prices), mode };
-    let (ledger, troubles) = usage::run(&inputs, &options, &pricing, threads, &Progress::default())
+    let (ledger, troubles) = usage::run(&inputs, &options, &pricing, threads, None, &Progress::default())
         .map_err(|error| CliError::new(Kind::Internal, "start a thread").cause(os_words(&error)))?;
     for trouble in &troubles {
         complain(match trouble {

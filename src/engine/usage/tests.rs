@@ -8,19 +8,25 @@ use proptest::prelude::*;
 use super::Tokens;
 use super::ledger::{Ledger, Settled, Sheet};
 use super::meter::{Meter, Mode};
+use super::note::{self, Note};
 use super::price::Prices;
 use super::report::{By, Filter, Report, report};
 use crate::engine::{Doctor, Options};
 use crate::model::Timestamp;
 
-/// What a stream puts on its sheet. It is fed in pieces of `cut` bytes.
-fn sheet(name: &str, text: &str, mode: Mode, cut: usize) -> (Sheet, &'static str) {
+/// What a stream puts on its sheet, and what notes of it do. It is fed in pieces of `cut` bytes.
+fn sheets(name: &str, text: &str, mode: Mode, cut: usize) -> ([Sheet; 2], &'static str) {
     let options = Options { only_decode: true, ..Options::new() };
-    let sheet = Arc::new(Mutex::new(Sheet::new(Arc::new(Prices::built_in().clone()), mode, name)));
+    let empty = || Sheet::new(Arc::new(Prices::built_in().clone()), mode, name);
+    let sheet = Arc::new(Mutex::new((empty(), note::Writer::default(), Vec::new())));
     let mut doctor = Doctor::new(Arc::new(options), name, name);
     doctor.listen(|| {
         let sheet = Arc::clone(&sheet);
-        Box::new(move |_, record| sheet.lock().unwrap().take(record))
+        Box::new(move |_, record| {
+            let (sheet, writer, notes) = &mut *sheet.lock().unwrap();
+            sheet.take(record);
+            writer.take(record, &mut |note| notes.push(serde_json::to_string(note).unwrap()));
+        })
     });
     let now = Timestamp::from_seconds(0);
     for piece in text.as_bytes().chunks(cut) {
@@ -29,16 +35,27 @@ fn sheet(name: &str, text: &str, mode: Mode, cut: usize) -> (Sheet, &'static str
     doctor.finish(now, &mut |_| {});
     let agent = doctor.agent();
     drop(doctor);
-    (Arc::into_inner(sheet).unwrap().into_inner().unwrap(), agent)
+    let (sheet, _, notes) = Arc::into_inner(sheet).unwrap().into_inner().unwrap();
+    let mut again = empty();
+    let mut reader = note::Reader::default();
+    for note in &notes {
+        let note: Note<'_> = serde_json::from_str(note).unwrap();
+        reader.take(&note, &mut |record| again.take(record)).unwrap();
+    }
+    ([sheet, again], agent)
 }
 
 fn settled(streams: &[(&str, String)], mode: Mode, cut: usize) -> Settled {
-    let mut ledger = Ledger::default();
+    let (mut ledger, mut again) = (Ledger::default(), Ledger::default());
     for (name, text) in streams {
-        let (sheet, agent) = sheet(name, text, mode, cut);
+        let ([sheet, noted], agent) = sheets(name, text, mode, cut);
         ledger.put(sheet, agent, None);
+        again.put(noted, agent, None);
     }
-    ledger.settle()
+    let (settled, again) = (ledger.settle(), again.settle());
+    let whole = |settled| report(settled, By::Session, &TimeZone::UTC, &Filter::default());
+    assert_eq!(whole(&settled), whole(&again), "the same by the notes of the streams");
+    settled
 }
 
 fn by(streams: &[(&str, String)], mode: Mode, by: By) -> Report {
