@@ -5,14 +5,14 @@ pub mod cache;
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{io, thread};
 
 use self::cache::{Cache, Facts, Fresh, Keeping};
-use super::clock;
 use super::scan::{FileTrouble, Progress};
+use super::{clock, in_parallel};
 use crate::engine::usage::ledger::{Ledger, Sheet};
 use crate::engine::usage::meter::Mode;
 use crate::engine::usage::price::Prices;
@@ -79,32 +79,6 @@ pub fn run(
     }
     let together = scan.together.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok((together.ledger, together.troubles))
-}
-
-/// Does some work for each item, with `threads` threads that have a tool each.
-fn in_parallel<T: Sync, W>(
-    threads: usize,
-    items: &[T],
-    tool: impl Fn() -> W + Sync,
-    work: impl Fn(&T, &mut W) + Sync,
-) -> io::Result<()> {
-    let next = AtomicUsize::new(0);
-    let one = || {
-        let mut tool = tool();
-        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            work(item, &mut tool);
-        }
-    };
-    if items.is_empty() {
-        return Ok(());
-    }
-    thread::scope(|scope| {
-        for number in 1..threads.clamp(1, items.len()) {
-            thread::Builder::new().name(format!("usage-{number}")).spawn_scoped(scope, one)?;
-        }
-        one();
-        Ok(())
-    })
 }
 
 /// One scan.

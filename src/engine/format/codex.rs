@@ -55,7 +55,7 @@ impl Format for Codex {
     }
 
     fn own_notes(&self) -> &'static [&'static str] {
-        &["<environment_context", "<user_instructions"]
+        &["<environment_context", "<user_instructions", "<permissions instructions", "# AGENTS.md instructions"]
     }
 
     fn banners(&self) -> &'static [&'static str] {

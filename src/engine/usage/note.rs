@@ -10,6 +10,7 @@ use crate::model::record::{Lifecycle, Totals, Usage, UsageScope};
 use crate::model::{Body, Record, Timestamp};
 
 /// A note.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Note<'a> {
     /// The next name: others speak of names by their number.
@@ -27,6 +28,7 @@ pub enum Note<'a> {
 }
 
 /// What a record says.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Told<'a> {
     /// That there is its session.
