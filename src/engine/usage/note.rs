@@ -49,6 +49,7 @@ pub struct Figures<'a> {
     message: Option<&'a str>,
     request: Option<&'a str>,
     totals: Option<[u64; 4]>,
+    told: bool,
     tokens: [Option<u64>; 5],
     cost_usd: Option<f64>,
 }
@@ -129,6 +130,7 @@ impl Writer {
             totals: usage
                 .totals
                 .map(|totals| [totals.input, totals.output, totals.cache_read, totals.cache_creation]),
+            told: usage.told,
             tokens: [
                 usage.input_tokens,
                 usage.output_tokens,
@@ -227,6 +229,7 @@ impl<'a> Reader<'a> {
             message: figures.message,
             request: figures.request,
             totals: figures.totals.map(totals),
+            told: figures.told,
             input_tokens,
             output_tokens,
             cache_read_tokens,

@@ -334,6 +334,64 @@ fn count(time: &str, all: [u64; 3], last: [u64; 3]) -> String {
     )
 }
 
+/// A `token_usage_record` of a hundred tokens of input, with forty of them cached, and ten of output.
+fn response(id: u32, thread: u32) -> String {
+    let tokens = |times: u32| {
+        format!(
+            r#"{{"input_tokens":{},"cached_input_tokens":{},"cache_write_input_tokens":0,"output_tokens":{},"reasoning_output_tokens":0,"total_tokens":{}}}"#,
+            100 * times,
+            40 * times,
+            10 * times,
+            110 * times
+        )
+    };
+    format!(
+        r#"{{"timestamp":"2026-11-20T05:00:01.000Z","type":"token_usage_record","payload":{{"thread_id":"{PARENT}","turn_id":"t","session_id":"{PARENT}","root_turn_id":"t","response_id":"resp_0000000000000{id}","usage":{},"turn_token_usage":{},"thread_token_usage":{}}}}}"#,
+        tokens(1),
+        tokens(thread),
+        tokens(thread)
+    )
+}
+
+/// The count behind it, of `times` responses in all.
+fn counted(times: u64) -> String {
+    count("05:00:02", [100 * times, 40 * times, 10 * times], [100, 40, 10])
+}
+
+#[test]
+fn a_response_that_is_recorded_and_counted_counts_once() {
+    let head = [meta(PARENT, ""), context("gpt-5")];
+    let story = |lines_of: &[String]| total(&[("a", lines(&[&head, lines_of].concat()))]);
+    let twice = [120, 20, 80, 0];
+    assert_eq!(story(&[response(1, 1), counted(1), response(2, 2), counted(2)]), twice);
+    assert_eq!(
+        story(&[response(1, 1), counted(1), counted(1), response(2, 2), counted(2), counted(2)]),
+        twice
+    );
+    assert_eq!(
+        story(&[response(1, 1), response(1, 1), counted(1), response(2, 2)]),
+        twice,
+        "ended before the count"
+    );
+    assert_eq!(story(&[counted(1), response(2, 2), counted(2)]), twice, "an older version began it");
+    assert_eq!(story(&[response(1, 1), counted(1), counted(2)]), twice, "an older version went on with it");
+    let compacted = r#"{"timestamp":"2026-11-20T05:00:03Z","type":"compacted","payload":{"message":""}}"#;
+    let in_a_compaction = [response(1, 1), counted(1), response(2, 2), compacted.to_owned(), counted(1)];
+    assert_eq!(story(&in_a_compaction), twice, "no count tells of a compaction");
+}
+
+#[test]
+fn a_fork_repeats_recorded_responses_however_much_of_them_it_copies() {
+    let parent = [meta(PARENT, ""), context("gpt-5"), response(1, 1), counted(1)];
+    let child = meta(CHILD, &format!(r#","forked_from_id":"{PARENT}""#));
+    for copied in [vec![response(1, 1), counted(1)], vec![counted(1)], vec![response(1, 1)], vec![]] {
+        let own = [response(2, 2), counted(2)];
+        let fork = [&[child.clone(), context("gpt-5")][..], &copied, &own].concat();
+        let streams = [("p", lines(&parent)), ("c", lines(&fork))];
+        assert_eq!(total(&streams), [120, 20, 80, 0], "{copied:?}");
+    }
+}
+
 const PARENT: &str = "0199f2c4-7a11-7c31-9d55-000000000001";
 const CHILD: &str = "0199f2c4-7a11-7c31-9d55-000000000002";
 const SIBLING: &str = "0199f2c4-7a11-7c31-9d55-000000000003";
