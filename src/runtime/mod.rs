@@ -8,6 +8,7 @@ pub mod measure;
 pub mod price_list;
 pub mod scan;
 pub mod signals;
+pub mod spent;
 pub mod transcripts;
 pub mod usage;
 pub mod wrap;

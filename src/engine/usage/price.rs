@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -182,11 +182,20 @@ pub struct Row {
 impl Prices {
     /// Returns the table that is built in.
     pub fn built_in() -> &'static Self {
-        static PRICES: OnceLock<Prices> = OnceLock::new();
+        Self::cell()
+    }
+
+    /// Returns the table that is built in, to be shared.
+    pub fn shared() -> Arc<Self> {
+        Arc::clone(Self::cell())
+    }
+
+    fn cell() -> &'static Arc<Self> {
+        static PRICES: OnceLock<Arc<Prices>> = OnceLock::new();
         PRICES.get_or_init(|| {
             let rows = TABLE.lines().filter(|line| !line.starts_with('#')).skip(1);
             let row = |(name, price): (&str, Price)| (name.to_owned(), Row { price, listed: false });
-            Self { exact: BTreeMap::new(), plain: rows.filter_map(self::row).map(row).collect() }
+            Arc::new(Self { exact: BTreeMap::new(), plain: rows.filter_map(self::row).map(row).collect() })
         })
     }
 
