@@ -86,10 +86,10 @@ pub(super) fn in_force(named: Option<&Path>) -> Result<(Prices, Source), CliErro
     })
 }
 
-/// Returns the prices that hold, for whoever must not say anything.
-pub(super) fn quietly() -> Prices {
+/// Returns the prices that hold for one model, for whoever must be quick and not say anything.
+pub(super) fn quietly(model: &str) -> Prices {
     let stored = stored().ok().flatten();
-    stored.map_or_else(|| Prices::built_in().clone(), |stored| Prices::with(stored.list))
+    stored.map_or_else(|| Prices::built_in().clone(), |stored| Prices::with(stored.list.only(model)))
 }
 
 /// Runs the command.

@@ -11,6 +11,7 @@ use super::{CliError, Exit, Kind, prices};
 use crate::engine::Options;
 use crate::engine::format::StatusLine;
 use crate::engine::usage::context::pressure_of;
+use crate::engine::usage::price::Prices;
 use crate::model::Pressure;
 use crate::model::Timestamp;
 use crate::runtime::{clock, context};
@@ -59,7 +60,8 @@ pub fn run() -> Result<Exit, CliError> {
 /// Looks at the end of the transcript, if that is a file and its end is enough.
 fn by_transcript(path: &str, limit: Option<u64>) -> Option<Full> {
     let sight = context::glance(Path::new(path), &Options::new())?;
-    let fill = sight.window.has_begun().then(|| sight.window.fill(limit, &prices::quietly()))?;
+    let prices = || sight.window.model().map_or_else(|| Prices::built_in().clone(), prices::quietly);
+    let fill = sight.window.has_begun().then(|| sight.window.fill(limit, &prices()))?;
     Some(Full { percent: fill.share()? * 100.0, estimated: fill.estimated })
 }
 

@@ -24,6 +24,9 @@ const HEAD: usize = 64 * 1024;
 /// How much of the end is read first; if that is not enough, four times as much, and so on.
 const TAIL: u64 = 256 * 1024;
 
+/// How much of the end is read first where there is no time.
+const SHORT_TAIL: u64 = 64 * 1024;
+
 /// How much of the end is read at the most before all of the file is.
 const MAX_TAIL: u64 = 16 << 20;
 
@@ -64,7 +67,7 @@ pub struct Overview {
 /// It cannot be read, or not to its end: then what is in the window is not known.
 pub fn look(path: &Path, options: &Options) -> Result<Sight, FileTrouble> {
     let options = decoding(options);
-    if let Some(sight) = at_the_end(path, &options, MAX_TAIL)? {
+    if let Some(sight) = at_the_end(path, &options, TAIL, MAX_TAIL)? {
         return Ok(sight);
     }
     whole(path, &options)
@@ -74,7 +77,7 @@ pub fn look(path: &Path, options: &Options) -> Result<Sight, FileTrouble> {
 pub fn glance(path: &Path, options: &Options) -> Option<Sight> {
     let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
     let options = decoding(options);
-    match at_the_end(path, &options, GLANCE) {
+    match at_the_end(path, &options, SHORT_TAIL, GLANCE) {
         Ok(None) if metadata.len() <= GLANCE => whole(path, &options).ok(),
         sight => sight.ok().flatten(),
     }
@@ -102,7 +105,7 @@ pub fn overviews(paths: &[PathBuf], options: &Options, threads: usize) -> io::Re
 
 fn overview(path: &Path, options: &Arc<Options>) -> Option<Overview> {
     let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    let sight = match at_the_end(path, options, GLANCE).ok()? {
+    let sight = match at_the_end(path, options, SHORT_TAIL, GLANCE).ok()? {
         None if metadata.len() <= GLANCE => Some(whole(path, options).ok()?),
         sight => sight,
     };
@@ -135,20 +138,25 @@ fn whole(path: &Path, options: &Arc<Options>) -> Result<Sight, FileTrouble> {
     }
 }
 
-/// Reads the beginning and the end of a file; `None` if that is not enough.
-fn at_the_end(path: &Path, options: &Arc<Options>, most: u64) -> Result<Option<Sight>, FileTrouble> {
+/// Reads the beginning and the end of a file, of which `first` bytes before more of it; `None` if that is not enough.
+fn at_the_end(
+    path: &Path,
+    options: &Arc<Options>,
+    first: u64,
+    most: u64,
+) -> Result<Option<Sight>, FileTrouble> {
     let Ok(mut file) = File::open(path) else { return Ok(None) };
     let length = match file.metadata() {
         Ok(metadata) if metadata.is_file() => metadata.len(),
         _ => return Ok(None),
     };
     let mut head = vec![0; HEAD];
-    if length <= TAIL || file.read_exact(&mut head).is_err() || head[0] != b'{' {
+    if length <= first || file.read_exact(&mut head).is_err() || head[0] != b'{' {
         return Ok(None);
     }
     let Some(end) = memchr::memrchr(b'\n', &head) else { return Ok(None) };
     let head = &head[..=end];
-    let mut size = TAIL;
+    let mut size = first;
     while size <= most && size.saturating_add(HEAD as u64) < length {
         let mut looking = Looking::new(path, options);
         looking.feed(head)?;

@@ -85,7 +85,7 @@ fn a_stored_list_that_is_broken_is_told_of_and_passed_over() {
     let whole = fs::read_to_string(&path).unwrap();
     let half = whole[..whole.len() / 2].to_owned();
     for text in
-        [half, String::new(), whole.replace("\"form\":1", "\"form\":2"), whole.replace(":2.0", ":-2.0")]
+        [half, String::new(), whole.replace("\"form\":1", "\"form\":2"), whole.replace("[2.0,", "[-2.0,")]
     {
         fs::write(&path, text).unwrap();
         let run = world.run(&["usage", "--json", "t.jsonl"]);

@@ -29,6 +29,7 @@ const MOST: f64 = 1e6;
 
 /// US dollars a million tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "[f64; 5]", into = "[f64; 5]")]
 pub struct Rates {
     /// Input.
     pub input: f64,
@@ -40,6 +41,18 @@ pub struct Rates {
     pub write_1h: f64,
     /// Input read from a cache.
     pub read: f64,
+}
+
+impl From<[f64; 5]> for Rates {
+    fn from([input, output, write, write_1h, read]: [f64; 5]) -> Self {
+        Self { input, output, write, write_1h, read }
+    }
+}
+
+impl From<Rates> for [f64; 5] {
+    fn from(rates: Rates) -> Self {
+        [rates.input, rates.output, rates.write, rates.write_1h, rates.read]
+    }
 }
 
 impl Rates {
@@ -142,6 +155,14 @@ impl List {
         // Of several providers, the vendor is believed; of the rest, whose name comes first.
         found.sort_by(|one, other| (!one.1, &one.0).cmp(&(!other.1, &other.0)));
         Ok(Self { models: found.into_iter().map(|(name, _, price)| (name, price)).collect() })
+    }
+
+    /// Returns what it says of one model, by whatever names: much sooner put in front of a table than all of it.
+    #[must_use]
+    pub fn only(mut self, model: &str) -> Self {
+        let plain = plain_name(model);
+        self.models.retain(|(name, _)| name == model || plain_name(name) == plain);
+        self
     }
 
     /// Returns how many models it has.
@@ -550,6 +571,11 @@ mod tests {
         let list = List::read(list).unwrap();
         let kept: List = serde_json::from_str(&serde_json::to_string(&list).unwrap()).unwrap();
         assert_eq!(kept, list);
+        assert_eq!(
+            Prices::with(kept.clone().only("x/ONE[1m]")).row("one"),
+            Prices::with(kept.clone()).row("one")
+        );
+        assert_eq!(kept.clone().only("one").len(), 1);
         let prices = Prices::with(kept);
         let of = |name: &str| prices.row(name).map(|row| row.listed);
         assert_eq!(
