@@ -86,6 +86,18 @@ pub(super) fn in_force(named: Option<&Path>) -> Result<(Prices, Source), CliErro
     })
 }
 
+/// Returns the prices of the stored list in front of those that are built in; `None` if there is none. One that cannot be used
+/// is told of, and passed over.
+pub(super) fn stored_ones() -> Option<Prices> {
+    match stored() {
+        Ok(stored) => stored.map(|stored| Prices::with(stored.list)),
+        Err(error) => {
+            error.print_warning();
+            None
+        }
+    }
+}
+
 /// Returns the prices that hold for one model, for whoever must be quick and not say anything.
 pub(super) fn quietly(model: &str) -> Prices {
     let stored = stored().ok().flatten();

@@ -12,15 +12,19 @@ use jiff::tz::TimeZone;
 use rustix::io::Errno;
 
 use super::args::{EventsTarget, Globals, TapArgs};
-use super::{CliError, Exit, Kind, follow, globs, load_settings, rules};
+use super::usage::{TRANSCRIPTS, folders};
+use super::{CliError, Exit, Kind, follow, globs, load_settings, prices, rules};
 use crate::engine::policy::AlertOn;
 use crate::engine::usage::spending::{self, Cap, Scope, Unit};
 use crate::engine::{Options, format};
 use crate::model::event::SourcePlace;
 use crate::model::id::IdBuilder;
 use crate::model::{Event, EventBody, EventType, Timestamp};
+use crate::runtime::others::{Lookout, Question};
 use crate::runtime::scan::{self, FileTrouble, Progress, Take};
 use crate::runtime::signals::{Signals, reraise};
+use crate::runtime::spent::Spent;
+use crate::runtime::usage::cache;
 use crate::runtime::{self, Tally, Telling, clock, live};
 use crate::settings::{AlertWhen, Color, Format, Loaded, Settings};
 use crate::sink::output::{Output, Patient};
@@ -49,6 +53,7 @@ pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
             .hint("or name logs: session-doctor tap ~/.claude/projects"));
     }
     let mut options = engine_options(&loaded)?;
+    use_stored_prices(&mut options);
     if args.rule_stats {
         options.rules = Arc::new(options.rules.counting(clock::stopwatch));
     }
@@ -76,7 +81,10 @@ pub fn run(args: &TapArgs, globals: &Globals) -> Result<Exit, CliError> {
         tally: Tally::default(),
         worst: None,
         unread: false,
+        spent: Spent::default(),
     };
+    let is_live = walked.inputs.iter().any(|input| input.kind != walk::Kind::File);
+    let _lookout = is_live.then(|| lookout(&options, &run.spent)).flatten();
     for problem in &walked.problems {
         run.complain(CliError::from(problem));
     }
@@ -121,6 +129,8 @@ struct Run<'r> {
     worst: Option<Exit>,
     /// Whether the output takes no more: its reader had enough, or it failed, which was told.
     unread: bool,
+    /// What counts for budgets beside what is read.
+    spent: Spent,
 }
 
 impl Run<'_> {
@@ -202,7 +212,16 @@ impl Run<'_> {
         let mut source = self.open_stream(input)?;
         let events = live::Events::Direct(output);
         let name = input.path.to_string_lossy();
-        let outcome = live::run(&mut source, &name, &self.options, self.telling, events, None, self.signals);
+        let outcome = live::run(
+            &mut source,
+            &name,
+            &self.options,
+            self.telling,
+            events,
+            None,
+            self.signals,
+            &self.spent,
+        );
         self.streamed(input, &outcome);
         Ok(())
     }
@@ -236,6 +255,7 @@ impl Run<'_> {
                 live::Events::Queued(&queue),
                 Some(&mut stdout),
                 self.signals,
+                &self.spent,
             );
             dropped += outcome.dropped;
             self.streamed(input, &outcome);
@@ -569,6 +589,29 @@ fn spending(settings: &Settings) -> spending::Options {
         warn_share: settings.budget_warn_pct,
         usd_per_min: Some(settings.budget_usd_per_min).filter(|rate| *rate > 0.0),
     }
+}
+
+/// Puts the prices in force, for who meters as it goes.
+pub(super) fn use_stored_prices(options: &mut Options) {
+    if let Some(prices) = prices::stored_ones() {
+        let prices = Some(Arc::new(prices));
+        options.spending = Arc::new(spending::Options { prices, ..(*options.spending).clone() });
+    }
+}
+
+/// Begins to look after what others use, where a budget is not the run's alone.
+pub(super) fn lookout(options: &Arc<Options>, spent: &Spent) -> Option<Lookout> {
+    let current = std::env::current_dir().ok()?;
+    // The project is the repository, where there is one.
+    let top = current.ancestors().find(|folder| folder.join(".git").exists());
+    let project = top.unwrap_or(&current).to_owned();
+    let transcripts = Box::new(|| {
+        let Ok(globs) = walk::Globs::new(&TRANSCRIPTS) else { return Vec::new() };
+        walk::walk(&folders().0, &globs, 1).inputs
+    });
+    let cache = cache::folder(&|name| std::env::var_os(name).map(Into::into));
+    let question = Question { transcripts, options: Arc::clone(options), cache, project };
+    Lookout::start(question, spent.clone())
 }
 
 fn zone(name: &str) -> Result<TimeZone, CliError> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{EventsTarget, Globals, WrapArgs};
-use super::tap::{engine_options, open_target, resolve};
+use super::tap::{engine_options, lookout, open_target, resolve, use_stored_prices};
 use super::{CliError, Exit, Kind, load_settings};
 use crate::child::caught::end_by;
 use crate::child::group::Target;
@@ -44,7 +44,9 @@ pub fn is_meant(args: &[OsString]) -> bool {
 pub fn run(args: &WrapArgs, globals: &Globals) -> Result<Exit, CliError> {
     let loaded = load_settings(globals, args.flags())?;
     let settings = &loaded.settings;
-    let engine = Arc::new(engine_options(&loaded)?);
+    let mut engine = engine_options(&loaded)?;
+    use_stored_prices(&mut engine);
+    let engine = Arc::new(engine);
     let events = args.events.as_ref().map(|target| open_target(target, true, "wrap")).transpose()?;
     if let Some(EventsTarget::Fd(number)) = args.events
         && number > 2
@@ -76,6 +78,10 @@ pub fn run(args: &WrapArgs, globals: &Globals) -> Result<Exit, CliError> {
                 to: Target::from_name(&args.stop_target).unwrap_or(Target::Tree),
                 grace: args.grace,
             },
+        },
+        lookout: {
+            let engine = Arc::clone(&engine);
+            Box::new(move |spent| lookout(&engine, spent))
         },
         engine,
         telling: Telling { render: renderer(form), emit },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::signals::Signals;
+use super::spent::{By, Spent};
 use super::{Tally, Telling, Watch, clock};
 use crate::engine::{Options, framing};
 use crate::sink::output::{Output, is_farewell};
@@ -55,7 +56,7 @@ pub struct Outcome {
 }
 
 /// Watches a stream to its end, or until a signal or the reader of the output ends it. With `pass_through`, each chunk
-/// is written to it before it is looked at.
+/// is written to it before it is looked at. `spent`: what counts for budgets beside the stream.
 pub fn run(
     source: &mut Stdin,
     name: &str,
@@ -64,6 +65,7 @@ pub fn run(
     mut events: Events<'_>,
     mut pass_through: Option<&mut dyn Write>,
     signals: &Signals,
+    spent: &Spent,
 ) -> Outcome {
     let mut outcome = Outcome::default();
     let started = clock::now();
@@ -93,7 +95,11 @@ pub fn run(
                     break;
                 }
                 now = clock::now();
-                let fed = watch.run(&mut lines, |doctor, out| doctor.feed(now, &chunk[..length], out));
+                let fed = watch.run(&mut lines, |doctor, out| {
+                    spent.tell(doctor);
+                    doctor.feed(now, &chunk[..length], out);
+                    spent.see(By::Output, doctor);
+                });
                 if fed.is_err() && !outcome.troubles.iter().any(|trouble| matches!(trouble, Trouble::Engine))
                 {
                     outcome.troubles.push(Trouble::Engine);

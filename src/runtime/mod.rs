@@ -5,6 +5,7 @@ pub mod context;
 pub mod follow;
 pub mod live;
 pub mod measure;
+pub mod others;
 pub mod price_list;
 pub mod scan;
 pub mod signals;

@@ -44,6 +44,7 @@ use watcher::{Report, Watcher};
 use witness::Witness;
 
 use super::Telling;
+use super::others::Lookout;
 use super::spent::Spent;
 use crate::child::caught::{Signals, reap_strangers};
 use crate::child::inherited;
@@ -66,6 +67,8 @@ pub struct Options {
     pub limits: Limits,
     /// What the engine is made of.
     pub engine: Arc<engine::Options>,
+    /// Begins to look after what others use.
+    pub lookout: Box<dyn FnOnce(&Spent) -> Option<Lookout>>,
     /// How events are written, and which.
     pub telling: Telling,
     /// Where they are written; `None`: alerts and decisions are shown to the user instead.
@@ -135,6 +138,7 @@ pub fn run(options: Options, acting: Option<Acting<'_>>) -> io::Result<Outcome> 
     let witness = acting.as_ref().map(|_| Witness::new(crate::runtime::clock::now(), Notes::default()));
     let (micro_usd, tokens) = acting.as_ref().map_or((0, 0), |acting| acting.run.spent());
     let spent = Spent::since(micro_usd, tokens);
+    let _lookout = crate::child::caught::without_signals(|| (options.lookout)(&spent));
     let (engine, post_events) = (options.engine, post.clone());
     let watcher =
         Watcher::start(engine, &names, options.telling, events, post_events, witness.clone(), spent.clone())?;
