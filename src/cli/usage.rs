@@ -23,6 +23,7 @@ use super::{CliError, Exit, Kind, load_settings};
 use crate::engine::Options;
 use crate::engine::ansi;
 use crate::engine::usage::Amount;
+use crate::engine::usage::ledger::Stated;
 use crate::engine::usage::meter::Mode;
 use crate::engine::usage::report::{self, By, Filter, Line, Report};
 use crate::profile::PROFILES;
@@ -120,13 +121,15 @@ pub fn run(args: &UsageArgs, globals: &Globals) -> Result<Exit, CliError> {
             }
         });
     }
-    let report = report::report(&ledger.settle(), by, &options.zone, &filter);
+    let settled = ledger.settle();
+    let report = report::report(&settled, by, &options.zone, &filter);
+    let quotas: &[_] = if by == By::Block { &settled.quotas } else { &[] };
     let text = if args.json {
-        as_json(&report, by, &options.zone, args, &price_source)
+        as_json(&report, by, &options.zone, args, &price_source, quotas)
     } else if args.csv {
         as_csv(&report, by, args.breakdown)
     } else {
-        as_table(&report, by, args, &price_source)
+        as_table(&report, by, args, &price_source) + &windows(quotas, &options.zone)
     };
     // What is written for programs is the same on a terminal; anstream takes colours out where nobody sees them.
     let written = anstream::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
@@ -240,7 +243,37 @@ fn about(by: By) -> &'static str {
     }
 }
 
-fn as_json(report: &Report, by: By, zone: &TimeZone, args: &UsageArgs, prices: &Source) -> String {
+/// What agents last said of the windows of a subscription, for people.
+fn windows(quotas: &[(&'static str, Stated)], zone: &TimeZone) -> String {
+    let mut text = String::new();
+    let shown = |time| report::time(time, zone);
+    for (agent, Stated { quota, time }) in quotas {
+        let used = quota.used_pct.map_or_else(|| "used".to_owned(), |used| format!("{used:.0} % used"));
+        let at = time.map_or_else(String::new, |time| format!(" at {}", shown(time)));
+        let resets = quota.resets_at.map_or_else(String::new, |at| format!(", resets {}", shown(at)));
+        let _ = writeln!(text, "{agent} said{at}: {}, {used}{resets}.", length(quota.minutes));
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
+}
+
+/// Writes how long a window of a subscription is.
+fn length(minutes: u64) -> String {
+    match minutes {
+        10_080 => "the week".to_owned(),
+        minutes if minutes % 1440 == 0 => format!("{} days", minutes / 1440),
+        minutes if minutes % 60 == 0 => format!("{} hours", minutes / 60),
+        minutes => format!("{minutes} minutes"),
+    }
+}
+
+fn as_json(
+    report: &Report,
+    by: By,
+    zone: &TimeZone,
+    args: &UsageArgs,
+    prices: &Source,
+    quotas: &[(&'static str, Stated)],
+) -> String {
     let line = |line: &Line, name: bool| {
         let mut row = Map::new();
         if name {
@@ -267,7 +300,7 @@ fn as_json(report: &Report, by: By, zone: &TimeZone, args: &UsageArgs, prices: &
         row.insert("models".to_owned(), json!(models));
         Value::Object(row)
     };
-    let whole = json!({
+    let mut whole = json!({
         "report": by.name(),
         "time_zone": zone.iana_name().unwrap_or("local"),
         "mode": args.mode.as_deref().unwrap_or("auto"),
@@ -275,6 +308,18 @@ fn as_json(report: &Report, by: By, zone: &TimeZone, args: &UsageArgs, prices: &
         "rows": report.lines.iter().map(|row| line(row, true)).collect::<Vec<_>>(),
         "total": line(&report.total, false),
     });
+    if by == By::Block {
+        let window = |(agent, stated): &(&'static str, Stated)| {
+            json!({
+                "agent": agent,
+                "minutes": stated.quota.minutes,
+                "used_pct": stated.quota.used_pct,
+                "resets_at": stated.quota.resets_at,
+                "time": stated.time,
+            })
+        };
+        whole["windows"] = quotas.iter().map(window).collect();
+    }
     format!("{whole:#}\n")
 }
 

@@ -215,3 +215,18 @@ fn what_old_files_told_is_kept_and_told_again() {
     let refused = world.run(&["usage", "--cache", "--no-cache"]);
     assert_eq!(refused.status, Some(64));
 }
+
+#[test]
+fn blocks_tell_what_the_agent_said_of_its_windows() {
+    let rollout =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/transcripts/codex/rollout_limit/input.jsonl");
+    let run = World::new().run(&["usage", "blocks", "--timezone", "UTC", rollout]);
+    assert!(
+        run.stdout.ends_with(
+            "\ncodex said at 2026-11-20 05:00: 5 hours, 100 % used, resets 2026-11-20 11:45.\n\
+             codex said at 2026-11-20 05:00: the week, 41 % used, resets 2026-11-26 13:33.\n"
+        ),
+        "{}",
+        run.stdout
+    );
+}

@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use super::Amount;
 use super::meter::{Key, Meter, Mode};
+use super::note::QUOTAS;
 use super::price::Prices;
-use crate::model::record::Lifecycle;
+use crate::model::record::{Lifecycle, Quota};
 use crate::model::{Body, Record, Timestamp};
 
 /// How many ancestors of a copy are looked for.
@@ -91,6 +92,27 @@ impl Names {
     }
 }
 
+/// What was last stated of a window of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stated {
+    /// How much of it is used.
+    pub quota: Quota,
+    /// When that was stated.
+    pub time: Option<Timestamp>,
+}
+
+/// Keeps what was stated last; of what was stated at one time, the fullest, so that no order matters.
+fn later<K: Ord>(known: &mut BTreeMap<K, Stated>, key: K, stated: Stated) {
+    let rank = |stated: &Stated| {
+        let pct = stated.quota.used_pct.unwrap_or(-1.0);
+        (stated.time, stated.quota.resets_at, pct.max(-1.0).to_bits() as i64)
+    };
+    let place = known.entry(key).or_insert(stated);
+    if rank(&stated) > rank(place) {
+        *place = stated;
+    }
+}
+
 /// What one stream tells.
 pub struct Sheet {
     meter: Meter,
@@ -99,6 +121,8 @@ pub struct Sheet {
     rows: Vec<(Key, Row)>,
     /// Where in `rows` the requests with ids are.
     places: ByHash<u128, usize>,
+    /// Windows of a subscription, by their length.
+    quotas: BTreeMap<u64, Stated>,
 }
 
 impl Sheet {
@@ -111,11 +135,21 @@ impl Sheet {
             models: Names::default(),
             rows: Vec::new(),
             places: ByHash::default(),
+            quotas: BTreeMap::new(),
         }
     }
 
     /// Takes a record.
     pub fn take(&mut self, record: &Record<'_>) {
+        if let Body::Quota(quota) = &record.body {
+            // What is told again and again was stated when it was told first.
+            let known = self.quotas.get(&quota.minutes);
+            let is_news = known.map_or(self.quotas.len() < QUOTAS, |known| known.quota != *quota);
+            if is_news {
+                later(&mut self.quotas, quota.minutes, Stated { quota: *quota, time: record.time });
+            }
+            return;
+        }
         if !matches!(record.body, Body::Usage(_) | Body::Lifecycle(_)) {
             return;
         }
@@ -182,11 +216,17 @@ pub struct Ledger {
     counted: ByHash<(u32, u128), Row>,
     /// All else.
     rows: Vec<Row>,
+    /// Windows of subscriptions, by agent and length.
+    quotas: BTreeMap<(&'static str, u64), Stated>,
 }
 
 impl Ledger {
     /// Puts a sheet in. `agent`: the format of its stream; `written`: when that was last written to, for what says no time.
     pub fn put(&mut self, sheet: Sheet, agent: &'static str, written: Option<Timestamp>) {
+        for (minutes, stated) in sheet.quotas {
+            let time = stated.time.or(written);
+            later(&mut self.quotas, (agent, minutes), Stated { time, ..stated });
+        }
         let mut named: Vec<u32> = Vec::with_capacity(sheet.sessions.len());
         for session in sheet.sessions {
             named.push(self.session(Session { agent, ..session }));
@@ -267,7 +307,8 @@ impl Ledger {
         kept.retain(|row| row.amount != Amount::default());
         kept.append(&mut self.rows);
         kept.extend(self.named.into_values());
-        Settled { rows: kept, sessions: self.sessions, models: self.models.names }
+        let quotas = self.quotas.into_iter().map(|((agent, _), stated)| (agent, stated)).collect();
+        Settled { rows: kept, sessions: self.sessions, models: self.models.names, quotas }
     }
 
     /// Returns whether an ancestor of a session has something, by `has`.
@@ -305,6 +346,8 @@ pub struct Settled {
     pub sessions: Vec<Session>,
     /// Their models.
     pub models: Vec<String>,
+    /// What was last stated of windows of subscriptions, with the agent that did, the shorter first.
+    pub quotas: Vec<(&'static str, Stated)>,
 }
 
 /// Puts two tellings of one request together; which comes first does not matter.

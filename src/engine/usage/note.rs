@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::record::{Lifecycle, Totals, Usage, UsageScope};
+use crate::model::record::{Lifecycle, Quota, Totals, Usage, UsageScope};
 use crate::model::{Body, Record, Timestamp};
 
 /// A note.
@@ -39,6 +39,8 @@ pub enum Told<'a> {
     Forked(u32),
     /// [`Usage`]: when, in microseconds; the figures, and those of its parts.
     Usage(Option<i64>, #[serde(borrow)] Figures<'a>, #[serde(borrow)] Vec<Figures<'a>>),
+    /// [`Quota`]: when, in microseconds; minutes, percent, and when it begins anew.
+    Quota(Option<i64>, u64, Option<f64>, Option<i64>),
 }
 
 /// A [`Usage`] without its parts.
@@ -58,6 +60,9 @@ pub struct Figures<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;
 
+/// How many windows of subscriptions are kept apart.
+pub(super) const QUOTAS: usize = 8;
+
 const SCOPES: [UsageScope; 3] = [UsageScope::Request, UsageScope::Turn, UsageScope::Run];
 
 /// Makes notes of the records of one stream. It remembers the names in it.
@@ -68,11 +73,16 @@ pub struct Writer {
     session: Option<Option<u32>>,
     /// The last note, if the same once more adds nothing: whose, the figures, and the ids that belong into them.
     last: Option<(bool, Figures<'static>, String, String)>,
+    /// Windows of subscriptions as they were last told.
+    quotas: Vec<Quota>,
 }
 
 impl Writer {
     /// Hands on the notes of a record, if it matters.
     pub fn take(&mut self, record: &Record<'_>, out: &mut dyn FnMut(&Note<'_>)) {
+        if let Body::Quota(quota) = &record.body {
+            return self.quota(record, quota, out);
+        }
         if !matches!(record.body, Body::Usage(_) | Body::Lifecycle(_)) {
             return;
         }
@@ -111,6 +121,25 @@ impl Writer {
         };
         self.session = Some(session);
         out(&Note::Record { session, side, told });
+    }
+
+    /// A window is told again and again; what it has come to is what counts.
+    fn quota(&mut self, record: &Record<'_>, quota: &Quota, out: &mut dyn FnMut(&Note<'_>)) {
+        if let Some(known) = self.quotas.iter_mut().find(|known| known.minutes == quota.minutes) {
+            if known == quota {
+                return;
+            }
+            *known = *quota;
+        } else if self.quotas.len() < QUOTAS {
+            self.quotas.push(*quota);
+        } else {
+            return;
+        }
+        let resets_at = quota.resets_at.map(Timestamp::as_micros);
+        let told =
+            Told::Quota(record.time.map(Timestamp::as_micros), quota.minutes, quota.used_pct, resets_at);
+        let session = record.session.as_deref().map(|name| self.name(name, out));
+        out(&Note::Record { session, side: record.subagent.is_some(), told });
     }
 
     fn repeats(&self, side: bool, figures: &Figures<'_>) -> bool {
@@ -191,6 +220,11 @@ impl<'a> Reader<'a> {
                 let parts: Result<Vec<Usage<'_>>, Unreadable> =
                     parts.iter().map(|part| self.usage(part, &[])).collect();
                 hand_on(*time, Body::Usage(self.usage(figures, &parts?)?));
+                return Ok(());
+            }
+            Told::Quota(time, minutes, used_pct, resets_at) => {
+                let resets_at = resets_at.map(Timestamp::from_micros);
+                hand_on(*time, Body::Quota(Quota { minutes: *minutes, used_pct: *used_pct, resets_at }));
                 return Ok(());
             }
             Told::Session => Lifecycle::Other,
