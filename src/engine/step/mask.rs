@@ -134,14 +134,14 @@ impl Masker {
         let (head, middle, tail) = parts(end);
         let mut lines = |this: &mut Self, part: &[u8], print: &mut Print, each: &mut dyn FnMut(u64)| {
             let mut error = if kind == Kind::Run { error_word(part, 0) } else { None };
-            let mut lines = Lines { rest: part };
+            let mut lines = Lines::of(part);
             while let Some(whole) = lines.next() {
-                let end = part.len() - lines.rest.len();
+                let end = lines.at;
                 let is_wrong = error.is_some_and(|at| at < end);
                 if is_wrong {
                     error = error_word(part, end);
                 }
-                let line = if may.redraws { after_redraws(whole) } else { whole }.trim_ascii();
+                let line = trim(if may.redraws { after_redraws(whole) } else { whole });
                 if line.is_empty() {
                     continue;
                 }
@@ -164,8 +164,8 @@ impl Masker {
             print.text = mix(print.text, xxh3_64(rest));
             print.lines += u32::try_from(rest.len() / ABOUT).unwrap_or(u32::MAX);
         }
-        for line in (Lines { rest: kept }) {
-            let line = line.trim_ascii();
+        for line in Lines::of(kept) {
+            let line = trim(line);
             if !line.is_empty() {
                 let line = xxh3_64(line);
                 print.text = mix(print.text, line);
@@ -257,22 +257,31 @@ fn without_unseen<'l>(line: &'l [u8], shown: &'l mut Vec<u8>) -> &'l [u8] {
 /// Returns the first lines of a text, the last, and what lies between: tools set remarks in front of what they show and
 /// behind it.
 fn edges(text: &[u8]) -> (&[u8], &[u8], &[u8]) {
-    let mut lines = Lines { rest: text };
+    let mut lines = Lines::of(text);
     for _ in 0..EDGE {
         lines.next();
     }
-    let (front, rest) = text.split_at(text.len() - lines.rest.len());
+    let (front, rest) = text.split_at(lines.at);
     let mut at = rest.len();
     for _ in 0..EDGE {
-        let real = memchr::memrchr(b'\n', &rest[..at]);
-        let escaped = memmem::rfind(&rest[..at], b"\\n");
-        match real.max(escaped) {
+        match last_line_end(&rest[..at]) {
             Some(end) => at = end,
             None => return (front, &[], rest),
         }
     }
     let (kept, end) = rest.split_at(at);
     (front, kept, end)
+}
+
+/// Returns a line without white space around it.
+#[inline(always)]
+fn trim(mut line: &[u8]) -> &[u8] {
+    // Code is indented.
+    while let Some(part @ [b' ', b' ', ..]) = line.first_chunk::<16>() {
+        let others = !u8x16::new(*part).simd_eq(u8x16::splat(b' ')).to_bitmask();
+        line = &line[(others.trailing_zeros() as usize).min(16)..];
+    }
+    line.trim_ascii()
 }
 
 /// Returns the front, the middle and the end of a text, cut between lines where there are some.
@@ -283,44 +292,95 @@ fn parts(text: &[u8]) -> (&[u8], &[u8], &[u8]) {
     (&text[..HEAD], &text[HEAD..text.len() - TAIL], &text[text.len() - TAIL..])
 }
 
+/// How many bytes are searched for line ends in one go.
+const BLOCK: usize = 64;
+
 /// The lines of a text, real line ends and escaped ones.
 struct Lines<'t> {
-    rest: &'t [u8],
+    text: &'t [u8],
+    /// Where the next line begins.
+    at: usize,
+    /// Where the block begins that was searched last, and the line ends in it that are still to come, a bit each.
+    block: usize,
+    ends: u64,
+}
+
+impl<'t> Lines<'t> {
+    fn of(text: &'t [u8]) -> Self {
+        Self { text, at: 0, block: 0, ends: line_ends(text) }
+    }
 }
 
 impl<'t> Iterator for Lines<'t> {
     type Item = &'t [u8];
 
     fn next(&mut self) -> Option<&'t [u8]> {
-        if self.rest.is_empty() {
+        if self.at == self.text.len() {
             return None;
         }
-        let (end, length) = line_end(self.rest).unwrap_or((self.rest.len(), 0));
-        let line = &self.rest[..end];
-        self.rest = &self.rest[end + length..];
+        while self.ends == 0 {
+            self.block += BLOCK;
+            if self.block >= self.text.len() {
+                let line = &self.text[self.at..];
+                self.at = self.text.len();
+                return Some(line);
+            }
+            self.ends = line_ends(&self.text[self.block..]);
+        }
+        let end = self.block + self.ends.trailing_zeros() as usize;
+        self.ends &= self.ends - 1;
+        let line = &self.text[self.at..end];
+        self.at = end + if self.text[end] == b'\n' { 1 } else { 2 };
         Some(line)
     }
 }
 
-/// Returns where the first line ends, and how many bytes its end takes: a line feed, or the escape that stands for one.
-fn line_end(text: &[u8]) -> Option<(usize, usize)> {
-    let mut at = 0;
-    while let (Some(part), Some(next)) = (text[at..].first_chunk::<16>(), text.get(at + 1..at + 17)) {
-        let part = u8x16::new(*part);
-        let next = u8x16::new(next.try_into().ok()?);
-        let escaped = part.simd_eq(u8x16::splat(b'\\')) & next.simd_eq(u8x16::splat(b'n'));
-        let ends = (part.simd_eq(u8x16::splat(b'\n')) | escaped).to_bitmask();
-        if ends != 0 {
-            at += ends.trailing_zeros() as usize;
-            return Some((at, if text[at] == b'\n' { 1 } else { 2 }));
-        }
-        at += 16;
+/// Returns where in the next bytes, at most [`BLOCK`] of them, lines end, a bit each: at a line feed, or at the escape that
+/// stands for one.
+#[inline(always)]
+fn line_ends(text: &[u8]) -> u64 {
+    match text.first_chunk::<{ BLOCK + 1 }>() {
+        Some(block) => line_ends_of(block),
+        None => last_line_ends(text),
     }
-    text[at..].iter().enumerate().find_map(|(more, byte)| match (byte, text.get(at + more + 1)) {
-        (b'\n', _) => Some((at + more, 1)),
-        (b'\\', Some(b'n')) => Some((at + more, 2)),
-        _ => None,
-    })
+}
+
+/// As [`line_ends`], of less than a block.
+#[inline(never)]
+fn last_line_ends(text: &[u8]) -> u64 {
+    let mut block = [0; BLOCK + 1];
+    block[..text.len()].copy_from_slice(text);
+    line_ends_of(&block)
+}
+
+#[inline(always)]
+fn line_ends_of(block: &[u8; BLOCK + 1]) -> u64 {
+    let part = |at: usize| block[at..].first_chunk::<16>().map_or(u8x16::splat(0), |part| u8x16::new(*part));
+    let ends = |number: usize| {
+        let (here, next) = (part(number * 16), part(number * 16 + 1));
+        let escaped = here.simd_eq(u8x16::splat(b'\\')) & next.simd_eq(u8x16::splat(b'n'));
+        u64::from((here.simd_eq(u8x16::splat(b'\n')) | escaped).to_bitmask()) << (number * 16)
+    };
+    (ends(0) | ends(1)) | (ends(2) | ends(3))
+}
+
+/// Returns where the last line ends that has an end.
+fn last_line_end(text: &[u8]) -> Option<usize> {
+    // What begins with the last byte can only be a line feed.
+    let mut places = text.len().checked_sub(1)?;
+    if text[places] == b'\n' {
+        return Some(places);
+    }
+    while places >= BLOCK {
+        let start = places - BLOCK;
+        let ends = line_ends(&text[start..]);
+        if ends != 0 {
+            return Some(start + ends.ilog2() as usize);
+        }
+        places = start;
+    }
+    let ends = last_line_ends(&text[..=places]);
+    (ends != 0).then(|| ends.ilog2() as usize)
 }
 
 /// Returns what a terminal shows of a line that was drawn several times.
