@@ -681,7 +681,7 @@ _session__doctor() {
             return 0
             ;;
         session__subcmd__doctor__subcmd__tap)
-            opts="-f -h --follow --new-only --agent --emit --format --pass-through --events --fail-on --glob --threads --time-zone --allow-repeat --no-progress --rule-stats --config --color --help"
+            opts="-f -h --follow --new-only --agent --emit --format --pass-through --events --fail-on --glob --threads --time-zone --budget-usd --budget-tokens --allow-repeat --no-progress --rule-stats --config --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -692,7 +692,7 @@ _session__doctor() {
                     return 0
                     ;;
                 --emit)
-                    COMPREPLY=($(compgen -W "session_started session_updated finding alert decision outcome status summary" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "session_started session_updated finding alert decision outcome status usage summary" -- "${cur}"))
                     return 0
                     ;;
                 --format)
@@ -730,6 +730,20 @@ _session__doctor() {
                     return 0
                     ;;
                 --time-zone)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --budget-usd)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --budget-tokens)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
@@ -858,7 +872,7 @@ _session__doctor() {
             return 0
             ;;
         session__subcmd__doctor__subcmd__wrap)
-            opts="-h --act --dry-run --profile --backoff-mode --max-restarts --max-wait --fallback-model --resume-wait --events --emit --format --agent --time-zone --allow-repeat --pty --stdin --timeout --idle-timeout --grace --stop-signal --stop-target --config --color --help"
+            opts="-h --act --dry-run --profile --backoff-mode --max-restarts --max-wait --fallback-model --resume-wait --events --emit --format --agent --time-zone --budget-usd --budget-tokens --allow-repeat --pty --stdin --timeout --idle-timeout --grace --stop-signal --stop-target --config --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -931,7 +945,7 @@ _session__doctor() {
                     return 0
                     ;;
                 --emit)
-                    COMPREPLY=($(compgen -W "session_started session_updated finding alert decision outcome status summary" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "session_started session_updated finding alert decision outcome status usage summary" -- "${cur}"))
                     return 0
                     ;;
                 --format)
@@ -943,6 +957,20 @@ _session__doctor() {
                     return 0
                     ;;
                 --time-zone)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --budget-usd)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --budget-tokens)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace

@@ -95,6 +95,7 @@ fn usable(loaded: &Loaded) {
         let text = match &value {
             Value::Text(text) => toml::Value::from(text.as_str()),
             Value::Whole(number) => toml::Value::from(i64::from(*number)),
+            Value::Number(number) => toml::Value::from(*number),
             Value::List(list) => toml::Value::from(list.clone()),
         };
         let Some(rule) = KEYS.iter().find(|known| known.name == key) else {
@@ -112,6 +113,9 @@ fn usable(loaded: &Loaded) {
                 assert!(list.iter().all(|word| words.contains(&word.as_str())), "{key} = {list:?}");
             }
             (Takes::Whole(from, to), Value::Whole(number)) => {
+                assert!((from..=to).contains(number), "{key} = {number}")
+            }
+            (Takes::Number(from, to), Value::Number(number)) => {
                 assert!((from..=to).contains(number), "{key} = {number}")
             }
             (Takes::Agent, Value::Text(word)) => {

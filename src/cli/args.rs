@@ -315,6 +315,16 @@ pub struct TapArgs {
     #[arg(long, value_name = "ZONE", value_hint = ValueHint::Other)]
     pub time_zone: Option<String>,
 
+    /// What may be spent, in US dollars: a run, or with /day or /project behind it all agents together (20/day); with /min
+    /// it is a rate to be warned of. May be repeated.
+    #[arg(long, value_name = "USD[/day|/project|/min]", value_parser = budget_usd, value_hint = ValueHint::Other)]
+    pub budget_usd: Vec<Budget>,
+
+    /// How many tokens may be used: in a run, or with /day or /project behind it by all agents together (5m/day). k and m
+    /// stand for thousands and millions. May be repeated.
+    #[arg(long, value_name = "N[/day|/project]", value_parser = budget_tokens, value_hint = ValueHint::Other)]
+    pub budget_tokens: Vec<Budget>,
+
     /// Calls whose repetition is intended, such as a poll of your own: they count for no detector of loops.
     ///
     /// Written as agents write permissions: Bash, or Bash(gh run watch*). May be repeated, and takes the place of what the
@@ -355,6 +365,7 @@ impl TapArgs {
         ]
         .into_iter()
         .flatten()
+        .chain(budgets(&self.budget_usd, &self.budget_tokens))
         .collect()
     }
 }
@@ -571,6 +582,16 @@ pub struct WrapArgs {
     #[arg(long, value_name = "ZONE", value_hint = ValueHint::Other)]
     pub time_zone: Option<String>,
 
+    /// What may be spent, in US dollars: a run, or with /day or /project behind it all agents together (20/day); with /min
+    /// it is a rate to be warned of. May be repeated.
+    #[arg(long, value_name = "USD[/day|/project|/min]", value_parser = budget_usd, value_hint = ValueHint::Other)]
+    pub budget_usd: Vec<Budget>,
+
+    /// How many tokens may be used: in a run, or with /day or /project behind it by all agents together (5m/day). k and m
+    /// stand for thousands and millions. May be repeated.
+    #[arg(long, value_name = "N[/day|/project]", value_parser = budget_tokens, value_hint = ValueHint::Other)]
+    pub budget_tokens: Vec<Budget>,
+
     /// Calls whose repetition is intended, such as a poll of your own: they count for no detector of loops.
     ///
     /// Written as agents write permissions: Bash, or Bash(gh run watch*). May be repeated, and takes the place of what the
@@ -630,8 +651,61 @@ impl WrapArgs {
         ]
         .into_iter()
         .flatten()
+        .chain(budgets(&self.budget_usd, &self.budget_tokens))
         .collect()
     }
+}
+
+/// A budget as it is written on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// The setting that it is.
+    key: &'static str,
+    /// How much.
+    amount: String,
+}
+
+/// Reads a budget in US dollars.
+fn budget_usd(text: &str) -> Result<Budget, String> {
+    let keys = [
+        ("", "budget_usd"),
+        ("day", "budget_usd_per_day"),
+        ("project", "budget_usd_per_project"),
+        ("min", "budget_usd_per_min"),
+    ];
+    let text = text.strip_prefix('$').unwrap_or(text);
+    budget(text, &keys, "5, 20/day, 100/project or 0.5/min")
+}
+
+/// Reads a budget in tokens.
+fn budget_tokens(text: &str) -> Result<Budget, String> {
+    let keys =
+        [("", "budget_tokens"), ("day", "budget_tokens_per_day"), ("project", "budget_tokens_per_project")];
+    budget(text, &keys, "200000, 200k, 5m/day or 50m/project")
+}
+
+fn budget(text: &str, keys: &[(&str, &'static str)], examples: &str) -> Result<Budget, String> {
+    let wrong = || format!("a budget is written as {examples}");
+    let (amount, scope) = text.split_once('/').unwrap_or((text, ""));
+    let key = keys.iter().find(|(name, _)| *name == scope).map(|(_, key)| *key).ok_or_else(wrong)?;
+    let lower = amount.to_ascii_lowercase().replace(['_', ','], "");
+    let (digits, times) = match lower.as_bytes().last() {
+        Some(b'k') => (&lower[..lower.len() - 1], 1e3),
+        Some(b'm') => (&lower[..lower.len() - 1], 1e6),
+        _ => (&lower[..], 1.0),
+    };
+    let number: f64 = digits.parse().map_err(|_| wrong())?;
+    if !(number.is_finite() && number >= 0.0) {
+        return Err(wrong());
+    }
+    Ok(Budget { key, amount: (number * times).to_string() })
+}
+
+/// Budgets as settings.
+fn budgets<'b>(usd: &'b [Budget], tokens: &'b [Budget]) -> impl Iterator<Item = Flag> + 'b {
+    let flag =
+        |flag| move |budget: &'b Budget| Flag { flag, key: budget.key, values: vec![budget.amount.clone()] };
+    usd.iter().map(flag("--budget-usd")).chain(tokens.iter().map(flag("--budget-tokens")))
 }
 
 /// The words that `--act` takes.

@@ -36,6 +36,11 @@ fn show_toml(loaded: &Loaded, args: &ConfigShowArgs) -> String {
         let value = match value {
             Value::Text(text) => toml::Value::String(text),
             Value::Whole(number) => toml::Value::Integer(number.into()),
+            // Whole amounts are read as well as they are written.
+            Value::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
+                toml::Value::Integer(number as i64)
+            }
+            Value::Number(number) => toml::Value::Float(number),
             Value::List(list) => toml::Value::Array(list.into_iter().map(toml::Value::String).collect()),
         };
         text += &format!("{key} = {value}");
@@ -57,6 +62,7 @@ fn show_json(loaded: &Loaded, args: &ConfigShowArgs) -> Result<String, CliError>
         let value = match value {
             Value::Text(text) => json!(text),
             Value::Whole(number) => json!(number),
+            Value::Number(number) => json!(number),
             Value::List(list) => json!(list),
         };
         let origin = loaded.origins.of(&path).to_string();

@@ -10,8 +10,9 @@ use super::usage::printable;
 use super::{CliError, Exit, Kind};
 use crate::engine::Options;
 use crate::engine::format::StatusLine;
-use crate::engine::usage::context::Pressure;
+use crate::engine::usage::context::pressure_of;
 use crate::engine::usage::price::Prices;
+use crate::model::Pressure;
 use crate::model::Timestamp;
 use crate::runtime::{clock, context};
 use crate::source::os_words;
@@ -69,7 +70,7 @@ fn line(told: &StatusLine, full: Option<Full>, now: Timestamp) -> String {
         parts.push(model);
     }
     if let Some(Full { percent, estimated }) = full {
-        let pressure = Pressure::of(percent / 100.0);
+        let pressure = pressure_of(percent / 100.0);
         let (color, word) = match pressure {
             Pressure::Normal => (None, ""),
             Pressure::Elevated => (Some(AnsiColor::Yellow), ""),

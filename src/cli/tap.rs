@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::args::{EventsTarget, Globals, TapArgs};
 use super::{CliError, Exit, Kind, follow, globs, load_settings, rules};
 use crate::engine::policy::AlertOn;
+use crate::engine::usage::spending::{self, Cap, Scope, Unit};
 use crate::engine::{Options, format};
 use crate::model::event::SourcePlace;
 use crate::model::id::IdBuilder;
@@ -538,6 +539,7 @@ pub(super) fn engine_options(loaded: &Loaded) -> Result<Options, CliError> {
     policy.backoff.base_sec = u64::from(settings.backoff_base_sec);
     policy.backoff.max_sec = u64::from(settings.backoff_max_sec);
     policy.backoff.reset_margin_sec = u64::from(settings.reset_margin_sec);
+    options.spending = Arc::new(spending(settings));
     for (class, row) in &settings.class {
         let alert = row.alert.map(|alert| match alert {
             AlertWhen::First => AlertOn::First,
@@ -547,6 +549,26 @@ pub(super) fn engine_options(loaded: &Loaded) -> Result<Options, CliError> {
         policy.set(*class, row.severity, row.strategy, alert);
     }
     Ok(options)
+}
+
+/// Returns what is asked of the meter.
+fn spending(settings: &Settings) -> spending::Options {
+    let caps = [
+        (Scope::Run, Unit::Usd, settings.budget_usd),
+        (Scope::Run, Unit::Tokens, settings.budget_tokens),
+        (Scope::Day, Unit::Usd, settings.budget_usd_per_day),
+        (Scope::Day, Unit::Tokens, settings.budget_tokens_per_day),
+        (Scope::Project, Unit::Usd, settings.budget_usd_per_project),
+        (Scope::Project, Unit::Tokens, settings.budget_tokens_per_project),
+    ];
+    let caps = caps.into_iter().filter(|(.., limit)| *limit > 0.0);
+    spending::Options {
+        prices: None,
+        interval_sec: u64::from(settings.usage_interval_sec),
+        caps: caps.map(|(scope, unit, limit)| Cap { scope, unit, limit }).collect(),
+        warn_share: settings.budget_warn_pct,
+        usd_per_min: Some(settings.budget_usd_per_min).filter(|rate| *rate > 0.0),
+    }
 }
 
 fn zone(name: &str) -> Result<TimeZone, CliError> {

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use crate::model::event::{Finding, SourcePlace};
 use crate::model::id::IdBuilder;
-use crate::model::record::{Failure, Lifecycle, Retry, Role, TextLine, Usage, UsageScope};
+use crate::model::record::{Failure, Lifecycle, Retry, Role, TextLine};
 use crate::model::{Basis, Body, Class, Event, EventBody, Origin, Record, Timestamp};
 
 use super::classify::{self, Look, Verdict};
 use super::format::Frame;
 use super::session::{Moment, Told, Track};
 use super::stream::Core;
+use super::usage::spending::{News, Spending};
 use super::{Explanation, MESSAGE_CHARS, framing, redact};
 
 /// How many lines after an incident a bare "Retrying in …" still speaks of it.
@@ -155,6 +156,7 @@ impl Core {
             _ => true,
         };
         let looped = self.tracks[index].look_for_loops(&moment, &record.body, whole, asks);
+        let news = self.spend(&moment, index, &record);
         match record.body {
             Body::Message(message) => {
                 self.explain(
@@ -215,7 +217,7 @@ impl Core {
                 self.tracks[index].progress(&moment, &self.options.policy, out);
             }
             Body::Failure(failure) => self.failure(&moment, index, line, &failure, record.at, out),
-            Body::Usage(usage) => self.usage(&usage),
+            Body::Usage(_) | Body::Quota(_) => {}
             Body::Lifecycle(lifecycle) => {
                 self.explain(line, "lifecycle", "agent", "", Err("it reports no failure"), None, Vec::new());
                 match lifecycle {
@@ -242,6 +244,47 @@ impl Core {
         if let Some(verdict) = looped {
             let out = &mut counting(&mut self.summary.alerts, out);
             self.tracks[index].looped(&moment, verdict, &self.options.policy, out);
+        }
+        if news != News::default() {
+            // Several records of a line may have told of it: it is told once, at the end of the line.
+            let (_, all) = self.untold_spending.get_or_insert_with(|| (moment.clone(), News::default()));
+            all.figures |= news.figures;
+            all.notices.extend(news.notices);
+        }
+    }
+
+    /// Lets the meter see a record.
+    fn spend(&mut self, moment: &Moment, index: usize, record: &Record<'_>) -> News {
+        if matches!(record.body, Body::Text(_)) {
+            return News::default();
+        }
+        let time = self.tracks[index].event_time(moment);
+        let spending = self.spending.get_or_insert_with(|| {
+            let mut spending = Box::new(Spending::new(Arc::clone(&self.options.spending), &self.session));
+            spending.spent_elsewhere(self.spent_elsewhere);
+            spending.counts_from(self.counts_from);
+            spending
+        });
+        spending.take(record, time, &self.options.zone)
+    }
+
+    /// Tells what was used, and what about it is worth an alert. It is the session's matter, whoever of it used it.
+    pub(super) fn tell_spending(&mut self, out: &mut dyn FnMut(Event)) {
+        let Some((moment, news)) = self.untold_spending.take() else { return };
+        let Some(spending) = &self.spending else { return };
+        let figures = spending.figures();
+        let moment = &moment;
+        let index = self.track(moment, None, out);
+        let track = &mut self.tracks[index];
+        if news.figures {
+            let (line, offset) = moment.place.as_ref().map_or((0, 0), |place| (place.line, place.offset));
+            let id =
+                IdBuilder::new("usage").part(track.id.as_bytes()).number(line).number(offset).finish("u-");
+            out(track.event(moment, id, EventBody::Usage(figures)));
+        }
+        let out = &mut counting(&mut self.summary.alerts, out);
+        for notice in news.notices {
+            track.notice(moment, notice, &self.options.policy, out);
         }
     }
 
@@ -395,7 +438,7 @@ impl Core {
         match body {
             Body::Failure(Failure { retry: Some(_), .. }) => track.take_back(),
             // The ends of the message and of the turn, and what they have used: the notice comes behind them.
-            Body::Lifecycle(Lifecycle::Other) | Body::Usage(_) => {}
+            Body::Lifecycle(Lifecycle::Other) | Body::Usage(_) | Body::Quota(_) => {}
             _ => track.settle(now, &self.options.policy, &mut counting(&mut self.summary.alerts, out)),
         }
     }
@@ -405,26 +448,6 @@ impl Core {
         let moment = self.moment(now, None, None);
         for track in &mut self.tracks {
             track.tick(&moment, &self.options.policy, &mut counting(&mut self.summary.alerts, out));
-        }
-    }
-
-    pub(super) fn usage(&mut self, usage: &Usage<'_>) {
-        let add = |total: &mut Option<u64>, figure: Option<u64>, replace: bool| {
-            if let Some(figure) = figure {
-                *total = Some(if replace { figure } else { total.unwrap_or(0).saturating_add(figure) });
-            }
-        };
-        // Figures of single requests are repeated over several records; only the agent's own totals are taken.
-        let replace = match usage.scope {
-            UsageScope::Request => return,
-            UsageScope::Turn => false,
-            UsageScope::Run => true,
-        };
-        add(&mut self.summary.input_tokens, usage.input_tokens, replace);
-        add(&mut self.summary.output_tokens, usage.output_tokens, replace);
-        if let Some(cost) = usage.cost_usd {
-            self.summary.cost_usd =
-                Some(if replace { cost } else { self.summary.cost_usd.unwrap_or(0.0) + cost });
         }
     }
 
@@ -571,6 +594,7 @@ impl Core {
             self.release_document(now, out);
         }
         self.settle_wrapped(now, out);
+        self.tell_spending(out);
     }
 
     pub(super) fn finish(&mut self, now: Timestamp, lines: u64, bytes: u64, out: &mut dyn FnMut(Event)) {
@@ -585,6 +609,9 @@ impl Core {
                 continue;
             }
             track.end(&moment, lines + self.lines_elsewhere, policy, &mut counting(alerts, out));
+        }
+        if let Some(spending) = &self.spending {
+            spending.sum_up(&mut self.summary);
         }
         self.summary.lines += lines - self.skipped.0;
         self.summary.bytes += bytes - self.skipped.1;

@@ -39,6 +39,7 @@ use framing::Framer;
 use policy::Policy;
 use stream::Core;
 pub use stream::Listener;
+use usage::spending::{Elsewhere, Spent};
 
 /// What the fuzz targets need beyond the interface.
 #[cfg(feature = "fuzzing")]
@@ -59,6 +60,8 @@ pub struct Options {
     pub policy: Policy,
     /// The detectors' settings.
     pub detect: detect::Options,
+    /// What is asked of the meter: prices, budgets.
+    pub spending: Arc<usage::spending::Options>,
     /// The forced format; `None`: told from the first records.
     pub agent: Option<&'static dyn Format>,
     /// Where a clock without a zone is taken to be.
@@ -87,6 +90,7 @@ impl Options {
             rules,
             policy: Policy::default(),
             detect: detect::Options::default(),
+            spending: Arc::default(),
             agent: None,
             zone: TimeZone::UTC,
             line_limit: 4 << 20,
@@ -181,6 +185,25 @@ impl Doctor {
         self.core.skipped = (lines, bytes);
     }
 
+    /// Says what was used elsewhere and counts for the budgets of this source too: in earlier attempts of the run, by others
+    /// on the same day and in the same project. What is said later takes its place.
+    pub fn spent_elsewhere(&mut self, elsewhere: Elsewhere) {
+        self.core.spent_elsewhere = elsewhere;
+        if let Some(spending) = &mut self.core.spending {
+            spending.spent_elsewhere(elsewhere);
+        }
+    }
+
+    /// Says, before anything is fed, that what records before this time tell of is used already: the session is a copy.
+    pub fn counts_from(&mut self, time: Timestamp) {
+        self.core.counts_from = Some(time);
+    }
+
+    /// Returns what the source used so far.
+    pub fn spent(&self) -> Spent {
+        self.core.spending.as_ref().map(|spending| spending.spent()).unwrap_or_default()
+    }
+
     /// Takes the next bytes, which arrived at `now`.
     pub fn feed(&mut self, now: Timestamp, chunk: &[u8], out: &mut dyn FnMut(Event)) {
         let core = &mut self.core;
@@ -200,6 +223,7 @@ impl Doctor {
         if second.is_some_and(|deadline| now >= deadline) {
             self.on_second(|_, core| core.settle_wrapped(now, out));
         }
+        self.core.tell_spending(out);
         self.core.tick(now, out);
     }
 

@@ -12,6 +12,7 @@ use super::detect::loops::{Loops, Row, Verdict};
 use super::detect::{self, Detection, Detector, Incident, Observation};
 use super::policy::Policy;
 use super::policy::episode::Episode;
+use super::usage::spending::{self, Notice};
 
 /// Where and when something happened, as events tell it.
 #[derive(Clone, Debug)]
@@ -75,6 +76,8 @@ pub struct Track {
     report_line: u64,
     /// Whether the agent said that it waits for a person, and nothing has answered it since.
     waiting: bool,
+    /// Whether a budget of ours is used up.
+    overspent: bool,
     /// The latest failure, as long as the agent may take it back.
     undecided: Option<Undecided>,
     /// How much later than it happened the latest incident arrived, in microseconds: next to nothing in a live stream,
@@ -150,6 +153,7 @@ impl Track {
             report: Vec::new(),
             report_line: 0,
             waiting: false,
+            overspent: false,
             undecided: None,
             lag: 0,
         }
@@ -332,7 +336,9 @@ impl Track {
         self.waiting = false;
         // Who goes in circles works, too.
         let loops = self.loops.as_ref().is_some_and(|loops| loops.is_told());
-        let stays = |class: Class| loops && class == Class::ToolRepeat;
+        let overspent = self.overspent;
+        let stays =
+            |class: Class| loops && class == Class::ToolRepeat || overspent && class == Class::BudgetOver;
         if self.last.is_none() && self.episodes.keys().all(|class| stays(*class)) {
             return;
         }
@@ -398,6 +404,44 @@ impl Track {
         }
     }
 
+    /// Tells what the meter noticed. A warning is no trouble of the agent's: its health stays. A budget that is used up stays
+    /// used up, whatever the agent does.
+    pub fn notice(&mut self, moment: &Moment, notice: Notice, policy: &Policy, out: &mut dyn FnMut(Event)) {
+        let time = self.event_time(moment);
+        let place = moment.place.as_ref();
+        let place = place.map_or_else(String::new, |place| format!("{}:{}", place.name, place.line));
+        let trouble = match &notice.about {
+            Some(about) => IdBuilder::new("trouble").part(about.as_bytes()),
+            None => IdBuilder::new("trouble").part(self.id.as_bytes()),
+        };
+        let class = notice.class;
+        let fingerprint = trouble.part(class.name().as_bytes()).part(notice.detector.as_bytes()).finish("t-");
+        if notice.level == Level::Act {
+            self.overspent = true;
+        }
+        let detection = Detection {
+            detector: notice.detector,
+            class,
+            level: notice.level,
+            count: 1,
+            window_sec: notice.window_sec,
+            evidence: (place.clone(), place),
+            reason: notice.reason,
+            basis: notice.basis,
+            retry_at: None,
+            key: None,
+        };
+        let failed = match notice.level {
+            Level::Warn => 0,
+            Level::Act => {
+                let episode = self.episodes.entry(class).or_default();
+                episode.met(time, false);
+                episode.tell(Level::Act)
+            }
+        };
+        self.tell_alert(moment, time, detection, fingerprint, failed, policy, out);
+    }
+
     /// From now on, keeps the steps that [`Self::take_rows`] returns.
     pub fn start_explaining(&mut self) {
         self.explains = true;
@@ -431,7 +475,9 @@ impl Track {
             return;
         }
         let time = Timestamp::from_micros(moment.now.as_micros().saturating_sub(self.lag));
-        self.episodes.retain(|_, episode| !episode.is_over(time, policy.quiet_sec));
+        let overspent = self.overspent;
+        let stays = |class: Class| overspent && class == Class::BudgetOver;
+        self.episodes.retain(|class, episode| stays(*class) || !episode.is_over(time, policy.quiet_sec));
         if self.episodes.is_empty() {
             let reason = format!("no failure for {} s", policy.quiet_sec);
             self.set_health(moment, Health::Ok, reason, Basis::Inferred, out);
@@ -440,7 +486,9 @@ impl Track {
 
     /// Returns when [`Self::tick`] has something to do.
     pub fn next_deadline(&self, policy: &Policy) -> Option<Timestamp> {
-        let over = self.episodes.values().map(|episode| episode.over_at(policy.quiet_sec)).max();
+        let stays = |class: Class| self.overspent && class == Class::BudgetOver;
+        let open = self.episodes.iter().filter(|(class, _)| !stays(**class));
+        let over = open.map(|(_, episode)| episode.over_at(policy.quiet_sec)).max();
         let over = over.map(|over| Timestamp::from_micros(over.as_micros().saturating_add(self.lag)));
         let until = self.undecided.as_ref().map(|undecided| undecided.until);
         [over, until, self.hang.deadline()].into_iter().flatten().min()
@@ -487,7 +535,6 @@ impl Track {
             return;
         }
         let failed = episode.tell(detection.level);
-        let row = policy.class(class);
         let trouble = IdBuilder::new("trouble");
         // A loop is the same in whatever run of a session it comes back.
         let fingerprint = match detection.key {
@@ -495,6 +542,22 @@ impl Track {
             None => trouble.part(self.id.as_bytes()).part(class.name().as_bytes()),
         }
         .finish("t-");
+        self.tell_alert(moment, time, detection, fingerprint, failed, policy, out);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one alert's facts, passed on once")]
+    fn tell_alert(
+        &mut self,
+        moment: &Moment,
+        time: Timestamp,
+        detection: Detection,
+        fingerprint: String,
+        failed: u32,
+        policy: &Policy,
+        out: &mut dyn FnMut(Event),
+    ) {
+        let class = detection.class;
+        let row = policy.class(class);
         let alert_id = IdBuilder::new("alert")
             .part(fingerprint.as_bytes())
             .part(detection.detector.as_bytes())
@@ -527,6 +590,7 @@ impl Track {
         };
         out(self.event(moment, alert_id.clone(), EventBody::Alert(alert)));
         let health = match (detection.level, verdict.strategy) {
+            (Level::Warn, _) if spending::DETECTORS.contains(&detection.detector) => Health::Ok,
             (Level::Warn, _) => Health::Warn,
             (Level::Act, Strategy::Halt) => Health::Halted,
             (Level::Act, _) => Health::Error,

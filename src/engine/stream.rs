@@ -15,6 +15,7 @@ use super::framing::Block;
 use super::judge::Names;
 use super::session::{Moment, Track};
 use super::sweep::{self, Kinds};
+use super::usage::spending::{Elsewhere, News, Spending};
 use super::{Explanation, Options, ansi, classify, encoding, json};
 
 /// How many lines a code fence may hold before it is taken to be a stray mark.
@@ -87,6 +88,14 @@ pub(super) struct Core {
     pub(super) first_time: Option<Timestamp>,
     pub(super) last_time: Option<Timestamp>,
     pub(super) summary: Summary,
+    /// What was used; there from the first record of a conversation on.
+    pub(super) spending: Option<Box<Spending>>,
+    /// What records before this time tell of was used elsewhere.
+    pub(super) counts_from: Option<Timestamp>,
+    /// What of it is worth telling, and was not told yet.
+    pub(super) untold_spending: Option<(Moment, News)>,
+    /// What was used elsewhere.
+    pub(super) spent_elsewhere: Elsewhere,
     /// The lines and bytes in front of what was read, which the summary does not count.
     pub(super) skipped: (u64, u64),
     /// How many lines the other streams of the session have had.
@@ -125,6 +134,10 @@ impl Core {
             first_time: None,
             last_time: None,
             summary: Summary { sources: 1, ..Summary::default() },
+            spending: None,
+            untold_spending: None,
+            counts_from: None,
+            spent_elsewhere: Elsewhere::default(),
             skipped: (0, 0),
             lines_elsewhere: 0,
             hits: Vec::new(),
@@ -147,6 +160,8 @@ impl Core {
         std::mem::swap(&mut self.first_time, &mut other.first_time);
         std::mem::swap(&mut self.last_time, &mut other.last_time);
         std::mem::swap(&mut self.summary, &mut other.summary);
+        std::mem::swap(&mut self.spending, &mut other.spending);
+        self.spent_elsewhere = other.spent_elsewhere;
         // Whose words they are is known as soon as one stream says it.
         if self.active.is_none() && self.agent == "unknown" {
             self.agent = other.agent;
@@ -199,6 +214,7 @@ impl Core {
             }
             let offset = block.offset + start as u64;
             self.line(now, Frame { bytes, line, offset, truncated: block.omitted > 0 }, None, escapes, out);
+            self.tell_spending(out);
             start = end + 1;
             line += u64::from(end < block.bytes.len());
         }
@@ -234,6 +250,7 @@ impl Core {
                 let offset = block.offset + start as u64;
                 let frame = Frame { bytes, line, offset, truncated: block.omitted > 0 };
                 self.line(now, frame, Some(hit), escapes, out);
+                self.tell_spending(out);
                 calm = self.is_calm() && block.omitted == 0;
             }
             line += 1;

@@ -162,6 +162,20 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// How near the end of the model's window is.
+    Pressure {
+        /// Below 60 %.
+        Normal = "normal",
+        /// From 60 % on.
+        Elevated = "elevated",
+        /// From 80 % on.
+        Critical = "critical",
+        /// From 90 % on.
+        Emergency = "emergency",
+    }
+}
+
+vocabulary! {
     /// The health of a session, as `status` events tell it.
     Health {
         /// Nothing is known to be wrong.

@@ -9,11 +9,14 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::class::{Basis, Class, Health, Level, Life, Origin, Severity, Strategy};
+use super::class::{Basis, Class, Health, Level, Life, Origin, Pressure, Severity, Strategy};
 use super::time::Timestamp;
 
 /// The version of the wire format.
 pub const VERSION: u32 = 1;
+
+/// The detector of budgets, which are the user's own, unlike those that a provider or an agent keeps.
+pub const BUDGET: &str = "budget";
 
 /// One event: what all have in common, and the rest.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +69,7 @@ impl Serialize for Event {
                 }
             };
         }
-        body!(SessionStarted SessionUpdated Finding Alert Decision Outcome Status Summary);
+        body!(SessionStarted SessionUpdated Finding Alert Decision Outcome Status Usage Summary);
         map.end()
     }
 }
@@ -150,6 +153,8 @@ bodies! {
     Outcome(Outcome) = "outcome",
     /// The health of a session changed, or how far its run is.
     Status(Status) = "status",
+    /// What was used so far: when the pressure on the model's window changes, and now and then.
+    Usage(Usage) = "usage",
     /// The end of a source.
     Summary(Summary) = "summary",
 }
@@ -353,6 +358,64 @@ pub struct ProcessFacts {
     pub left_behind: Option<u64>,
 }
 
+/// What a stream has used so far.
+///
+/// Tokens of input are those that no cache had part in. Counts and cost are of the whole stream, sub-agents included; the
+/// window is the main conversation's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+pub struct Usage {
+    /// Input tokens, without those from or for a cache.
+    pub input_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+    /// Input tokens read from a cache.
+    pub cache_read_tokens: u64,
+    /// Input tokens written to a cache.
+    pub cache_creation_tokens: u64,
+    /// How many tokens are in the model's window: those that the last request sent and got.
+    pub context_tokens: Option<u64>,
+    /// How many the window holds.
+    pub context_limit: Option<u64>,
+    /// How full it is, in percent.
+    pub usage_pct: Option<f64>,
+    /// How near its end is.
+    pub pressure: Option<Pressure>,
+    /// Whether the agent said how many tokens are in it, or they are estimated from the words.
+    pub context_basis: Option<Basis>,
+    /// When it is full, if it fills as it did.
+    pub limit_at: Option<Timestamp>,
+    /// US dollars, as the agent states them, else by the list of prices; without what has no price.
+    pub cost_usd: Option<f64>,
+    /// How many tokens are of models without a known price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unpriced_tokens: Option<u64>,
+    /// The budget of the run in US dollars, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<f64>,
+    /// The budget of the run in tokens, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_tokens: Option<u64>,
+    /// When the first of the budgets is used up, if it goes on as it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_at: Option<Timestamp>,
+    /// The windows of the subscription, where the provider tells of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<SubscriptionWindow>,
+}
+
+/// A window of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+pub struct SubscriptionWindow {
+    /// How long it is, in minutes.
+    pub minutes: u64,
+    /// How much of it is used, in percent.
+    pub used_pct: Option<f64>,
+    /// When it begins anew.
+    pub resets_at: Option<Timestamp>,
+}
+
 /// What a source held.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
@@ -380,12 +443,19 @@ pub struct Summary {
     pub self_healing: u64,
     /// Alerts per class.
     pub alerts: std::collections::BTreeMap<&'static str, u64>,
-    /// Input tokens (without those from a cache), as the agent itself totals them.
+    /// Input tokens, without those from or for a cache.
     pub input_tokens: Option<u64>,
-    /// Output tokens, as the agent itself totals them.
+    /// Output tokens.
     pub output_tokens: Option<u64>,
-    /// US dollars, as the agent itself totals them.
+    /// Input tokens read from a cache.
+    pub cache_read_tokens: Option<u64>,
+    /// Input tokens written to a cache.
+    pub cache_creation_tokens: Option<u64>,
+    /// US dollars, as the agent states them, else by the list of prices; without what has no price.
     pub cost_usd: Option<f64>,
+    /// How many tokens are of models without a known price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unpriced_tokens: Option<u64>,
     /// Seconds between the first and the last time that the records say.
     pub duration_sec: Option<f64>,
     /// The worst health that the source ends with.
@@ -409,6 +479,9 @@ impl Summary {
                 *mine.entry(class).or_default() += count;
             }
         }
+        self.cache_read_tokens = add_known(self.cache_read_tokens, other.cache_read_tokens);
+        self.cache_creation_tokens = add_known(self.cache_creation_tokens, other.cache_creation_tokens);
+        self.unpriced_tokens = add_known(self.unpriced_tokens, other.unpriced_tokens);
         self.input_tokens = add_known(self.input_tokens, other.input_tokens);
         self.output_tokens = add_known(self.output_tokens, other.output_tokens);
         self.cost_usd = add_known(self.cost_usd, other.cost_usd);

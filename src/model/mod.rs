@@ -10,7 +10,7 @@ pub mod id;
 pub mod record;
 pub mod time;
 
-pub use class::{Basis, Class, Health, Level, Life, Origin, Severity, Strategy};
+pub use class::{Basis, Class, Health, Level, Life, Origin, Pressure, Severity, Strategy};
 pub use event::{Event, EventBody, EventType};
 pub use record::{Body, Failure, Record};
 pub use time::Timestamp;

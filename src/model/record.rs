@@ -54,6 +54,8 @@ pub enum Body<'a> {
     Failure(Failure<'a>),
     /// Tokens and money, as the agent states them.
     Usage(Usage<'a>),
+    /// How much of a subscription is used up, as the provider states it.
+    Quota(Quota),
     /// Something about the run itself.
     Lifecycle(Lifecycle<'a>),
     /// A line of plain text that no structure speaks for; the rules for plain lines decide.
@@ -248,6 +250,17 @@ pub struct Usage<'a> {
     pub cost_usd: Option<f64>,
     /// What of it each model used, where the record says so; no part has parts.
     pub parts: &'a [Usage<'a>],
+}
+
+/// A window of a subscription: so much may be used in so many minutes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quota {
+    /// How long the window is, in minutes: 300 for one of five hours, 10,080 for a week.
+    pub minutes: u64,
+    /// How much of it is used, in percent; `None` if that is not said.
+    pub used_pct: Option<f64>,
+    /// When it begins anew, if that is said.
+    pub resets_at: Option<Timestamp>,
 }
 
 /// Counts since a session began: input without cached tokens, output, read from a cache, written to one.

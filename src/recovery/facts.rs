@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::event::{Condition, Event, EventBody};
+use crate::model::event::{BUDGET, Condition, Event, EventBody};
 use crate::model::record::{Body, Lifecycle, Record, Role};
 use crate::model::{Basis, Class, Health, Level, Timestamp};
 
@@ -85,8 +85,8 @@ pub struct Facts {
     unanswered: bool,
     /// Whether it said that it could not compact its context.
     pub compaction_failed: bool,
-    /// Whether our own limit on money is used up.
-    pub budget_used_up: bool,
+    /// If a budget of ours is used up: which, as a sentence.
+    pub budget_used_up: Option<String>,
     /// The messages of the model that its session may be taken back to.
     pub trail: Trail,
     /// Whether the context was compacted: what came before cannot be gone back to.
@@ -137,7 +137,7 @@ impl Facts {
             warned: false,
             unanswered: false,
             compaction_failed: false,
-            budget_used_up: false,
+            budget_used_up: None,
             trail: Trail::default(),
             compacted: false,
             failures: VecDeque::new(),
@@ -178,6 +178,9 @@ impl Facts {
                 act: false,
                 key: String::new(),
             }),
+            EventBody::Alert(alert) if alert.level == Level::Act && alert.detector == BUDGET => {
+                self.budget_used_up = Some(alert.reason.clone());
+            }
             EventBody::Alert(alert) if alert.level == Level::Act => {
                 let act = Sighting {
                     at,
@@ -197,6 +200,7 @@ impl Facts {
             | EventBody::Decision(_)
             | EventBody::Outcome(_)
             | EventBody::Status(_)
+            | EventBody::Usage(_)
             | EventBody::Summary(_) => {}
         }
     }

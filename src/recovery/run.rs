@@ -23,6 +23,9 @@ pub const STATE_VERSION: u32 = 1;
 /// How long an agent has to go on when its tool was killed, in seconds.
 const TOOL_GONE_SEC: u32 = 60;
 
+/// What a person may do about a budget that is used up.
+const RAISE_BUDGET: &str = "raise the budget, if that is meant.";
+
 /// How many different loops of a run an agent is told of; at the next it is ended.
 const MAX_LOOPS: u32 = 3;
 
@@ -130,6 +133,9 @@ pub struct Run {
     /// That tool, in a few words.
     #[serde(default)]
     stalled_tool: String,
+    /// What its attempts used so far, in millionths of a dollar and in tokens: its budget is the run's.
+    #[serde(default)]
+    spent: (i64, i64),
     /// The model in place of the first.
     model: Option<String>,
     /// What comes when the agent that is being stopped has ended.
@@ -192,6 +198,7 @@ impl Run {
             killed_for: None,
             tool_stalls: 0,
             stalled_tool: String::new(),
+            spent: (0, 0),
             model: None,
             pending: None,
             plan: None,
@@ -257,6 +264,16 @@ impl Run {
     /// Returns the latest plan; of a stored run, what to go on with.
     pub fn plan(&self) -> Option<&Plan> {
         self.plan.as_ref()
+    }
+
+    /// Returns what its attempts used so far, in millionths of a dollar and in tokens.
+    pub fn spent(&self) -> (i64, i64) {
+        self.spent
+    }
+
+    /// Takes note of what its attempts used so far.
+    pub fn has_spent(&mut self, micro_usd: i64, tokens: i64) {
+        self.spent = (micro_usd, tokens);
     }
 
     /// Takes note that a planned start was carried out.
@@ -415,15 +432,8 @@ impl Run {
             Exit::Interrupted => None,
             _ => facts.decisive(false, moment.now),
         };
-        if facts.budget_used_up {
-            let reason = "the limit on its cost is used up.";
-            return self.halt(
-                moment,
-                HaltStatus::Budget,
-                Class::BudgetOver,
-                reason,
-                "raise the limit, if that is meant.",
-            );
+        if let Some(reason) = &facts.budget_used_up {
+            return self.halt(moment, HaltStatus::Budget, Class::BudgetOver, reason, RAISE_BUDGET);
         }
         match (sighting, exit) {
             (Some(sighting), _) => {
@@ -908,10 +918,8 @@ impl Run {
         if mode == Mode::Aside {
             return watch("it is no run of the agent.");
         }
-        if facts.budget_used_up {
-            let reason = "the limit on its cost is used up.";
-            let fix = "raise the limit, if that is meant.";
-            let then = self.halt(moment, HaltStatus::Budget, Class::BudgetOver, reason, fix);
+        if let Some(reason) = &facts.budget_used_up {
+            let then = self.halt(moment, HaltStatus::Budget, Class::BudgetOver, reason, RAISE_BUDGET);
             return self.stop(moment, reason, then);
         }
         let Some(sighting) = facts.decisive(true, now).cloned() else {

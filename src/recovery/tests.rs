@@ -1130,7 +1130,7 @@ fn only_what_the_user_allows_is_done() {
 #[test]
 fn our_own_limit_on_money_has_its_own_status() {
     let mut story = Story::headless("claude -p fix");
-    story.works().facts.budget_used_up = true;
+    story.works().facts.budget_used_up = Some("this run has used $5.01, and its budget is $5.00.".to_owned());
     let plan = story.running();
     assert_eq!(story.show(&plan), "stop, then halt 82 budget_over");
     let plan = story.ends_stopped(0, 3, StopReason::Plan);

@@ -7,6 +7,7 @@ pub mod live;
 pub mod measure;
 pub mod scan;
 pub mod signals;
+pub mod spent;
 pub mod transcripts;
 pub mod usage;
 pub mod wrap;

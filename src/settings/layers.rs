@@ -485,6 +485,14 @@ impl Layers<'_> {
                 })?;
                 whole(key, number, from, to, &origin)?
             }
+            Takes::Number(from, to) => {
+                let word = values.concat();
+                let number = word.parse::<f64>().map_err(|_| {
+                    let cause = format!("`{}` must be a number, not `{word}`", key.name);
+                    wrong(origin.clone(), Some(key.name), cause, None)
+                })?;
+                number_in(key, number, from, to, &origin)?
+            }
             _ => Value::Text(values.concat()),
         };
         self.set(key, value, origin)
@@ -589,6 +597,16 @@ fn read(key: &Key, value: &DeValue<'_>, origin: &Origin) -> Result<Value, Settin
             }
             other => Err(wrong_type(origin.clone(), key.name, "a whole number", other)),
         },
+        Takes::Number(from, to) => {
+            let number = match value {
+                DeValue::Integer(integer) => {
+                    i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|number| number as f64)
+                }
+                DeValue::Float(float) => float.as_str().parse().ok(),
+                other => return Err(wrong_type(origin.clone(), key.name, "a number", other)),
+            };
+            number_in(key, number.unwrap_or(f64::INFINITY), from, to, origin)
+        }
     }
 }
 
@@ -601,6 +619,14 @@ fn whole(key: &Key, number: i128, from: u32, to: u32, origin: &Origin) -> Result
             Err(wrong(origin.clone(), Some(key.name), cause, None))
         }
     }
+}
+
+fn number_in(key: &Key, number: f64, from: f64, to: f64, origin: &Origin) -> Result<Value, SettingsError> {
+    if (from..=to).contains(&number) {
+        return Ok(Value::Number(number));
+    }
+    let cause = format!("`{}` must be from {from} to {to}, not {number}", key.name);
+    Err(wrong(origin.clone(), Some(key.name), cause, None))
 }
 
 fn check_word(key: &str, word: &str, words: &[&str], origin: &Origin) -> Result<(), SettingsError> {

@@ -83,8 +83,17 @@ words! {
 }
 
 /// The types of events that `emit` may name.
-pub const EVENT_TYPES: &[&str] =
-    &["session_started", "session_updated", "finding", "alert", "decision", "outcome", "status", "summary"];
+pub const EVENT_TYPES: &[&str] = &[
+    "session_started",
+    "session_updated",
+    "finding",
+    "alert",
+    "decision",
+    "outcome",
+    "status",
+    "usage",
+    "summary",
+];
 
 /// The words of `fail_on`.
 pub const FAIL_ON: &[&str] = &["never", "low", "medium", "high", "critical"];
@@ -139,6 +148,24 @@ pub struct Settings {
     pub tool_stall_sec: u32,
     /// How long a failed agent has to end by itself under `wrap --act`, in seconds, at most 86400.
     pub settle_sec: u32,
+    /// What a run may cost, in US dollars; 0: no limit.
+    pub budget_usd: f64,
+    /// How many tokens a run may use; 0: no limit.
+    pub budget_tokens: f64,
+    /// What all agents together may cost in a day, in US dollars; 0: no limit.
+    pub budget_usd_per_day: f64,
+    /// How many tokens all agents together may use in a day; 0: no limit.
+    pub budget_tokens_per_day: f64,
+    /// What the project may cost, in US dollars; 0: no limit.
+    pub budget_usd_per_project: f64,
+    /// How many tokens the project may use; 0: no limit.
+    pub budget_tokens_per_project: f64,
+    /// From how many US dollars a minute on to warn; 0: never.
+    pub budget_usd_per_min: f64,
+    /// From which share of a budget on to warn, 0 to 1.
+    pub budget_warn_pct: f64,
+    /// How often what was used is told though no level has changed, in seconds, at most 604800; 0: never.
+    pub usage_interval_sec: u32,
     /// Calls whose repetition is intended, each a [`CallPattern`](crate::engine::step::intended::CallPattern).
     pub allow_repeat: Vec<String>,
     /// What is different for single classes.
@@ -187,6 +214,8 @@ pub enum Takes {
     Calls,
     /// A whole number from the first to the second, both included.
     Whole(u32, u32),
+    /// A number from the first to the second, both included.
+    Number(f64, f64),
 }
 
 const DAY_SEC: u32 = 24 * 60 * 60;
@@ -216,16 +245,27 @@ pub const KEYS: &[Key] = &[
     Key { name: "stall_sec", takes: Takes::Whole(0, DAY_SEC) },
     Key { name: "tool_stall_sec", takes: Takes::Whole(0, DAY_SEC) },
     Key { name: "settle_sec", takes: Takes::Whole(0, DAY_SEC) },
+    Key { name: "budget_usd", takes: Takes::Number(0.0, 1e12) },
+    Key { name: "budget_tokens", takes: Takes::Number(0.0, 1e12) },
+    Key { name: "budget_usd_per_day", takes: Takes::Number(0.0, 1e12) },
+    Key { name: "budget_tokens_per_day", takes: Takes::Number(0.0, 1e12) },
+    Key { name: "budget_usd_per_project", takes: Takes::Number(0.0, 1e12) },
+    Key { name: "budget_tokens_per_project", takes: Takes::Number(0.0, 1e12) },
+    Key { name: "budget_usd_per_min", takes: Takes::Number(0.0, 1e12) },
+    Key { name: "budget_warn_pct", takes: Takes::Number(0.0, 1.0) },
+    Key { name: "usage_interval_sec", takes: Takes::Whole(0, 7 * DAY_SEC) },
     Key { name: "allow_repeat", takes: Takes::Calls },
 ];
 
 /// The value of a key, whatever its type.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A string or a word.
     Text(String),
     /// A whole number.
     Whole(u32),
+    /// A number, of which a fraction may be left out.
+    Number(f64),
     /// A list of strings.
     List(Vec<String>),
 }
@@ -280,6 +320,15 @@ impl Settings {
             "stall_sec" => Value::Whole(self.stall_sec),
             "tool_stall_sec" => Value::Whole(self.tool_stall_sec),
             "settle_sec" => Value::Whole(self.settle_sec),
+            "budget_usd" => Value::Number(self.budget_usd),
+            "budget_tokens" => Value::Number(self.budget_tokens),
+            "budget_usd_per_day" => Value::Number(self.budget_usd_per_day),
+            "budget_tokens_per_day" => Value::Number(self.budget_tokens_per_day),
+            "budget_usd_per_project" => Value::Number(self.budget_usd_per_project),
+            "budget_tokens_per_project" => Value::Number(self.budget_tokens_per_project),
+            "budget_usd_per_min" => Value::Number(self.budget_usd_per_min),
+            "budget_warn_pct" => Value::Number(self.budget_warn_pct),
+            "usage_interval_sec" => Value::Whole(self.usage_interval_sec),
             "allow_repeat" => Value::List(self.allow_repeat.clone()),
             _ => return None,
         })
@@ -311,6 +360,15 @@ impl Settings {
             ("stall_sec", Value::Whole(n)) => self.stall_sec = n,
             ("tool_stall_sec", Value::Whole(n)) => self.tool_stall_sec = n,
             ("settle_sec", Value::Whole(n)) => self.settle_sec = n,
+            ("budget_usd", Value::Number(n)) => self.budget_usd = n,
+            ("budget_tokens", Value::Number(n)) => self.budget_tokens = n,
+            ("budget_usd_per_day", Value::Number(n)) => self.budget_usd_per_day = n,
+            ("budget_tokens_per_day", Value::Number(n)) => self.budget_tokens_per_day = n,
+            ("budget_usd_per_project", Value::Number(n)) => self.budget_usd_per_project = n,
+            ("budget_tokens_per_project", Value::Number(n)) => self.budget_tokens_per_project = n,
+            ("budget_usd_per_min", Value::Number(n)) => self.budget_usd_per_min = n,
+            ("budget_warn_pct", Value::Number(n)) => self.budget_warn_pct = n,
+            ("usage_interval_sec", Value::Whole(n)) => self.usage_interval_sec = n,
             ("allow_repeat", Value::List(list)) => self.allow_repeat = list,
             (key, value) => debug_assert!(false, "no field for {key} = {value:?}"),
         }
@@ -342,6 +400,15 @@ impl Settings {
             stall_sec: 0,
             tool_stall_sec: 0,
             settle_sec: 0,
+            budget_usd: 0.0,
+            budget_tokens: 0.0,
+            budget_usd_per_day: 0.0,
+            budget_tokens_per_day: 0.0,
+            budget_usd_per_project: 0.0,
+            budget_tokens_per_project: 0.0,
+            budget_usd_per_min: 0.0,
+            budget_warn_pct: 0.0,
+            usage_interval_sec: 0,
             allow_repeat: Vec::new(),
             class: BTreeMap::new(),
             loops: LoopSettings::default(),

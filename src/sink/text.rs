@@ -6,9 +6,9 @@ use anstyle::{AnsiColor, Color, Style};
 
 use super::Render;
 use crate::model::event::{
-    Alert, Condition, Decision, Finding, Outcome, OutcomeResult, Session, SourcePlace, Status, Summary,
+    Alert, Condition, Decision, Finding, Outcome, OutcomeResult, Session, SourcePlace, Status, Summary, Usage,
 };
-use crate::model::{Event, EventBody, Health, Level, Life, Severity, Strategy, Timestamp};
+use crate::model::{Basis, Event, EventBody, Health, Level, Life, Pressure, Severity, Strategy, Timestamp};
 
 /// Writes events for people. All text from agents was stripped of control characters when the event was made.
 pub(super) struct Text {
@@ -70,6 +70,7 @@ impl Render for Text {
             EventBody::Decision(decision) => self.decision(decision),
             EventBody::Outcome(outcome) => self.outcome(outcome),
             EventBody::Status(status) => self.status(status),
+            EventBody::Usage(usage) => self.usage(usage),
             EventBody::Summary(summary) => self.summary(event, summary),
         };
         let time = event.time.unwrap_or(event.observed_time);
@@ -158,6 +159,37 @@ impl Text {
         format!("{what} {} -> {}: {}", word(status.from), word(status.to), status.reason)
     }
 
+    fn usage(&self, usage: &Usage) -> String {
+        let mut parts = Vec::new();
+        if let (Some(percent), Some(pressure)) = (usage.usage_pct, usage.pressure) {
+            let about = if usage.context_basis == Some(Basis::Inferred) { "about " } else { "" };
+            let full = self.paint(pressure_style(pressure), format!("{about}{percent:.0} %"));
+            let at = usage.limit_at.filter(|_| pressure > Pressure::Normal);
+            let at = at
+                .map_or_else(String::new, |at| format!(" {}", self.dim(format!("(full at {})", minute(at)))));
+            parts.push(format!("context {full}{at}"));
+        }
+        let input = usage.input_tokens + usage.cache_read_tokens + usage.cache_creation_tokens;
+        if input + usage.output_tokens > 0 {
+            parts.push(format!("{} tokens in", tokens(input)));
+            parts.push(format!("{} out", tokens(usage.output_tokens)));
+        }
+        if let Some(cost) = usage.cost_usd {
+            let more = if usage.unpriced_tokens.is_some() { "+?" } else { "" };
+            let budget = usage.budget_usd.map_or_else(String::new, |budget| format!(" of ${budget:.2}"));
+            let at = usage.budget_at.map_or_else(String::new, |at| {
+                format!(" {}", self.dim(format!("(used up at {})", minute(at))))
+            });
+            parts.push(format!("${cost:.2}{more}{budget}{at}"));
+        }
+        for window in &usage.windows {
+            if let Some(used) = window.used_pct {
+                parts.push(format!("{} {used:.0} %", length(window.minutes)));
+            }
+        }
+        format!("{} {}", self.paint(Style::new().bold(), "usage"), parts.join(", "))
+    }
+
     fn summary(&self, event: &Event, summary: &Summary) -> String {
         let counts = |counts: &std::collections::BTreeMap<&'static str, u64>| {
             let total: u64 = counts.values().sum();
@@ -194,6 +226,34 @@ impl Text {
             line.push_str(&self.dim(format!(" {}", source.name)));
         }
         line
+    }
+}
+
+/// Writes a count of tokens short.
+fn tokens(count: u64) -> String {
+    match count {
+        0..1_000 => count.to_string(),
+        1_000..1_000_000 => format!("{:.1}k", count as f64 / 1e3),
+        _ => format!("{:.1}M", count as f64 / 1e6),
+    }
+}
+
+/// Writes how long a window of a subscription is.
+fn length(minutes: u64) -> String {
+    match minutes {
+        10_080 => "week".to_owned(),
+        minutes if minutes % 1440 == 0 => format!("{} d", minutes / 1440),
+        minutes if minutes % 60 == 0 => format!("{} h", minutes / 60),
+        minutes => format!("{minutes} min"),
+    }
+}
+
+fn pressure_style(pressure: Pressure) -> Style {
+    match pressure {
+        Pressure::Normal => Style::new(),
+        Pressure::Elevated => ink(AnsiColor::Yellow),
+        Pressure::Critical => ink(AnsiColor::Red),
+        Pressure::Emergency => ink(AnsiColor::Red).bold(),
     }
 }
 

@@ -37,6 +37,15 @@ unknown_reset_max_sec = 3600 # from default
 stall_sec = 1800 # from default
 tool_stall_sec = 3600 # from default
 settle_sec = 15 # from default
+budget_usd = 0 # from default
+budget_tokens = 0 # from default
+budget_usd_per_day = 0 # from default
+budget_tokens_per_day = 0 # from default
+budget_usd_per_project = 0 # from default
+budget_tokens_per_project = 0 # from default
+budget_usd_per_min = 0 # from default
+budget_warn_pct = 0.8 # from default
+usage_interval_sec = 300 # from default
 allow_repeat = [] # from default
 
 [class.rate_limit]

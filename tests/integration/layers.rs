@@ -58,10 +58,10 @@ const ENGINE_ARROWS: &[(&str, &[&str])] = &[
         "stream",
         &[
             "framing", "sweep", "encoding", "json", "ansi", "document", "format", "classify", "judge",
-            "session",
+            "session", "usage",
         ],
     ),
-    ("judge", &["framing", "format", "classify", "redact", "session", "stream"]),
+    ("judge", &["framing", "format", "classify", "redact", "session", "stream", "usage"]),
 ];
 
 /// A source file: its module path (`engine/detect/error_burst`) and its code without comments and tests.

@@ -192,6 +192,31 @@ event! { Status {
     basis: Basis,
 } }
 
+event! { Usage {
+    input_tokens: u64,
+    output_tokens: u64,
+    cache_read_tokens: u64,
+    cache_creation_tokens: u64,
+    #[serde(deserialize_with = "present")]
+    context_tokens: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    context_limit: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    usage_pct: Option<f64>,
+    #[serde(deserialize_with = "present")]
+    pressure: Option<String>,
+    #[serde(deserialize_with = "present")]
+    context_basis: Option<Basis>,
+    #[serde(deserialize_with = "present")]
+    limit_at: Option<String>,
+    #[serde(deserialize_with = "present")]
+    cost_usd: Option<f64>,
+    #[serde(default)]
+    unpriced_tokens: Option<u64>,
+    #[serde(default)]
+    windows: Vec<Value>,
+} }
+
 event! { Summary {
     sources: u64,
     lines: u64,
@@ -208,7 +233,13 @@ event! { Summary {
     #[serde(deserialize_with = "present")]
     output_tokens: Option<u64>,
     #[serde(deserialize_with = "present")]
+    cache_read_tokens: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    cache_creation_tokens: Option<u64>,
+    #[serde(deserialize_with = "present")]
     cost_usd: Option<f64>,
+    #[serde(default)]
+    unpriced_tokens: Option<u64>,
     #[serde(deserialize_with = "present")]
     duration_sec: Option<f64>,
     #[serde(deserialize_with = "present")]
@@ -249,13 +280,15 @@ fn every_event_has_the_shape_that_consumers_know() {
                 "alert" => check::<Alert>(line),
                 "decision" => check::<Decision>(line),
                 "status" => check::<Status>(line),
+                "usage" => check::<Usage>(line),
                 "summary" => check::<Summary>(line),
                 other => panic!("this type is not known here: {other}"),
             }
             seen.insert(name);
         }
     }
-    let known = ["alert", "decision", "finding", "session_started", "session_updated", "status", "summary"];
+    let known =
+        ["alert", "decision", "finding", "session_started", "session_updated", "status", "summary", "usage"];
     assert_eq!(seen, known.map(String::from).into(), "the recordings show every type");
 }
 

@@ -127,7 +127,7 @@ impl Hang {
             Body::Lifecycle(Lifecycle::TurnEnded) => State::Idle,
             Body::Lifecycle(Lifecycle::Compacted | Lifecycle::Answered) => State::AwaitingModel,
             // Whatever it is, it is a sign of life.
-            Body::Lifecycle(_) | Body::Usage(_) | Body::Failure(_) => self.state,
+            Body::Lifecycle(_) | Body::Usage(_) | Body::Quota(_) | Body::Failure(_) => self.state,
             Body::Text(_) => return,
         };
         if now.seconds_since(time) > FRESH_SEC {

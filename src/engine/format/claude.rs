@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::engine::json::{self, Field, Notation, Object, Reader, object};
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{
-    Body, Failure, Lifecycle, Message, Place, Record, Retry, Role, Text, ToolCall, ToolResult, Usage, UsageScope,
+    Body, Failure, Lifecycle, Message, Place, Quota, Record, Retry, Role, Text, ToolCall, ToolResult, Usage, UsageScope,
 };
 use crate::model::{Class, Origin, Timestamp};
 
@@ -577,6 +577,17 @@ impl Stream {
     fn rate_limit(&mut self, info: &RateLimit<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
         let resets_at = info.resets_at.0.and_then(Timestamp::from_epoch_guess);
         let limit = info.limit.get();
+        // Those of single models lie beside the week's; extra usage is none.
+        let minutes = match limit {
+            Some("five_hour") => Some(300),
+            Some("seven_day") => Some(10_080),
+            _ => None,
+        };
+        let used_pct = info.utilization.0.filter(|share| *share >= 0.0).map(|share| share * 100.0);
+        let quota = minutes.map(|minutes| Quota { minutes, used_pct, resets_at });
+        if let Some(quota) = quota.filter(|_| used_pct.is_some() || resets_at.is_some()) {
+            out(head.record(Body::Quota(quota)));
+        }
         let rejected = match info.status.get() {
             // The window is used up, but paid extra usage carries on.
             Some("rejected") => info.is_using_overage.0 != Some(true),
@@ -1043,6 +1054,7 @@ object! {
         "status" => status: Str<'a>,
         "resetsAt" => resets_at: Num,
         "rateLimitType" => limit: Str<'a>,
+        "utilization" => utilization: Num,
         "isUsingOverage" => is_using_overage: Flag,
         "errorCode" => error_code: Str<'a>,
     }

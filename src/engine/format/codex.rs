@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::engine::json::{self, object};
 use super::loose::{Later, Loose, Number};
 use super::{Decode, Decoded, Format, Frame};
-use crate::model::record::{Lifecycle, Message, Retry, Role, ToolCall, ToolResult, Totals, Usage, UsageScope};
+use crate::model::record::{Lifecycle, Message, Quota, Retry, Role, ToolCall, ToolResult, Totals, Usage, UsageScope};
 use crate::model::{Body, Class, Failure, Origin, Record, Timestamp};
 
 /// The format of OpenAI's Codex CLI.
@@ -317,6 +317,8 @@ struct Window {
     #[serde(default)]
     used_percent: Number,
     #[serde(default)]
+    window_minutes: Number,
+    #[serde(default)]
     resets_at: Number,
     /// Older versions say the distance instead of the time.
     #[serde(default)]
@@ -324,11 +326,22 @@ struct Window {
 }
 
 impl Window {
+    /// What it says of itself; which of the two it is, only its length tells.
+    fn quota(self, now: Option<Timestamp>) -> Option<Quota> {
+        let minutes = self.window_minutes.count().filter(|minutes| *minutes > 0)?;
+        let used_pct = self.used_percent.0.filter(|percent| *percent >= 0.0);
+        Some(Quota { minutes, used_pct, resets_at: self.resets(now) })
+    }
+
+    fn resets(self, now: Option<Timestamp>) -> Option<Timestamp> {
+        let at = self.resets_at.0.and_then(Timestamp::from_epoch_guess);
+        at.or_else(|| Some(now?.plus_seconds(self.resets_in_seconds.whole()?)))
+    }
+
     /// When it opens again, if it is used up; `None` inside if it does not say.
     fn exhausted(self, now: Option<Timestamp>) -> Option<Option<Timestamp>> {
         self.used_percent.0.filter(|percent| *percent >= 100.0)?;
-        let at = self.resets_at.0.and_then(Timestamp::from_epoch_guess);
-        Some(at.or_else(|| Some(now?.plus_seconds(self.resets_in_seconds.whole()?))))
+        Some(self.resets(now))
     }
 }
 
@@ -565,6 +578,10 @@ impl Decoder {
             if windows.iter().any(Option::is_some) {
                 let exhausted = windows.into_iter().flatten().filter_map(|window| window.exhausted(time));
                 self.resets_at = exhausted.max().flatten();
+            }
+            for quota in windows.into_iter().flatten().filter_map(|window| window.quota(time)) {
+                say(Body::Quota(quota));
+                silent = false;
             }
             let reached = limits.rate_limit_reached_type;
             if !reached.is_some() {
@@ -1146,6 +1163,7 @@ mod tests {
                 usage.output_tokens,
                 usage.context_limit
             ),
+            Body::Quota(quota) => format!("quota {} min {:?} {:?}", quota.minutes, quota.used_pct, quota.resets_at),
             Body::Lifecycle(Lifecycle::Other) => "-".to_owned(),
             Body::Lifecycle(Lifecycle::Started { cwd, model }) => {
                 format!("started {:?} {cwd:?} {model:?}", record.session)
@@ -1320,7 +1338,7 @@ mod tests {
         ),
         (
             r#"{"timestamp":"2026-11-20T05:00:05Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":90,"output_tokens":5},"last_token_usage":{"input_tokens":50,"cached_input_tokens":40,"output_tokens":3},"model_context_window":1000},"rate_limits":{"primary":{"used_percent":99.0,"window_minutes":300,"resets_at":1795287600},"secondary":null,"rate_limit_reached_type":null}}}"#,
-            "tokens Request in Some(10) read Some(40) out Some(3) of Some(1000)",
+            "quota 300 min Some(99.0) Some(Timestamp(1795287600000000)) | tokens Request in Some(10) read Some(40) out Some(3) of Some(1000)",
         ),
         (
             r#"{"timestamp":"2026-11-20T05:00:05Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":90,"output_tokens":5},"last_token_usage":{"input_tokens":50,"cached_input_tokens":40,"output_tokens":3},"model_context_window":1000},"rate_limits":null}}"#,
@@ -1376,7 +1394,7 @@ mod tests {
         let mut decoder = Decoder::default();
         // The long window stands in `primary` here, as on plans that have no other.
         let context = r#"{"timestamp":"2026-11-20T05:00:00Z","type":"event_msg","payload":{"type":"token_count","info":null,"rate_limits":{"primary":{"used_percent":100.0,"window_minutes":10080,"resets_at":1795651200},"secondary":{"used_percent":100.0,"window_minutes":300,"resets_in_seconds":60},"rate_limit_reached_type":null}}}"#;
-        assert_eq!(feed(&mut decoder, context), ["-"]);
+        assert_eq!(feed(&mut decoder, context).len(), 2, "the state of two windows, and no failure");
         let limit = r#"{"timestamp":"2026-11-20T05:00:01Z","type":"event_msg","payload":{"type":"task_complete","error":{"message":"Used up.","codex_error_info":"usage_limit_exceeded"}}}"#;
         assert_eq!(failure_of(&mut decoder, limit).retry_at, Some(Timestamp::from_seconds(1_795_651_200)));
         let other = r#"{"timestamp":"2026-11-20T05:00:01Z","type":"event_msg","payload":{"type":"task_complete","error":{"message":"Busy.","codex_error_info":"server_overloaded"}}}"#;
@@ -1386,7 +1404,7 @@ mod tests {
         let failure = failure_of(&mut decoder, &reached);
         assert_eq!(failure.codes, ["rate_limit_reached"]);
         assert_eq!(failure.retry_at, Some(Timestamp::from_seconds(1_795_651_200)));
-        assert_eq!(feed(&mut decoder, &reached), ["-"], "the same limit is reported once");
+        assert_eq!(feed(&mut decoder, &reached).len(), 2, "the same limit is reported once");
     }
 
     #[test]

@@ -671,6 +671,7 @@ mod tests {
                 "tokens {:?} in {:?} read {:?} out {:?}",
                 usage.scope, usage.input_tokens, usage.cache_read_tokens, usage.output_tokens
             ),
+            Body::Quota(quota) => format!("quota {} min {:?} {:?}", quota.minutes, quota.used_pct, quota.resets_at),
             Body::Lifecycle(Lifecycle::Other) => "-".to_owned(),
             Body::Lifecycle(Lifecycle::Started { model, .. }) => {
                 format!("started {:?} {model:?}", record.session)

@@ -5,40 +5,15 @@ use std::borrow::Cow;
 use super::Tokens;
 use super::price::Prices;
 use crate::model::record::{Lifecycle, Usage, UsageScope};
-use crate::model::{Body, Record};
+use crate::model::{Body, Pressure, Record};
 
-/// How near the end of the window is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Pressure {
-    /// Below 60 %.
-    Normal,
-    /// From 60 % on.
-    Elevated,
-    /// From 80 % on.
-    Critical,
-    /// From 90 % on.
-    Emergency,
-}
-
-impl Pressure {
-    /// Returns the level of a share of the window.
-    pub fn of(share: f64) -> Self {
-        match share {
-            share if share >= 0.90 => Self::Emergency,
-            share if share >= 0.80 => Self::Critical,
-            share if share >= 0.60 => Self::Elevated,
-            _ => Self::Normal,
-        }
-    }
-
-    /// Returns the name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::Elevated => "elevated",
-            Self::Critical => "critical",
-            Self::Emergency => "emergency",
-        }
+/// Returns how near the end a window is of which this share is full.
+pub fn pressure_of(share: f64) -> Pressure {
+    match share {
+        share if share >= 0.90 => Pressure::Emergency,
+        share if share >= 0.80 => Pressure::Critical,
+        share if share >= 0.60 => Pressure::Elevated,
+        _ => Pressure::Normal,
     }
 }
 
@@ -101,7 +76,7 @@ impl Fill {
 
     /// Returns how near the end is.
     pub fn pressure(&self) -> Option<Pressure> {
-        self.share().map(Pressure::of)
+        self.share().map(pressure_of)
     }
 }
 
@@ -195,6 +170,15 @@ impl Window {
         if self.told.is_none() {
             self.guessed = self.guessed.saturating_add(estimate(&text()));
         }
+    }
+
+    /// Whether the model has two sizes of window, and the agent does not say which this is: the names in answers do not.
+    pub fn may_be_larger(&self, prices: &Prices) -> bool {
+        let Some(model) = self.model.as_deref().filter(|_| self.limit.is_none()) else {
+            return false;
+        };
+        let large = || prices.find(&format!("{model}[1m]")).and_then(|price| price.window);
+        prices.find(model).is_some_and(|price| price.long.is_some() && price.window < large())
     }
 
     /// Returns how full it is. `limit`: what it holds, if the user says so; else the agent's word counts, else the table.
@@ -366,7 +350,7 @@ mod tests {
             (0.90, "emergency"),
             (2.0, "emergency"),
         ] {
-            assert_eq!(Pressure::of(share).name(), level, "{share}");
+            assert_eq!(pressure_of(share).name(), level, "{share}");
         }
     }
 

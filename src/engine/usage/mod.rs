@@ -2,13 +2,14 @@
 //!
 //! [`meter`] reads the records of one stream and tells what each adds; [`ledger`] puts the streams of a scan together, so
 //! that what several of them repeat counts once, in whatever order they come; [`report`] sorts that into rows. [`price`]
-//! and [`context`] are tables and arithmetic. Nothing here reads a file or a clock.
+//! and [`context`] are tables and arithmetic; [`spending`] is what a stream tells of all this while it goes on. Nothing here reads a file or a clock.
 
 pub mod context;
 pub mod ledger;
 pub mod meter;
 pub mod price;
 pub mod report;
+pub mod spending;
 
 use crate::model::record::Usage;
 

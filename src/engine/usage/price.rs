@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -107,11 +107,20 @@ pub struct Prices {
 impl Prices {
     /// Returns the table that is built in.
     pub fn built_in() -> &'static Self {
-        static PRICES: OnceLock<Prices> = OnceLock::new();
+        Self::cell()
+    }
+
+    /// Returns the table that is built in, to be shared.
+    pub fn shared() -> Arc<Self> {
+        Arc::clone(Self::cell())
+    }
+
+    fn cell() -> &'static Arc<Self> {
+        static PRICES: OnceLock<Arc<Prices>> = OnceLock::new();
         PRICES.get_or_init(|| {
             let rows = TABLE.lines().filter(|line| !line.starts_with('#')).skip(1);
             let plain = rows.filter_map(row).map(|(name, price)| (name.to_owned(), price)).collect();
-            Self { exact: BTreeMap::new(), plain }
+            Arc::new(Self { exact: BTreeMap::new(), plain })
         })
     }
 

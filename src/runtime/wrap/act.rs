@@ -32,6 +32,7 @@ use crate::recovery::{
     Typing,
 };
 use crate::runtime::clock;
+use crate::runtime::spent::Spent;
 
 /// How long what a failed child left behind has to go before it is given up, once it is killed.
 const CLEAR_LIMIT: Duration = Duration::from_secs(10);
@@ -147,6 +148,7 @@ impl Underway {
 pub struct Actor<'p> {
     acting: Acting<'p>,
     witness: Witness,
+    spent: Spent,
     reading: Option<Reading>,
     underway: Option<Underway>,
     /// Whether the decision for what is being stopped was told.
@@ -178,11 +180,12 @@ pub fn chance() -> Chance {
 
 impl<'p> Actor<'p> {
     /// Returns what acts, with a witness that watchers tell.
-    pub fn new(mut acting: Acting<'p>, witness: Witness) -> Self {
+    pub fn new(mut acting: Acting<'p>, witness: Witness, spent: Spent) -> Self {
         let told_ahead = acting.untold.take();
         Self {
             acting,
             witness,
+            spent,
             reading: None,
             underway: None,
             told_ahead,
@@ -238,6 +241,9 @@ impl<'p> Actor<'p> {
             if let Some(mut reading) = self.reading.take() {
                 reading.finish();
             }
+            self.spent.end_attempt();
+            let (micro_usd, tokens) = self.spent.earlier();
+            self.acting.run.has_spent(micro_usd, tokens);
             let start = match self.after(over, ending, executor) {
                 Ok(start) => start,
                 Err(ending) => return ending,
@@ -274,6 +280,7 @@ impl<'p> Actor<'p> {
                 witness: self.witness.clone(),
                 feed: executor.feed.clone(),
                 post: executor.post.clone(),
+                spent: self.spent.clone(),
             })
             .ok()
         });

@@ -44,6 +44,7 @@ use watcher::{Report, Watcher};
 use witness::Witness;
 
 use super::Telling;
+use super::spent::Spent;
 use crate::child::caught::{Signals, reap_strangers};
 use crate::child::inherited;
 use crate::child::tty::Terminal;
@@ -132,8 +133,11 @@ pub fn run(options: Options, acting: Option<Acting<'_>>) -> io::Result<Outcome> 
         .transpose()?;
     let names: Vec<_> = streams.iter().map(|(stream, _)| *stream).collect();
     let witness = acting.as_ref().map(|_| Witness::new(crate::runtime::clock::now(), Notes::default()));
+    let (micro_usd, tokens) = acting.as_ref().map_or((0, 0), |acting| acting.run.spent());
+    let spent = Spent::since(micro_usd, tokens);
+    let (engine, post_events) = (options.engine, post.clone());
     let watcher =
-        Watcher::start(options.engine, &names, options.telling, events, post.clone(), witness.clone())?;
+        Watcher::start(engine, &names, options.telling, events, post_events, witness.clone(), spent.clone())?;
     post_signals(signals, post.clone())?;
     let (limits, count) = (options.limits, streams.len());
     let make_keeper = move |launch: Launch, time_left: Option<Duration>| {
@@ -159,7 +163,7 @@ pub fn run(options: Options, acting: Option<Acting<'_>>) -> io::Result<Outcome> 
     let ending = match acting.zip(witness) {
         None => conduct(&mut make_keeper(options.launch, None), &mut executor, &mailbox, is_first),
         Some((acting, witness)) => {
-            let mut actor = Actor::new(acting, witness);
+            let mut actor = Actor::new(acting, witness, spent);
             actor.conduct(&make_keeper, &mut executor, &mailbox, &|executor| reap(executor, is_first))
         }
     };

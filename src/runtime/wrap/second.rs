@@ -22,6 +22,7 @@ use crate::engine::{Doctor, Options};
 use crate::model::{Basis, Event, EventBody, Level, Timestamp};
 use crate::profile::transcript::Transcript;
 use crate::recovery::Source;
+use crate::runtime::spent::{By, Spent};
 use crate::runtime::{clock, transcripts};
 
 /// How often the file is looked at.
@@ -47,6 +48,8 @@ pub struct Second {
     pub feed: Feed,
     /// Where alerts are put.
     pub post: Post,
+    /// What counts for budgets.
+    pub spent: Spent,
 }
 
 /// A transcript being read.
@@ -118,6 +121,9 @@ fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>
             let name = path.to_string_lossy();
             let mut doctor = Doctor::new(Arc::clone(&second.engine), &name, &name);
             doctor.begin_at(0, from);
+            if let Some(before) = second.copied_before {
+                doctor.counts_from(before);
+            }
             second.witness.hear(&mut doctor, Source::Transcript, second.copied_before);
             open = Some((file, doctor));
         }
@@ -129,7 +135,9 @@ fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>
                     Ok(count) => {
                         second.post.sign(Input::Written);
                         let now = clock::now();
+                        second.spent.tell(doctor);
                         doctor.feed(now, &buffer[..count], &mut |event| told(second, event));
+                        second.spent.see(By::Transcript, doctor);
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(_) => break,
@@ -154,7 +162,7 @@ fn told(second: &Second, event: Event) {
         return;
     }
     second.witness.event(Source::Transcript, &event);
-    let is_news = matches!(event.body, EventBody::Finding(_) | EventBody::Alert(_));
+    let is_news = matches!(event.body, EventBody::Finding(_) | EventBody::Alert(_) | EventBody::Usage(_));
     let is_sign = match &event.body {
         EventBody::Alert(alert) => alert.level == Level::Act,
         // One that is like the last raises no alert; it counts if the agent was told to go on meanwhile.

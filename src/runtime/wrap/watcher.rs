@@ -18,6 +18,7 @@ use crate::engine::{Doctor, Options, framing};
 use crate::model::event::{Condition, Status};
 use crate::model::id::IdBuilder;
 use crate::model::{Event, EventBody, Timestamp};
+use crate::runtime::spent::{By, Spent};
 use crate::runtime::{Telling, Watch, clock};
 use crate::sink::queue::Queue;
 
@@ -173,7 +174,7 @@ struct Looked {
 
 impl Watcher {
     /// Begins. With two `streams` they are of one session. What is told goes to `events`, and alerts, decisions and
-    /// changes of status to `post`.
+    /// changes of status to `post`. `spent`: what counts for budgets beside what is seen here.
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -184,6 +185,7 @@ impl Watcher {
         events: Option<Queue>,
         post: Post,
         witness: Option<Witness>,
+        spent: Spent,
     ) -> io::Result<Self> {
         let (given, take) = unbounded();
         let (tell_done, done) = bounded(1);
@@ -234,6 +236,7 @@ impl Watcher {
                     dropped: count_dropped,
                     told_dropped: 0,
                     witness,
+                    spent,
                     make: Box::new(make),
                     attempt: 1,
                     process: None,
@@ -294,6 +297,8 @@ struct Desk<'t> {
     told_dropped: u64,
     /// Who must know for recovery; then decisions are not the engine's.
     witness: Option<Witness>,
+    /// What counts for budgets.
+    spent: Spent,
     /// Makes the doctor of an attempt.
     make: Box<dyn Fn(u32) -> Doctor>,
     attempt: u32,
@@ -372,7 +377,9 @@ impl Desk<'_> {
     fn run(&mut self, work: impl FnOnce(&mut Doctor, &mut dyn FnMut(Event))) {
         let (post, session, agent) = (&self.post, &mut self.session, &mut self.agent);
         let (witness, second, process) = (&self.witness, self.second, &self.process);
+        let spent = &self.spent;
         let ran = self.watch.run(&mut self.lines, |doctor, out| {
+            spent.tell(doctor);
             work(doctor, &mut |mut event| {
                 if let (EventBody::SessionStarted(session), None) = (&mut event.body, &event.parent_session) {
                     let process = process.as_ref();
@@ -401,6 +408,7 @@ impl Desk<'_> {
                 doctor.session().clone_into(session);
             }
             *agent = doctor.agent();
+            spent.see(By::Output, doctor);
         });
         self.report.engine_failed |= ran.is_err();
     }
@@ -545,7 +553,8 @@ mod tests {
         let (mailbox, post) = Mailbox::new();
         let streams = [Stream::Stdout];
         let watcher =
-            Watcher::start(Arc::new(Options::new()), &streams, telling(), None, post, None).unwrap();
+            Watcher::start(Arc::new(Options::new()), &streams, telling(), None, post, None, Spent::default())
+                .unwrap();
         let give = |given| watcher.feed().given.send(given).unwrap();
         let bytes = |text: &str| Given::Bytes {
             stream: Stream::Stdout,
@@ -581,6 +590,7 @@ mod tests {
             dropped: Arc::default(),
             told_dropped: 0,
             witness: None,
+            spent: Spent::default(),
             make: Box::new(|_| Doctor::new(Arc::new(Options::new()), "stdout", "seed")),
             attempt: 1,
             process: None,
@@ -601,7 +611,9 @@ mod tests {
         let queue = Queue::new(output).unwrap();
         assert!(queue.offer(vec![b'x'; 1 << 20]), "more than a pipe holds");
         let options = Arc::new(Options::new());
-        let watcher = Watcher::start(options, &[Stream::Stdout], telling(), Some(queue), post, None).unwrap();
+        let watcher =
+            Watcher::start(options, &[Stream::Stdout], telling(), Some(queue), post, None, Spent::default())
+                .unwrap();
         watcher.feed().given.send(Given::End).unwrap();
         // However late the engine is: it answers while the queue is stuck, and leaves it to others.
         let looked = watcher.done.recv().unwrap();

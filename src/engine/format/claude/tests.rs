@@ -221,11 +221,12 @@ fn minimal_pairs_same_words_opposite_verdicts() {
             r#"{{"type":"rate_limit_event","rate_limit_info":{{"status":"{status}","rateLimitType":"five_hour","utilization":0.99{more}}},"session_id":"s"}}"#
         )
     };
-    tells(&window("rejected", ""), &["provider failure [usage_limit_reached five_hour]: usage_limit_reached: five_hour"]);
+    let quota = "quota 300 min Some(99.0) None";
+    tells(&window("rejected", ""), &[quota, "provider failure [usage_limit_reached five_hour]: usage_limit_reached: five_hour"]);
     let warning = "provider failure [usage_limit_warning five_hour] is usage_warning: usage_limit_warning: five_hour";
-    tells(&window("allowed_warning", ""), &[warning]);
-    tells(&window("rejected", r#","isUsingOverage":true"#), &[warning]);
-    tells(&window("allowed", ""), &[]);
+    tells(&window("allowed_warning", ""), &[quota, warning]);
+    tells(&window("rejected", r#","isUsingOverage":true"#), &[quota, warning]);
+    tells(&window("allowed", ""), &[quota]);
 }
 
 #[test]

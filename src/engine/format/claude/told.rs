@@ -121,6 +121,7 @@ fn words(record: &Record<'_>) -> String {
         )
         .replace("Some(", "")
         .replace(')', ""),
+        Body::Quota(quota) => format!("quota {} min {:?} {:?}", quota.minutes, quota.used_pct, quota.resets_at),
         Body::Lifecycle(Lifecycle::Other) => "other".to_owned(),
         Body::Lifecycle(Lifecycle::Started { cwd, model }) => format!("started {cwd:?} {model:?}"),
         Body::Lifecycle(lifecycle) => format!("{lifecycle:?}"),
