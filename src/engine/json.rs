@@ -1290,6 +1290,93 @@ mod tests {
         texts.iter().for_each(|text| agrees(text));
     }
 
+    object! {
+        struct Outer<'a> {
+            "a" => a: Option<&'a RawValue>,
+            "type" | "kind" => kind: Option<&'a RawValue>,
+            "a_name_of_many_letters" => long: Option<&'a RawValue>,
+            "inner" => inner: Option<Inner<'a>>,
+            else rest: Rest<'a>,
+            in order "a" "unknown" "type" "inner" "a_name_of_many_letters"
+        }
+    }
+
+    object! {
+        struct Inner<'a> {
+            "a" => a: Option<&'a RawValue>,
+            "b" => b: Notation<'a>,
+        }
+    }
+
+    object! {
+        struct Rest<'a> {
+            "b" => b: Notation<'a>,
+        }
+    }
+
+    /// The same, as serde reads it.
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default, bound(deserialize = "'de: 'a"))]
+    struct ByDerive<'a> {
+        a: Option<&'a RawValue>,
+        b: Option<&'a RawValue>,
+        #[serde(rename = "type", alias = "kind")]
+        kind: Option<&'a RawValue>,
+        a_name_of_many_letters: Option<&'a RawValue>,
+        inner: Option<InnerByDerive<'a>>,
+    }
+
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default, bound(deserialize = "'de: 'a"))]
+    struct InnerByDerive<'a> {
+        a: Option<&'a RawValue>,
+        b: Option<&'a RawValue>,
+    }
+
+    /// What both ways to read an object make of a text in which no name comes twice.
+    fn reads_alike(text: &str) {
+        let ours = read::<Outer<'_>>(text).map(|outer| {
+            let text = |raw: Option<&RawValue>| raw.map(|raw| raw.get().to_owned());
+            let inner = outer.inner.map(|inner| (text(inner.a), inner.b.get().map(str::to_owned)));
+            let rest = outer.rest.and_then(|rest| rest.b.get().map(str::to_owned));
+            (text(outer.a), rest, text(outer.kind), text(outer.long), inner)
+        });
+        let theirs = serde_json::from_str::<ByDerive<'_>>(text).map(|outer| {
+            let text = |raw: Option<&RawValue>| raw.map(|raw| raw.get().to_owned());
+            let inner = outer.inner.map(|inner| (text(inner.a), text(inner.b)));
+            (text(outer.a), text(outer.b), text(outer.kind), text(outer.a_name_of_many_letters), inner)
+        });
+        assert_eq!(ours.ok(), theirs.ok(), "{text}");
+    }
+
+    #[test]
+    fn objects_are_read_in_whatever_order() {
+        for text in [
+            r#"{}"#,
+            r#" { } "#,
+            r#"{"a":1,"unknown":[2],"type":"x","inner":{"a":null,"b":""},"a_name_of_many_letters":3,"b":[]}"#,
+            r#"{"type":"x","a":1}"#,
+            r#"{ "a" : 1 , "type" : 2 }"#,
+            r#"{"a":1"type":2}"#,
+            r#"{"a":1{"type":2}"#,
+            r#"{,"a":1}"#,
+            r#"{"a":1,}"#,
+            r#"{"a":1,"type"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1} x"#,
+            r#"{"t\u0079pe":1,"\u0061":"b"}"#,
+            r#"{"inner":7}"#,
+            r#"{"inner":null,"kind":2}"#,
+            r#"{"a_name_of_many_lettert":1,"b_name_of_many_letters":2}"#,
+            r#"{"A":1,"":2,"typ":3,"types":4}"#,
+            r#"null"#,
+            r#"7"#,
+            r#""{}""#,
+        ] {
+            reads_alike(text);
+        }
+    }
+
     fn json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             any::<bool>().prop_map(Value::from),
@@ -1321,6 +1408,30 @@ mod tests {
             let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
             let end = (at + cut..=text.len()).find(|end| text.is_char_boundary(*end)).unwrap_or(text.len());
             agrees(&format!("{}{with}{}", &text[..at], &text[end.min(text.len())..]));
+        }
+
+        #[test]
+        fn objects_are_read_as_serde_reads_them(
+            names in Just(vec!["a", "unknown", "type", "inner", "a_name_of_many_letters", "b", "more"]).prop_shuffle(),
+            values in prop::collection::vec(json(), 7),
+            inner in json(), kept in 0usize..8, damage in prop::option::of((0usize..200, "[\\\\\"{},: ]{0,2}")),
+        ) {
+            let member = |(name, value): (&&str, &Value)| match *name {
+                "inner" if !value.is_object() => format!("\"inner\":{{\"b\":{inner},\"a\":{value}}}"),
+                "inner" => "\"inner\":null".to_owned(),
+                name => format!("\"{name}\":{value}"),
+            };
+            let members: Vec<String> = names.iter().zip(&values).take(kept).map(member).collect();
+            let mut text = format!("{{{}}}", members.join(","));
+            if let Some((at, with)) = &damage
+                && let Some(at) = (*at..=text.len()).find(|at| text.is_char_boundary(*at))
+            {
+                text.insert_str(at, with);
+            }
+            // What is not read is not looked through for escapes that do not exist.
+            if damage.is_none() || !text.contains('\\') {
+                reads_alike(&text);
+            }
         }
 
         #[test]

@@ -339,8 +339,8 @@ impl<'t> Iterator for Lines<'t> {
 /// stands for one.
 #[inline(always)]
 fn line_ends(text: &[u8]) -> u64 {
-    match text.first_chunk::<{ BLOCK + 1 }>() {
-        Some(block) => line_ends_of(block),
+    match text.first_chunk::<BLOCK>() {
+        Some(block) => line_ends_of(block, text),
         None => last_line_ends(text),
     }
 }
@@ -348,38 +348,45 @@ fn line_ends(text: &[u8]) -> u64 {
 /// As [`line_ends`], of less than a block.
 #[inline(never)]
 fn last_line_ends(text: &[u8]) -> u64 {
-    let mut block = [0; BLOCK + 1];
+    let mut block = [0; BLOCK];
     block[..text.len()].copy_from_slice(text);
-    line_ends_of(&block)
+    line_ends_of(&block, text)
 }
 
+/// As [`line_ends`], of a block with which the text begins.
 #[inline(always)]
-fn line_ends_of(block: &[u8; BLOCK + 1]) -> u64 {
-    let part = |at: usize| block[at..].first_chunk::<16>().map_or(u8x16::splat(0), |part| u8x16::new(*part));
-    let ends = |number: usize| {
-        let (here, next) = (part(number * 16), part(number * 16 + 1));
-        let escaped = here.simd_eq(u8x16::splat(b'\\')) & next.simd_eq(u8x16::splat(b'n'));
-        u64::from((here.simd_eq(u8x16::splat(b'\n')) | escaped).to_bitmask()) << (number * 16)
+fn line_ends_of(block: &[u8; BLOCK], text: &[u8]) -> u64 {
+    let parts = block.as_chunks::<16>().0;
+    let bits = |byte: u8| {
+        let bits = |number: usize| {
+            let same = u8x16::new(parts[number]).simd_eq(u8x16::splat(byte));
+            u64::from(same.to_bitmask()) << (number * 16)
+        };
+        (bits(0) | bits(1)) | (bits(2) | bits(3))
     };
-    (ends(0) | ends(1)) | (ends(2) | ends(3))
+    let (mut ends, mut escapes) = (bits(b'\n'), bits(b'\\'));
+    while escapes != 0 {
+        let at = escapes.trailing_zeros() as usize;
+        ends |= u64::from(text.get(at + 1) == Some(&b'n')) << at;
+        escapes &= escapes - 1;
+    }
+    ends
 }
 
 /// Returns where the last line ends that has an end.
 fn last_line_end(text: &[u8]) -> Option<usize> {
-    // What begins with the last byte can only be a line feed.
-    let mut places = text.len().checked_sub(1)?;
-    if text[places] == b'\n' {
-        return Some(places);
-    }
-    while places >= BLOCK {
-        let start = places - BLOCK;
+    let mut rest = text.len();
+    while let Some(start) = rest.checked_sub(BLOCK) {
         let ends = line_ends(&text[start..]);
         if ends != 0 {
             return Some(start + ends.ilog2() as usize);
         }
-        places = start;
+        rest = start;
     }
-    let ends = last_line_ends(&text[..=places]);
+    let ends = last_line_ends(&text[..rest]);
+    // An escape may go on in the bytes behind.
+    let cut = rest > 0 && text[rest - 1] == b'\\' && text.get(rest) == Some(&b'n');
+    let ends = ends | u64::from(cut) << rest.saturating_sub(1);
     (ends != 0).then(|| ends.ilog2() as usize)
 }
 
@@ -875,7 +882,36 @@ mod tests {
         assert_ne!(one, print(&text("b", "took 1s")));
     }
 
+    /// The lines of a text, found simply.
+    fn lines_slowly(text: &[u8]) -> Vec<&[u8]> {
+        let (mut lines, mut start, mut at) = (Vec::new(), 0, 0);
+        while at < text.len() {
+            let length = if text[at] == b'\n' { 1 } else { 2 * usize::from(text[at..].starts_with(b"\\n")) };
+            if length > 0 {
+                lines.push(&text[start..at]);
+                start = at + length;
+            }
+            at += length.max(1);
+        }
+        if start < text.len() {
+            lines.push(&text[start..]);
+        }
+        lines
+    }
+
     proptest::proptest! {
+        #[test]
+        fn lines_are_found_wherever_they_end(text in "(x{1,40}|\\\\n|\\\\|n|\n| {1,20}){0,24}") {
+            let text = text.as_bytes();
+            let lines = lines_slowly(text);
+            proptest::prop_assert_eq!(Lines::of(text).collect::<Vec<_>>(), lines.clone());
+            let last = (0..text.len()).rfind(|at| text[*at] == b'\n' || text[*at..].starts_with(b"\\n"));
+            proptest::prop_assert_eq!(last_line_end(text), last);
+            for line in lines {
+                proptest::prop_assert_eq!(trim(line), line.trim_ascii());
+            }
+        }
+
         #[test]
         fn any_text_has_a_print(text in "(\\PC|\\\\n|\\\\r|[\x1b\r\n0-9a-f:.T -]){0,200}") {
             proptest::prop_assert_eq!(print(&text), print(&text));

@@ -1,9 +1,10 @@
 //! How full a model's window is.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use super::Tokens;
-use super::price::Prices;
+use super::price::{Price, Prices};
 use crate::model::record::{Lifecycle, Usage, UsageScope};
 use crate::model::{Body, Pressure, Record};
 
@@ -26,6 +27,8 @@ pub struct Window {
     guessed: u64,
     limit: Option<u64>,
     model: Option<String>,
+    /// What the table says of the model, once it was asked.
+    price: OnceCell<Option<Price>>,
     session: Option<String>,
     /// Whether a request or a compaction was told of, since the beginning or since records were passed over.
     anchored: bool,
@@ -133,6 +136,7 @@ impl Window {
         if self.model.as_deref() == Some(model) {
             return;
         }
+        self.price = OnceCell::new();
         // What the agent said of another model's window does not hold for this one's.
         if self.model.replace(model.to_owned()).is_some() {
             self.limit = None;
@@ -181,12 +185,13 @@ impl Window {
         prices.find(model).is_some_and(|price| price.long.is_some() && price.window < large())
     }
 
-    /// Returns how full it is. `limit`: what it holds, if the user says so; else the agent's word counts, else the table.
+    /// Returns how full it is. `limit`: what it holds, if the user says so; else the agent's word counts, else the table,
+    /// which is the same one each time.
     pub fn fill(&self, limit: Option<u64>, prices: &Prices) -> Fill {
         let (tokens, estimated) = self.told.map_or((self.guessed, true), |tokens| (tokens, false));
         let table = || {
             let model = self.model.as_deref()?;
-            let price = prices.find(model)?;
+            let price = (*self.price.get_or_init(|| prices.find(model)))?;
             // A model that has a price for more than its window holds has a larger one, which not every record names. What
             // was sent to it cannot have been more than that.
             let beyond =
