@@ -527,7 +527,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Returns how the next value begins.
-    pub fn next(&mut self) -> Option<u8> {
+    pub fn next_byte(&mut self) -> Option<u8> {
         self.peek()
     }
 
@@ -536,7 +536,7 @@ impl<'de> Reader<'de> {
     /// # Errors
     ///
     /// It is not JSON.
-    #[inline]
+    #[inline(always)]
     pub fn take_str(&mut self) -> Result<Option<Cow<'de, str>>, Error> {
         if self.peek() != Some(b'"') {
             self.skip()?;

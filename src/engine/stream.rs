@@ -192,11 +192,7 @@ impl Core {
         if block.omitted > 0 {
             self.summary.truncated += 1;
         }
-        if self.json_stream {
-            self.records(now, block, out)
-        } else {
-            self.lines(now, block, out)
-        }
+        if self.json_stream { self.records(now, block, out) } else { self.lines(now, block, out) }
     }
 
     /// Takes a block of a stream of JSON: long lines, each of which is decoded.

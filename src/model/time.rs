@@ -79,10 +79,12 @@ impl Timestamp {
         let (time, rest) = text.split_first_chunk::<19>()?;
         let [.., b'Z'] = rest else { return None };
         // `YYYY-MM-` and `DDThh:mm`, then `:ss`: digits by eight bytes at a time.
-        let [date, clock] = [&time[..8], &time[8..16]].map(|part| {
-            part.iter().rev().fold(0u64, |word, byte| word << 8 | u64::from(*byte))
-        });
-        let (date, clock) = (pairs(date, 0x00ff_ff00_ffff_ffff, *b"\0\0\0\0-\0\0-")?, pairs(clock, 0xffff_00ff_ff00_ffff, *b"\0\0T\0\0:\0\0")?);
+        let [date, clock] = [&time[..8], &time[8..16]]
+            .map(|part| part.iter().rev().fold(0u64, |word, byte| word << 8 | u64::from(*byte)));
+        let (date, clock) = (
+            pairs(date, 0x00ff_ff00_ffff_ffff, *b"\0\0\0\0-\0\0-")?,
+            pairs(clock, 0xffff_00ff_ff00_ffff, *b"\0\0T\0\0:\0\0")?,
+        );
         let pair = |word: u64, at: u32| i64::from((word >> (at * 8)) as u8);
         let (year, month) = (pair(date, 0) * 100 + pair(date, 2), pair(date, 5));
         let (day, hour, minute) = (pair(clock, 0), pair(clock, 3), pair(clock, 6));
@@ -134,11 +136,18 @@ impl Timestamp {
 /// digits side by side say, in the byte of the first.
 fn pairs(word: u64, digits: u64, marks: [u8; 8]) -> Option<u64> {
     const ALL: u64 = 0x0101_0101_0101_0101;
+    const THREE: u64 = ALL * 0x30;
+    const UPPER: u64 = ALL * 0xf0;
+    const LOWER: u64 = ALL * 0x0f;
     // From `0` to `9` the upper half of a byte is 3, and still is with 6 added.
-    let upper = (word | word.wrapping_add(ALL * 6 & digits)) & ALL * 0xf0 & digits;
-    let fits = upper == ALL * 0x30 & digits && word & ALL * 0x30 & digits == upper && word & !digits == u64::from_le_bytes(marks);
-    let values = word & ALL * 0x0f & digits;
-    fits.then(|| values.wrapping_mul(10).wrapping_add(values >> 8))
+    let with_six = word.wrapping_add((ALL * 6) & digits);
+    let upper = (word | with_six) & UPPER & digits;
+    let are_digits = upper == THREE & digits && word & upper == upper;
+    if !are_digits || word & !digits != u64::from_le_bytes(marks) {
+        return None;
+    }
+    let values = word & LOWER & digits;
+    Some(values.wrapping_mul(10).wrapping_add(values >> 8))
 }
 
 impl From<jiff::Timestamp> for Timestamp {

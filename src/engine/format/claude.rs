@@ -1525,7 +1525,7 @@ impl Field<'_> for Present {
 
 impl<'de, T: Object<'de>> Field<'de> for Maybe<T> {
     fn fill(&mut self, reader: &mut Reader<'de>) -> Result<(), json::Error> {
-        if reader.next() != Some(b'{') {
+        if reader.next_byte() != Some(b'{') {
             self.0 = None;
             return reader.pass();
         }
@@ -1536,7 +1536,7 @@ impl<'de, T: Object<'de>> Field<'de> for Maybe<T> {
 impl<'de: 'a, 'a> Field<'de> for Strings<'a> {
     fn fill(&mut self, reader: &mut Reader<'de>) -> Result<(), json::Error> {
         self.0.clear();
-        if reader.next() != Some(b'[') {
+        if reader.next_byte() != Some(b'[') {
             self.0.extend(reader.take_str()?);
             return Ok(());
         }
@@ -1549,13 +1549,13 @@ impl<'de: 'a, 'a> Field<'de> for Strings<'a> {
 
 impl<'de: 'a, 'a> Field<'de> for Content<'a> {
     fn fill(&mut self, reader: &mut Reader<'de>) -> Result<(), json::Error> {
-        if reader.next() != Some(b'[') {
+        if reader.next_byte() != Some(b'[') {
             *self = reader.take_str()?.map_or(Self::None, Self::Text);
             return Ok(());
         }
         let mut blocks = Vec::new();
         reader.list(|reader| {
-            if reader.next() != Some(b'{') {
+            if reader.next_byte() != Some(b'{') {
                 return reader.pass();
             }
             blocks.push(Block::default());
@@ -1568,7 +1568,7 @@ impl<'de: 'a, 'a> Field<'de> for Content<'a> {
 
 impl<'de: 'a, 'a> Field<'de> for ErrorField<'a> {
     fn fill(&mut self, reader: &mut Reader<'de>) -> Result<(), json::Error> {
-        if reader.next() != Some(b'{') {
+        if reader.next_byte() != Some(b'{') {
             *self = reader.take_str()?.map_or(Self::None, Self::Text);
             return Ok(());
         }

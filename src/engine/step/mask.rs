@@ -292,22 +292,16 @@ fn parts(text: &[u8]) -> (&[u8], &[u8], &[u8]) {
     (&text[..HEAD], &text[HEAD..text.len() - TAIL], &text[text.len() - TAIL..])
 }
 
-/// How many bytes are searched for line ends in one go.
-const BLOCK: usize = 64;
-
 /// The lines of a text, real line ends and escaped ones.
 struct Lines<'t> {
     text: &'t [u8],
     /// Where the next line begins.
     at: usize,
-    /// Where the block begins that was searched last, and the line ends in it that are still to come, a bit each.
-    block: usize,
-    ends: u64,
 }
 
 impl<'t> Lines<'t> {
     fn of(text: &'t [u8]) -> Self {
-        Self { text, at: 0, block: 0, ends: line_ends(text) }
+        Self { text, at: 0 }
     }
 }
 
@@ -315,25 +309,39 @@ impl<'t> Iterator for Lines<'t> {
     type Item = &'t [u8];
 
     fn next(&mut self) -> Option<&'t [u8]> {
-        if self.at == self.text.len() {
+        let rest = &self.text[self.at..];
+        if rest.is_empty() {
             return None;
         }
-        while self.ends == 0 {
-            self.block += BLOCK;
-            if self.block >= self.text.len() {
-                let line = &self.text[self.at..];
-                self.at = self.text.len();
-                return Some(line);
-            }
-            self.ends = line_ends(&self.text[self.block..]);
-        }
-        let end = self.block + self.ends.trailing_zeros() as usize;
-        self.ends &= self.ends - 1;
-        let line = &self.text[self.at..end];
-        self.at = end + if self.text[end] == b'\n' { 1 } else { 2 };
-        Some(line)
+        let (end, length) = line_end(rest).unwrap_or((rest.len(), 0));
+        self.at += end + length;
+        Some(&rest[..end])
     }
 }
+
+/// Returns where the first line ends, and how many bytes its end takes: a line feed, or the escape that stands for one.
+fn line_end(text: &[u8]) -> Option<(usize, usize)> {
+    let mut at = 0;
+    while let (Some(part), Some(next)) = (text[at..].first_chunk::<16>(), text.get(at + 1..at + 17)) {
+        let part = u8x16::new(*part);
+        let next = u8x16::new(next.try_into().ok()?);
+        let escaped = part.simd_eq(u8x16::splat(b'\\')) & next.simd_eq(u8x16::splat(b'n'));
+        let ends = (part.simd_eq(u8x16::splat(b'\n')) | escaped).to_bitmask();
+        if ends != 0 {
+            at += ends.trailing_zeros() as usize;
+            return Some((at, if text[at] == b'\n' { 1 } else { 2 }));
+        }
+        at += 16;
+    }
+    text[at..].iter().enumerate().find_map(|(more, byte)| match (byte, text.get(at + more + 1)) {
+        (b'\n', _) => Some((at + more, 1)),
+        (b'\\', Some(b'n')) => Some((at + more, 2)),
+        _ => None,
+    })
+}
+
+/// How many bytes are searched backwards for line ends in one go.
+const BLOCK: usize = 64;
 
 /// Returns where in the next bytes, at most [`BLOCK`] of them, lines end, a bit each: at a line feed, or at the escape that
 /// stands for one.

@@ -494,7 +494,23 @@ fn only_looks(verb: &str) -> bool {
 
 /// Whether a command changes files.
 fn changes_files(word: &str) -> bool {
-    matches!(word, "rm" | "mv" | "cp" | "mkdir" | "touch" | "tee" | "ln" | "chmod" | "chown" | "patch" | "apply_patch" | "dd" | "truncate" | "unzip" | "rsync")
+    matches!(
+        word,
+        "rm" | "mv"
+            | "cp"
+            | "mkdir"
+            | "touch"
+            | "tee"
+            | "ln"
+            | "chmod"
+            | "chown"
+            | "patch"
+            | "apply_patch"
+            | "dd"
+            | "truncate"
+            | "unzip"
+            | "rsync"
+    )
 }
 
 /// What git does that changes nothing.
@@ -563,7 +579,26 @@ fn is_cloud(word: &str) -> bool {
 
 /// Whether a word in front of a command leaves it what it is.
 fn is_front(word: &str) -> bool {
-    matches!(word, "sudo" | "time" | "nohup" | "do" | "then" | "else" | "(" | "{" | "if" | "while" | "until" | "!" | "exec" | "command" | "stdbuf" | "nice" | "env")
+    matches!(
+        word,
+        "sudo"
+            | "time"
+            | "nohup"
+            | "do"
+            | "then"
+            | "else"
+            | "("
+            | "{"
+            | "if"
+            | "while"
+            | "until"
+            | "!"
+            | "exec"
+            | "command"
+            | "stdbuf"
+            | "nice"
+            | "env"
+    )
 }
 
 /// Returns the first letters of commands, a bit each: most words are told by them to be none of these.
@@ -651,8 +686,7 @@ fn command_effect(line: &str) -> Effect {
                 changes |= matches!(verb, "tee" | "xargs") && !begins(&&["tee", "/dev/null"][..]);
                 runs |= !only_looks(verb) && !matches!(verb, "tail" | "sed" | "tee" | "xargs" | "perl");
             } else if polls()
-                || (is_cloud(verb)
-                    && has(&["describe", "wait", "get", "list", "status", "logs", "show"]))
+                || (is_cloud(verb) && has(&["describe", "wait", "get", "list", "status", "logs", "show"]))
                 || (matches!(verb, "curl" | "wget")
                     && words.iter().chain(quotes).any(|word| asks_health(word)))
             {

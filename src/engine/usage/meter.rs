@@ -46,6 +46,15 @@ pub enum Key {
     Totals(u128),
 }
 
+impl Key {
+    fn mark(self) -> u16 {
+        match self {
+            Self::None => 0,
+            Self::Ids(hash) | Self::Totals(hash) => hash as u16,
+        }
+    }
+}
+
 /// What a record adds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Charge<'a> {
@@ -70,6 +79,8 @@ pub struct Meter {
     /// What the session had used when that was last told.
     totals: Option<Totals>,
     seen: Vec<(Key, Amount)>,
+    /// A part of the key of each: most requests are told by it to be new.
+    marks: [u16; REMEMBERED_REQUESTS],
     next_seen: usize,
     run: Run,
     /// The last model that was asked for, and its price: mostly the next one too.
@@ -161,6 +172,7 @@ impl Meter {
             forked: false,
             totals: None,
             seen: Vec::new(),
+            marks: [0; REMEMBERED_REQUESTS],
             next_seen: 0,
             run: Run::default(),
             priced: (String::new(), None),
@@ -222,7 +234,11 @@ impl Meter {
         let cost = self.cost(model, &tokens, usage.cost_usd, true);
         let whole = amount(tokens, cost, 1);
         let key = self.key(usage);
-        let added = match self.seen.iter_mut().find(|(seen, _)| *seen == key && key != Key::None) {
+        // All of them, whether it is found or not: so many at a time.
+        let mark = key.mark();
+        let may_be_known = self.marks.iter().fold(false, |any, other| any | (*other == mark));
+        let mut seen = self.seen.iter_mut().filter(|_| may_be_known);
+        let added = match seen.find(|(seen, _)| *seen == key && key != Key::None) {
             Some((_, told)) if whole.tokens.fullness() <= told.tokens.fullness() => return,
             Some((_, told)) => whole.minus(&std::mem::replace(told, whole)),
             None => {
@@ -325,25 +341,29 @@ impl Meter {
     fn key(&self, usage: &Usage<'_>) -> Key {
         let (message, request) = (usage.message.unwrap_or_default(), usage.request.unwrap_or_default());
         if !message.is_empty() {
-            let session = if message.len() + request.len() < UNIQUE_ID { self.session.as_bytes() } else { &[] };
+            let session =
+                if message.len() + request.len() < UNIQUE_ID { self.session.as_bytes() } else { &[] };
             let parts = [message.as_bytes(), &[0xff], request.as_bytes(), &[0xff], session];
             return Key::Ids(hash_of(&parts));
         }
         let Some(totals) = usage.totals else { return Key::None };
         let figures = [totals.input, totals.output, totals.cache_read, totals.cache_creation];
-        Key::Totals(hash_of(&figures.each_ref().map(|figure| figure.to_le_bytes()).each_ref().map(|bytes| &bytes[..])))
+        Key::Totals(hash_of(
+            &figures.each_ref().map(|figure| figure.to_le_bytes()).each_ref().map(|bytes| &bytes[..]),
+        ))
     }
 
     fn remember(&mut self, key: Key, whole: Amount) {
         if key == Key::None {
             return;
         }
+        self.marks[self.next_seen] = key.mark();
         if self.seen.len() < REMEMBERED_REQUESTS {
             self.seen.push((key, whole));
         } else {
             self.seen[self.next_seen] = (key, whole);
-            self.next_seen = (self.next_seen + 1) % REMEMBERED_REQUESTS;
         }
+        self.next_seen = (self.next_seen + 1) % REMEMBERED_REQUESTS;
     }
 }
 

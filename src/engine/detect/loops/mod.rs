@@ -372,7 +372,8 @@ impl Loops {
             Sign::Compacted { time, .. } => *time,
         };
         let kind = sign.kind() as u8;
-        for (place, watch) in self.watches.iter_mut().enumerate().filter(|(_, watch)| watch.sees & kind != 0) {
+        for (place, watch) in self.watches.iter_mut().enumerate().filter(|(_, watch)| watch.sees & kind != 0)
+        {
             let Some(evidence) = watch.detector.see(sign) else { continue };
             watch.warns = false;
             if evidence.count > 0 {
