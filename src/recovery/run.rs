@@ -295,7 +295,11 @@ impl Run {
 
     /// Decides what to do after an attempt has ended.
     pub fn ended(&mut self, moment: &Moment<'_>, ended: &Ended) -> Plan {
-        let plan = self.after(moment, ended);
+        let mut plan = self.after(moment, ended);
+        // What has come to its end has; nothing more is begun.
+        if let (Plan::Start(_), Some(reason)) = (&plan, &moment.facts.budget_used_up) {
+            plan = self.halt(moment, HaltStatus::Budget, Class::BudgetOver, reason, RAISE_BUDGET);
+        }
         self.pending = None;
         self.plan = Some(plan.clone());
         plan
@@ -432,9 +436,6 @@ impl Run {
             Exit::Interrupted => None,
             _ => facts.decisive(false, moment.now),
         };
-        if let Some(reason) = &facts.budget_used_up {
-            return self.halt(moment, HaltStatus::Budget, Class::BudgetOver, reason, RAISE_BUDGET);
-        }
         match (sighting, exit) {
             (Some(sighting), _) => {
                 let sighting = sighting.clone();

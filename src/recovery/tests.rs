@@ -1138,6 +1138,20 @@ fn our_own_limit_on_money_has_its_own_status() {
 }
 
 #[test]
+fn with_the_budget_used_up_nothing_more_is_begun_and_what_is_done_is_done() {
+    let spent = Some("this run has used $5.01, and its budget is $5.00.".to_owned());
+    let mut story = Story::headless("claude -p fix");
+    story.works().fails(Class::Network).facts.budget_used_up.clone_from(&spent);
+    let plan = story.ends(1);
+    assert_eq!(story.show(&plan), "halt 82 budget_over");
+
+    let mut story = Story::headless("claude -p fix");
+    story.works().facts.budget_used_up = spent;
+    let plan = story.ends(0);
+    assert_eq!(story.show(&plan), "done 0");
+}
+
+#[test]
 fn asides_are_left_alone() {
     let mut story = Story::headless("claude mcp list");
     let plan = story.fails(Class::Network).running();

@@ -530,6 +530,47 @@ fn what_only_a_person_can_mend_ends_with_80_and_what_to_do() {
 }
 
 #[test]
+fn a_budget_that_is_used_up_ends_the_run_with_82_and_without_act_only_an_alert_tells_it() {
+    if !can_tell() {
+        return;
+    }
+    let script = json!([[["init", 0], ["uses", 100_000], ["uses", 120_000], ["waits_for", "never"]]]);
+    let story = Story::of("claude", &script);
+    let output = story.run(&["--act", "--budget-usd", "1"]);
+    assert_eq!((output.status.code(), story.starts().len()), (Some(82), 1), "{output:?}");
+    assert_eq!(story.acted(), one("halt", "done"));
+    let decision = &story.of_type("decision")[0];
+    let alert = &story.of_type("alert")[0];
+    assert_eq!((&decision["class"], &decision["alert"]), (&json!("budget_over"), &alert["id"]));
+    assert_eq!(alert["reason"], "this run has used $1.10, and its budget is $1.00.");
+
+    let story = Story::of("claude", &json!([[["init", 0], ["uses", 220_000], ["done", 0]]]));
+    let output = story.run(&["--budget-usd", "1"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(story.of_type("alert").len(), 1);
+}
+
+#[test]
+fn what_an_earlier_start_used_is_used_and_what_has_come_to_its_end_has() {
+    if !can_tell() {
+        return;
+    }
+    let crashes = json!([["init", 0], ["uses", 60_000], ["exits", 139]]);
+    let ends = json!([["init", 0], ["uses", 60_000], ["done", 0]]);
+    let story = Story::of("claude", &json!([crashes, crashes, ends]));
+    let output = story.run(&["--act", "--budget-tokens", "100k"]);
+    assert_eq!((output.status.code(), story.starts().len()), (Some(82), 2), "{output:?}");
+
+    let story = Story::of("claude", &json!([crashes, ends]));
+    let output = story.run(&["--act", "--budget-tokens", "100k"]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "its last request was one too many, and it had finished: {output:?}"
+    );
+}
+
+#[test]
 fn a_limit_beyond_the_longest_wait_ends_with_84() {
     if !can_tell() {
         return;

@@ -96,6 +96,23 @@ const FOUR_IN_VAIN: &[&str] =
 /// Words do not help.
 const IN_CIRCLES: &[&str] = &["tool_repeat break_loop: done", "tool_repeat halt: done"];
 
+/// A little less than four requests, of which each has a thousand and twenty.
+const BUDGET: &[&str] = &["--budget-tokens", "4k"];
+const OVER: &[&str] = &["budget_over halt: done"];
+/// Its calls are meant to be repeated: until its transcript is found, which takes seconds, nobody knows what it uses.
+const BUDGET_ALONE: &[&str] = &[
+    "--budget-tokens",
+    "4k",
+    "--allow-repeat",
+    "exec",
+    "--allow-repeat",
+    "exec_command",
+    "--allow-repeat",
+    "command_execution",
+];
+/// It says what it has used when its own guard has ended its turn.
+const LOOPED: &[&str] = &["tool_repeat break_loop: skipped", "budget_over halt: done"];
+
 /// New sessions do not help.
 const TOO_LONG: &[&str] =
     &["token_limit compact_context: failed", "token_limit compact_context: failed", "token_limit halt: done"];
@@ -254,6 +271,17 @@ const CASES: &[Case] = &[
     Case { mode: "text", scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 16, ..CODEX },
     Case { scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 24, ..QWEN },
     Case { scenario: "loop", note: "watched", status: 81, steps: IN_CIRCLES, requests: 20, ..OPENCODE },
+    // Its budget is used up at the fourth request.
+    Case { scenario: "loop", note: "budget", wrap: BUDGET, status: 82, steps: OVER, requests: 6, ..CASE },
+    Case { mode: "text", scenario: "loop", note: "budget", wrap: BUDGET, status: 82, steps: OVER, requests: 48, ..CASE },
+    Case { scenario: "loop", note: "budget", wrap: BUDGET_ALONE, status: 82, steps: OVER, requests: 48, ..CODEX },
+    Case { mode: "text", scenario: "loop", note: "budget", wrap: BUDGET_ALONE, status: 82, steps: OVER, requests: 48, ..CODEX },
+    Case { scenario: "loop", note: "budget", wrap: BUDGET, status: 82, steps: LOOPED, requests: 6, ..GEMINI },
+    Case { scenario: "loop", note: "budget", wrap: BUDGET, status: 82, steps: OVER, requests: 6, ..QWEN },
+    Case { scenario: "loop", note: "budget", wrap: BUDGET, status: 82, steps: OVER, requests: 6, ..OPENCODE },
+    // A budget that lasts is no reason for anything.
+    Case { scenario: "tool1", note: "budget", wrap: BUDGET, words: "The tool ran; all done.", requests: 2, ..CASE },
+    Case { scenario: "tool1", note: "budget", wrap: BUDGET, words: "The tool ran; all done.", requests: 2, ..CODEX },
     Case { scenario: "loop", note: "--max-turns 3", lab: &["--extra", "--max-turns 3"], status: 83, steps: &["max_turns resume: done", "max_turns resume: done", "max_turns halt: done"], requests: 9, ..CASE },
     // It never answers, and the user has set a limit.
     Case { scenario: "hang", wrap: &["--idle-timeout", "20s"], status: 124, ..CASE },

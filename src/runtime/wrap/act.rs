@@ -153,6 +153,8 @@ pub struct Actor<'p> {
     underway: Option<Underway>,
     /// Whether the decision for what is being stopped was told.
     told_ahead: Option<String>,
+    /// Whether that was to halt.
+    told_halt: bool,
     decisions: u64,
     starts: u32,
     look_again: Option<Timestamp>,
@@ -189,6 +191,7 @@ impl<'p> Actor<'p> {
             reading: None,
             underway: None,
             told_ahead,
+            told_halt: false,
             decisions: 0,
             starts: 0,
             look_again: None,
@@ -658,6 +661,9 @@ impl<'p> Actor<'p> {
                 Ok(start)
             }
             Plan::Halt(halt) => {
+                if !self.told_halt {
+                    self.outcome(executor, OutcomeResult::Skipped, &halt.reason);
+                }
                 if self.told_ahead.is_none() {
                     self.tell_plan(&Plan::Halt(halt.clone()), executor, &halt.reason);
                 }
@@ -769,7 +775,7 @@ impl<'p> Actor<'p> {
             Plan::Start(start) => {
                 let strategy = self.strategy(start.kind);
                 let id = self.tell_decision(executor, strategy, start.not_before, &start.reason);
-                self.told_ahead = (!dry).then_some(id);
+                (self.told_ahead, self.told_halt) = ((!dry).then_some(id), false);
                 if dry {
                     let shown = redact_argv(&start.argv).join(" ");
                     let when = clock_words(start.not_before);
@@ -781,11 +787,11 @@ impl<'p> Actor<'p> {
                     executor.carry_out(Effect::Say(words));
                 }
             }
-            Plan::Halt(Halt { reason, fix, status, .. }) => {
-                let id = self.tell_decision(executor, Strategy::Halt, clock::now(), reason);
+            Plan::Halt(Halt { reason, fix, status, class }) => {
+                let id = self.tell_decision_on(*class, executor, Strategy::Halt, clock::now(), reason);
                 let would = if dry { "would stop here" } else { "stops here" };
                 executor.carry_out(Effect::Say(format!("{would}, status {}: {reason} {fix}", status.code())));
-                self.told_ahead = Some(id);
+                (self.told_ahead, self.told_halt) = (Some(id), true);
             }
             _ => {
                 if dry {
@@ -822,6 +828,17 @@ impl<'p> Actor<'p> {
         reason: &str,
     ) -> String {
         let class = self.class().unwrap_or(Class::Crash);
+        self.tell_decision_on(class, executor, strategy, not_before, reason)
+    }
+
+    fn tell_decision_on(
+        &mut self,
+        class: Class,
+        executor: &Executor,
+        strategy: Strategy,
+        not_before: Timestamp,
+        reason: &str,
+    ) -> String {
         let (alert, untold) = self.witness.ground(class);
         for event in untold {
             executor.feed.pass(event);

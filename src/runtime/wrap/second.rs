@@ -1,8 +1,8 @@
 //! The agent's own transcript, read while the agent writes it: it knows what standard output hides, such as silent
 //! retries and the exact time of a reset.
 //!
-//! The file is looked at every quarter of a second, and looked for less and less often. Only what is written after the attempt began counts; what an earlier
-//! attempt left in a file that goes on is passed over.
+//! The file is looked at every quarter of a second; where it has to be searched for, that is done less and less often. Only
+//! what is written after the attempt began counts; what an earlier attempt left in a file that goes on is passed over.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -112,7 +112,9 @@ fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>
     let mut round = ROUND;
     loop {
         let last = matches!(stopped.recv_timeout(round), Err(RecvTimeoutError::Disconnected));
-        round = if open.is_some() { ROUND } else { (round * 2).min(MAX_ROUND) };
+        // To look at one place costs nothing.
+        let is_cheap = open.is_some() || matches!(second.transcript, Transcript::File(_));
+        round = if is_cheap { ROUND } else { (round * 2).min(MAX_ROUND) };
         if open.is_none()
             && let Some((path, from)) = find(&second.transcript, began, &known)
             && let Ok(mut file) = File::open(&path)
