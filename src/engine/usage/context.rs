@@ -213,8 +213,8 @@ impl Window {
 /// Returns about how many tokens a text is: 1.3 a word or one for four bytes, whichever is more. Scripts that have no
 /// spaces between words are counted a character at a time.
 pub fn estimate(text: &str) -> u64 {
-    if text.is_ascii() {
-        let (words, rest) = (words_of_ascii(text.as_bytes()), text.len().div_ceil(4));
+    if has_plain_words(text.as_bytes()) {
+        let (words, rest) = (plain_words(text.as_bytes()), text.len().div_ceil(4));
         return (words * 13).div_ceil(10).max(rest) as u64;
     }
     let wide = text.chars().filter(|c| is_wide(*c)).count();
@@ -224,8 +224,19 @@ pub fn estimate(text: &str) -> u64 {
     ((words * 13).div_ceil(10).max(rest) + wide) as u64
 }
 
-/// Returns how many words there are in a text that is all ASCII.
-fn words_of_ascii(text: &[u8]) -> usize {
+/// Whether there is neither a blank in a text that is not ASCII nor a character of a script without spaces, as far as the
+/// first bytes of its characters tell.
+fn has_plain_words(text: &[u8]) -> bool {
+    let blank = |at: usize| {
+        matches!(text.get(at + 1..at + 3), Some([0x80, 0x80..=0x8a | 0xa8 | 0xa9 | 0xaf] | [0x81, 0x9f]))
+    };
+    text.iter().fold(0, |most, byte| (*byte).max(most)) < 0xe3
+        && memchr::memchr2(0xc2, 0xe1, text).is_none()
+        && !memchr::memchr_iter(0xe2, text).any(blank)
+}
+
+/// Returns how many words there are in a text that has plain words.
+fn plain_words(text: &[u8]) -> usize {
     let is_blank = |byte: u8| matches!(byte, b'\t'..=b'\r' | b' ');
     let (parts, rest) = text.as_chunks::<16>();
     // A word begins behind a blank. Whether the last byte looked at was one is the lowest bit.
@@ -260,8 +271,27 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn words_are_what_stands_between_blanks(text in "[ -~]{0,4}([a-z]{1,9}[ \t\n\r\u{b}\u{c}\u{1c}]{0,3}){0,30}") {
-            proptest::prop_assert_eq!(words_of_ascii(text.as_bytes()), text.split_whitespace().count());
+        fn words_are_what_stands_between_blanks(text in "[ -~]{0,4}([a-zé…→漢\u{c2}]{1,9}[ \t\n\r\u{b}\u{c}\u{1c}]{0,3}[\u{85}\u{a0}\u{1680}\u{2003}\u{2028}\u{202f}\u{205f}\u{3000}😀]{0,1}){0,20}") {
+            if has_plain_words(text.as_bytes()) {
+                proptest::prop_assert_eq!(plain_words(text.as_bytes()), text.split_whitespace().count());
+                proptest::prop_assert!(!text.chars().any(is_wide));
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_plain_words_is_known() {
+        for (text, plain) in [
+            ("", true),
+            ("two words", true),
+            ("     1→use it; … done ✓", true),
+            ("café", true),
+            ("thin\u{2009}space", false),
+            ("no\u{a0}break", false),
+            ("漢字", false),
+            ("next\u{85}line", false),
+        ] {
+            assert_eq!(has_plain_words(text.as_bytes()), plain, "{text}");
         }
     }
 
