@@ -35,6 +35,8 @@ complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "wrap"
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "usage" -d 'Tell what agents used and what it cost, from their transcripts'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "check-tokens" -d 'Tell how full the context window of a session is, and end with 0 (ok), 1 (warning) or 2 (critical)'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "statusline" -d 'Draw Claude Code\'s status line: the model, how full the context window is, the cost, when the five hours reset'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "list-sessions" -d 'List the sessions that are in the agents\' own folders, the newest first'
+complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "prices" -d 'Show what models cost, and use a newer list of prices'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "explain" -d 'Tell what one line is taken for, and why'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "rules" -d 'List, check and test the rules, those of the program and your own'
 complete -c session-doctor -n "__fish_session_doctor_needs_command" -f -a "calibrate" -d 'Work out from your own good runs when an agent in a loop is to be interrupted'
@@ -202,6 +204,9 @@ never\t''"
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l json -d 'Write one JSON object'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l csv -d 'Write CSV'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l breakdown -d 'Tell for each row what each model used'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l cache -d 'Keep what these files tell, and do not read them again while they have not changed'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l no-cache -d 'Read all files, and keep nothing'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -l no-progress -d 'Do not show on a terminal how far it is'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -l session -d 'The session with this id, whatever its project' -r -f
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand check-tokens" -l workspace -d 'The newest session of the project in this directory' -r -f -a "(__fish_complete_directories)"
@@ -220,6 +225,59 @@ complete -c session-doctor -n "__fish_session_doctor_using_subcommand statusline
 always\t''
 never\t''"
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand statusline" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand list-sessions" -l limit -d 'How many at the most; 0: all there are' -r
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand list-sessions" -l agent -d 'Those of this agent, and no other' -r -f -a "hook\t''
+opencode\t''
+copilot\t''
+amp\t''
+cursor\t''
+goose\t''
+pi\t''
+qwen\t''
+claude\t''
+codex\t''
+gemini\t''
+mini\t''
+swe_agent\t''
+openhands\t''
+aider\t''
+markdown\t''
+harness\t''
+generic\t''
+plain\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand list-sessions" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand list-sessions" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand list-sessions" -l all -d 'Those of every project, not of the one in the current directory alone'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand list-sessions" -l json -d 'Write one JSON object a line'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand list-sessions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and not __fish_seen_subcommand_from list update reset" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and not __fish_seen_subcommand_from list update reset" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and not __fish_seen_subcommand_from list update reset" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and not __fish_seen_subcommand_from list update reset" -f -a "list" -d 'Show the prices that hold, and where they come from'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and not __fish_seen_subcommand_from list update reset" -f -a "update" -d 'Store a list of prices; it stands in front of the built-in ones from then on'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and not __fish_seen_subcommand_from list update reset" -f -a "reset" -d 'Remove the stored list: the built-in prices hold again'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and __fish_seen_subcommand_from list" -l prices -d 'Show them as they are with this list, in place of the stored one' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and __fish_seen_subcommand_from list" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and __fish_seen_subcommand_from list" -l json -d 'Write one JSON object'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and __fish_seen_subcommand_from update" -l file -d 'The list, as LiteLLM (model_prices_and_context_window.json) or models.dev (api.json) write it' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and __fish_seen_subcommand_from update" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and __fish_seen_subcommand_from update" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and __fish_seen_subcommand_from update" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and __fish_seen_subcommand_from reset" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and __fish_seen_subcommand_from reset" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand prices; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help'
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l loops -d 'Print the steps of a session instead, with what the detectors of loops counted: why an alert came, or did not' -r -F
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand explain" -l agent -d 'Whose output it is; auto tells by the bytes' -r -f -a "auto\t''
 hook\t''

@@ -86,6 +86,7 @@ Examples:
   session-doctor usage
   session-doctor usage session --since 2026-11-01 --breakdown ~/.claude/projects
   session-doctor usage models --json | jq '.rows[] | {model, cost_usd}'
+  claude -p 'fix it' --output-format stream-json --verbose | session-doctor usage -
   A folder that is named like a report:
     session-doctor usage ./daily";
 
@@ -96,6 +97,19 @@ Examples:
   session-doctor check-tokens --json transcript.jsonl | jq .percent
   End a loop when the window is nearly full:
     session-doctor check-tokens > /dev/null; [ $? -eq 2 ] && break";
+
+const LIST_SESSIONS_NOTES: &str = "\
+Examples:
+  session-doctor list-sessions
+  session-doctor list-sessions --all --agent codex --limit 0
+  The transcript of the newest session:
+    session-doctor list-sessions --limit 1 --json | jq -r .path";
+
+const PRICES_NOTES: &str = "\
+Examples:
+  session-doctor prices list claude-opus-4-6 gpt-5
+  curl -LO https://raw.githubusercontent.com/BerriAI/litellm/main/model_prices_and_context_window.json
+  session-doctor prices update --file model_prices_and_context_window.json";
 
 const STATUSLINE_NOTES: &str = "\
 Examples:
@@ -232,6 +246,13 @@ pub enum Command {
     /// Reads on standard input what Claude Code tells the command of its status line, and writes one line. How full the
     /// window is, is the end of the transcript's word where Claude Code does not say it. What makes no sense is no failure.
     Statusline(StatuslineArgs),
+    /// List the sessions that are in the agents' own folders, the newest first.
+    ///
+    /// Those of the project in the current directory, as check-tokens finds it, or of all with --all. How full the context
+    /// window is, is told where the end of the transcript says it, or the whole of one that is not long.
+    ListSessions(ListSessionsArgs),
+    /// Show what models cost, and use a newer list of prices.
+    Prices(PricesArgs),
     /// Tell what one line is taken for, and why.
     ///
     /// Shows which format recognises it, who can have produced it, which rules looked at it, what class of
@@ -374,7 +395,8 @@ impl TapArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_long_help = format!("{USAGE_NOTES}\n\n{EXIT_STATUS}"))]
 pub struct UsageArgs {
-    /// A report, and files and directories to read. None: daily, and the folders where agents keep their transcripts.
+    /// A report, and files and directories to read; `-`: standard input. None: daily, and the folders where agents keep
+    /// their transcripts.
     #[arg(value_name = "REPORT|FILE|DIR", value_hint = ValueHint::AnyPath)]
     pub inputs: Vec<PathBuf>,
 
@@ -421,6 +443,21 @@ pub struct UsageArgs {
     /// How many files to read at a time; 0: as many as there are processor cores.
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(0..=1024))]
     pub threads: Option<u16>,
+
+    /// Keep what these files tell, and do not read them again while they have not changed.
+    ///
+    /// That is so anyway where no file or directory is named. What is kept is in $XDG_CACHE_HOME/session-doctor (or
+    /// ~/.cache/session-doctor), and may be removed at any time.
+    #[arg(long, conflicts_with = "no_cache")]
+    pub cache: bool,
+
+    /// Read all files, and keep nothing.
+    #[arg(long)]
+    pub no_cache: bool,
+
+    /// Do not show on a terminal how far it is.
+    #[arg(long)]
+    pub no_progress: bool,
 }
 
 impl UsageArgs {
@@ -478,6 +515,73 @@ pub struct CheckTokensArgs {
     /// Take the windows of models from this file first, as LiteLLM or models.dev write it.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub prices: Option<PathBuf>,
+}
+
+/// Arguments of `list-sessions`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_long_help = format!("{LIST_SESSIONS_NOTES}\n\n{EXIT_STATUS}"))]
+pub struct ListSessionsArgs {
+    /// Those of every project, not of the one in the current directory alone.
+    #[arg(long)]
+    pub all: bool,
+
+    /// How many at the most; 0: all there are.
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub limit: usize,
+
+    /// Those of this agent, and no other.
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(FORMATS.iter().map(|format| format.name())))]
+    pub agent: Option<String>,
+
+    /// Write one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `prices`.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = format!("{PRICES_NOTES}\n\n{EXIT_STATUS}"))]
+pub struct PricesArgs {
+    /// What to do with the prices.
+    #[command(subcommand)]
+    pub command: PricesCommand,
+}
+
+/// What to do with the prices.
+#[derive(Clone, Debug, Subcommand)]
+pub enum PricesCommand {
+    /// Show the prices that hold, and where they come from.
+    List(PricesListArgs),
+    /// Store a list of prices; it stands in front of the built-in ones from then on.
+    ///
+    /// Nothing is fetched: the file is LiteLLM's model_prices_and_context_window.json, or the api.json of models.dev.
+    Update(PricesUpdateArgs),
+    /// Remove the stored list: the built-in prices hold again.
+    Reset,
+}
+
+/// Arguments of `prices list`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PricesListArgs {
+    /// The models, as records name them. None: all that are known.
+    #[arg(value_name = "MODEL", value_hint = ValueHint::Other)]
+    pub models: Vec<String>,
+
+    /// Write one JSON object.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Show them as they are with this list, in place of the stored one.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub prices: Option<PathBuf>,
+}
+
+/// Arguments of `prices update`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PricesUpdateArgs {
+    /// The list, as LiteLLM (model_prices_and_context_window.json) or models.dev (api.json) write it.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
 }
 
 /// Arguments of `statusline`.

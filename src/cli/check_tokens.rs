@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::args::{CheckTokensArgs, Globals};
 use super::tap::engine_options;
-use super::usage::{folders, grouped, prices, printable};
-use super::{CliError, Exit, Kind, load_settings, print};
+use super::usage::{folders, grouped, printable};
+use super::{CliError, Exit, Kind, load_settings, prices, print};
 use crate::engine::Options;
 use crate::engine::usage::context::Fill;
 use crate::profile::transcript::Surroundings;
@@ -24,7 +24,7 @@ const LOOK_AT: usize = 64;
 
 /// How near the end of the window is, by the thresholds of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
+pub(super) enum Level {
     Ok,
     Warning,
     Critical,
@@ -34,17 +34,22 @@ enum Level {
 
 impl Level {
     fn of(fill: &Fill, args: &CheckTokensArgs) -> Self {
+        Self::by(fill, args.warning, args.critical)
+    }
+
+    /// Returns the level by these percentages.
+    pub(super) fn by(fill: &Fill, warning: f64, critical: f64) -> Self {
         let Some(limit) = fill.limit.filter(|limit| *limit > 0) else { return Self::Unknown };
         // Multiplied, not divided: 80 % of a limit is reached exactly where it is.
         let reached = |percent: f64| fill.tokens as f64 * 100.0 >= limit as f64 * percent;
         match () {
-            () if reached(args.critical) => Self::Critical,
-            () if reached(args.warning) => Self::Warning,
+            () if reached(critical) => Self::Critical,
+            () if reached(warning) => Self::Warning,
             () => Self::Ok,
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Warning => "warning",
@@ -66,7 +71,7 @@ pub fn run(args: &CheckTokensArgs, globals: &Globals) -> Result<Exit, CliError> 
     }
     let loaded = load_settings(globals, Vec::new())?;
     let options = engine_options(&loaded)?;
-    let prices = prices(args.prices.as_deref())?;
+    let (prices, _) = prices::in_force(args.prices.as_deref())?;
     let (path, sight) = find(args, &options, &loaded)?;
     let fill = sight.window.fill(args.limit, &prices);
     let level = Level::of(&fill, args);
@@ -139,7 +144,7 @@ fn find(args: &CheckTokensArgs, options: &Options, loaded: &Loaded) -> Result<(P
 
 /// Returns the sessions of a project, the newest first. Where there are none of the directory itself, those of the
 /// directories above it, up to the top of its repository.
-fn of_project(directory: &Path, loaded: &Loaded) -> Vec<PathBuf> {
+pub(super) fn of_project(directory: &Path, loaded: &Loaded) -> Vec<PathBuf> {
     let home = env::home_dir();
     let variable = |name: &str| env::var(name).ok();
     for folder in directory.ancestors() {
@@ -165,7 +170,7 @@ fn look(path: &Path, options: &Options) -> Result<Sight, CliError> {
 }
 
 /// The percentage to one digit, never more than there is.
-fn percentage(fill: &Fill) -> Option<f64> {
+pub(super) fn percentage(fill: &Fill) -> Option<f64> {
     let limit = fill.limit.filter(|limit| *limit > 0)?;
     let thousandths = u128::from(fill.tokens) * 1000 / u128::from(limit);
     Some(thousandths as f64 / 10.0)
@@ -189,7 +194,7 @@ fn as_json(args: &CheckTokensArgs, path: &Path, sight: &Sight, fill: &Fill) -> S
     format!("{line}\n")
 }
 
-fn source(fill: &Fill) -> &'static str {
+pub(super) fn source(fill: &Fill) -> &'static str {
     if fill.estimated { "estimate" } else { "usage" }
 }
 

@@ -10,7 +10,9 @@ pub mod exit;
 pub mod explain;
 mod explain_loops;
 mod follow;
+mod list_sessions;
 pub mod man;
+pub mod prices;
 pub mod rules;
 pub mod schema;
 mod status_line;
@@ -57,6 +59,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Usage(args) => usage::run(args, &cli.globals),
         Command::CheckTokens(args) => check_tokens::run(args, &cli.globals),
         Command::Statusline(_) => status_line::run(),
+        Command::ListSessions(args) => list_sessions::run(args, &cli.globals),
+        Command::Prices(args) => prices::run(args, &cli.globals),
         Command::Explain(args) => explain::run(args, &cli.globals),
         Command::Rules(args) => rules::run(args, &cli.globals),
         Command::Calibrate(args) => calibrate::run(args, &cli.globals),

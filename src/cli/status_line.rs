@@ -7,7 +7,7 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 
 use super::usage::printable;
-use super::{CliError, Exit, Kind};
+use super::{CliError, Exit, Kind, prices};
 use crate::engine::Options;
 use crate::engine::format::StatusLine;
 use crate::engine::usage::context::pressure_of;
@@ -60,7 +60,8 @@ pub fn run() -> Result<Exit, CliError> {
 /// Looks at the end of the transcript, if that is a file and its end is enough.
 fn by_transcript(path: &str, limit: Option<u64>) -> Option<Full> {
     let sight = context::glance(Path::new(path), &Options::new())?;
-    let fill = sight.window.has_begun().then(|| sight.window.fill(limit, Prices::built_in()))?;
+    let prices = || sight.window.model().map_or_else(|| Prices::built_in().clone(), prices::quietly);
+    let fill = sight.window.has_begun().then(|| sight.window.fill(limit, &prices()))?;
     Some(Full { percent: fill.share()? * 100.0, estimated: fill.estimated })
 }
 
@@ -115,7 +116,7 @@ fn duration(seconds: i64) -> String {
 }
 
 /// A name without anything that a terminal obeys or that turns the direction of the text.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     printable(text).chars().filter(|c| !turns(*c)).take(NAME).collect::<String>().trim().to_owned()
 }

@@ -3,32 +3,38 @@
 use std::env;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::{fs, thread};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
+use indicatif::ProgressBar;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::args::{Globals, UsageArgs};
-use super::tap::engine_options;
+use super::prices::{self, Source};
+use super::tap::{engine_options, progress_bar};
 use super::{CliError, Exit, Kind, load_settings};
+use crate::engine::Options;
 use crate::engine::ansi;
 use crate::engine::usage::Amount;
 use crate::engine::usage::meter::Mode;
-use crate::engine::usage::price::{AS_OF, Prices};
 use crate::engine::usage::report::{self, By, Filter, Line, Report};
 use crate::profile::PROFILES;
 use crate::profile::transcript::Surroundings;
 use crate::runtime::scan::{FileTrouble, Progress};
+use crate::runtime::usage::cache::{self, Cache};
 use crate::runtime::usage::{self, Pricing};
 use crate::source::os_words;
-use crate::source::walk::{self, Globs};
+use crate::source::walk::{self, Globs, Input};
 
 /// The files of a directory that are transcripts.
-const TRANSCRIPTS: [&str; 8] = [
+pub(super) const TRANSCRIPTS: [&str; 8] = [
     "*.jsonl",
     "*.json",
     "*.traj",
@@ -45,6 +51,12 @@ const BAR: usize = 16;
 /// How many characters of a name are shown.
 const NAME: usize = 44;
 
+/// How long a scan takes before it is shown how far it is.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often that is looked at then.
+const STEP: Duration = Duration::from_millis(100);
+
 /// Runs the command.
 ///
 /// # Errors
@@ -53,7 +65,7 @@ const NAME: usize = 44;
 pub fn run(args: &UsageArgs, globals: &Globals) -> Result<Exit, CliError> {
     let loaded = load_settings(globals, args.flags())?;
     let options = engine_options(&loaded)?;
-    let prices = prices(args.prices.as_deref())?;
+    let (prices, price_source) = prices::in_force(args.prices.as_deref())?;
     let mode = match args.mode.as_deref() {
         Some("calculate") => Mode::Calculate,
         Some("display") => Mode::Display,
@@ -66,7 +78,9 @@ pub fn run(args: &UsageArgs, globals: &Globals) -> Result<Exit, CliError> {
         agent: args.agent.clone(),
         project: args.project.clone(),
     };
-    let roots = if roots.is_empty() { archives()? } else { roots };
+    let own = roots.is_empty();
+    let cache = ((own || args.cache) && !args.no_cache).then(|| cache(&options)).flatten();
+    let roots = if own { archives()? } else { roots };
     let globs = Globs::new(&TRANSCRIPTS).map_err(CliError::from)?;
     let walked = walk::walk(&roots, &globs, loaded.settings.threads);
     let mut worst = None;
@@ -79,22 +93,24 @@ pub fn run(args: &UsageArgs, globals: &Globals) -> Result<Exit, CliError> {
         .inputs
         .into_iter()
         .filter(|input| {
-            let file = input.kind == walk::Kind::File;
-            if !file {
+            let readable = input.kind != walk::Kind::Stream;
+            if !readable {
                 complain(
                     CliError::new(Kind::NoInput, format!("read `{}`", input.path.display()))
                         .cause("it is no file")
                         .hint("what is used in a running session, its transcript tells"),
                 );
             }
-            file
+            readable
         })
         .collect();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = if loaded.settings.threads == 0 { cores } else { loaded.settings.threads };
     let pricing = Pricing { prices: Arc::new(prices), mode };
-    let (ledger, troubles) = usage::run(&inputs, &options, &pricing, threads, &Progress::default())
-        .map_err(|error| CliError::new(Kind::Internal, "start a thread").cause(os_words(&error)))?;
+    let (ledger, troubles) = showing(!args.no_progress, &inputs, |progress| {
+        usage::run(&inputs, &options, &pricing, threads, cache.as_ref(), progress)
+    })
+    .map_err(|error| CliError::new(Kind::Internal, "start a thread").cause(os_words(&error)))?;
     for trouble in &troubles {
         complain(match trouble {
             FileTrouble::Read(error) => CliError::from(error),
@@ -106,11 +122,11 @@ pub fn run(args: &UsageArgs, globals: &Globals) -> Result<Exit, CliError> {
     }
     let report = report::report(&ledger.settle(), by, &options.zone, &filter);
     let text = if args.json {
-        as_json(&report, by, &options.zone, args)
+        as_json(&report, by, &options.zone, args, &price_source)
     } else if args.csv {
         as_csv(&report, by, args.breakdown)
     } else {
-        as_table(&report, by, args)
+        as_table(&report, by, args, &price_source)
     };
     // What is written for programs is the same on a terminal; anstream takes colours out where nobody sees them.
     let written = anstream::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
@@ -118,12 +134,43 @@ pub fn run(args: &UsageArgs, globals: &Globals) -> Result<Exit, CliError> {
     Ok(worst.unwrap_or(Exit::Ok))
 }
 
-/// Returns the built-in prices, with those of a list in front of them.
-pub(super) fn prices(list: Option<&Path>) -> Result<Prices, CliError> {
-    let Some(path) = list else { return Ok(Prices::built_in().clone()) };
-    let failed = |kind| CliError::new(kind, format!("read the prices in `{}`", path.display()));
-    let list = fs::read_to_string(path).map_err(|error| failed(Kind::NoInput).cause(os_words(&error)))?;
-    Prices::with_list(&list).map_err(|error| failed(Kind::Data).cause(error))
+/// Returns the cache, if there is a place for one.
+fn cache(options: &Options) -> Option<Cache> {
+    let folder = cache::folder(&|name| env::var_os(name).map(PathBuf::from))?;
+    Cache::new(folder, options, SystemTime::now())
+}
+
+/// Does some work on files, and shows on a terminal how far it is if that takes long.
+fn showing<R>(show: bool, inputs: &[Input], work: impl FnOnce(&Progress) -> R) -> R {
+    let progress = Progress::default();
+    if !show || !io::stderr().is_terminal() {
+        return work(&progress);
+    }
+    let total: u64 = inputs.iter().map(|input| input.size).sum();
+    let (ended, end) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let progress = &progress;
+        scope.spawn(move || {
+            let mut bar: Option<ProgressBar> = None;
+            while end.recv_timeout(if bar.is_none() { PATIENCE } else { STEP })
+                == Err(RecvTimeoutError::Timeout)
+            {
+                let bar = bar.get_or_insert_with(|| progress_bar(total));
+                bar.set_position(progress.bytes.load(Ordering::Relaxed));
+                bar.set_message(format!(
+                    "{} of {} files",
+                    progress.files.load(Ordering::Relaxed),
+                    inputs.len()
+                ));
+            }
+            if let Some(bar) = bar {
+                bar.finish_and_clear();
+            }
+        });
+        let result = work(progress);
+        drop(ended);
+        result
+    })
 }
 
 /// Returns the folders of transcripts that are there.
@@ -193,7 +240,7 @@ fn about(by: By) -> &'static str {
     }
 }
 
-fn as_json(report: &Report, by: By, zone: &TimeZone, args: &UsageArgs) -> String {
+fn as_json(report: &Report, by: By, zone: &TimeZone, args: &UsageArgs, prices: &Source) -> String {
     let line = |line: &Line, name: bool| {
         let mut row = Map::new();
         if name {
@@ -224,7 +271,7 @@ fn as_json(report: &Report, by: By, zone: &TimeZone, args: &UsageArgs) -> String
         "report": by.name(),
         "time_zone": zone.iana_name().unwrap_or("local"),
         "mode": args.mode.as_deref().unwrap_or("auto"),
-        "prices": args.prices.as_ref().map_or(json!({ "source": "built-in", "as_of": AS_OF }), |path| json!({ "source": path.display().to_string() })),
+        "prices": prices.as_json(),
         "rows": report.lines.iter().map(|row| line(row, true)).collect::<Vec<_>>(),
         "total": line(&report.total, false),
     });
@@ -316,7 +363,7 @@ fn short(model: &str) -> String {
 /// One row of a table: cells, and whether it stands out.
 type Cells = (Vec<String>, Style);
 
-fn as_table(report: &Report, by: By, args: &UsageArgs) -> String {
+fn as_table(report: &Report, by: By, args: &UsageArgs, prices: &Source) -> String {
     if report.lines.is_empty() {
         return "Nothing was used.\n".to_owned();
     }
@@ -372,6 +419,9 @@ fn as_table(report: &Report, by: By, args: &UsageArgs) -> String {
         };
         let _ = writeln!(text, "\n? {why} {}: not in the cost.", unknown.join(", "));
     }
+    if let Some(note) = prices.note() {
+        let _ = writeln!(text, "\n{dim}{note}.{dim:#}");
+    }
     text
 }
 
@@ -416,7 +466,7 @@ fn lay_out(rows: Vec<Cells>, width: Option<usize>) -> String {
     text
 }
 
-fn terminal_width() -> Option<usize> {
+pub(super) fn terminal_width() -> Option<usize> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
         return None;

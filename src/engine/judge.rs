@@ -157,6 +157,7 @@ impl Core {
         };
         let looped = self.tracks[index].look_for_loops(&moment, &record.body, whole, asks);
         let news = self.spend(&moment, index, &record);
+        self.tracks[index].spent(&news.added);
         match record.body {
             Body::Message(message) => {
                 self.explain(
@@ -245,7 +246,7 @@ impl Core {
             let out = &mut counting(&mut self.summary.alerts, out);
             self.tracks[index].looped(&moment, verdict, &self.options.policy, out);
         }
-        if news != News::default() {
+        if news.is_any() {
             // Several records of a line may have told of it: it is told once, at the end of the line.
             let (_, all) = self.untold_spending.get_or_insert_with(|| (moment.clone(), News::default()));
             all.figures |= news.figures;

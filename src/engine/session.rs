@@ -12,6 +12,7 @@ use super::detect::loops::{Loops, Row, Verdict};
 use super::detect::{self, Detection, Detector, Incident, Observation};
 use super::policy::Policy;
 use super::policy::episode::Episode;
+use super::usage::Amount;
 use super::usage::spending::{self, Notice};
 
 /// Where and when something happened, as events tell it.
@@ -383,6 +384,16 @@ impl Track {
         let happened = moment.time.unwrap_or(moment.latest);
         self.hang.record(moment.now, happened, body, asks, loops.open_call(), place);
         verdict
+    }
+
+    /// Takes note of what was used, which is looked at when the next step is.
+    pub fn spent(&mut self, added: &Amount) {
+        if let Some(loops) = &mut self.loops
+            && added.tokens.total() > 0
+        {
+            let fresh = added.tokens.total().saturating_sub(added.tokens.cache_read);
+            loops.spent(added.cost, u64::try_from(fresh).unwrap_or(0));
+        }
     }
 
     /// Tells that the agent goes in circles, or that it does no more.

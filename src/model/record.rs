@@ -234,6 +234,8 @@ pub struct Usage<'a> {
     pub request: Option<&'a str>,
     /// What the session had used when this was told, itself included, where the record says so.
     pub totals: Option<Totals>,
+    /// Whether that is all it says: what the totals have grown by has been told already, request by request.
+    pub told: bool,
     /// Input tokens **without** those read from or written to a cache (decoders subtract where the agent includes them).
     pub input_tokens: Option<u64>,
     /// Output tokens.

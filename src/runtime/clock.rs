@@ -1,5 +1,6 @@
 //! The time, for those who may know it.
 
+use std::fs::Metadata;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Instant, UNIX_EPOCH};
@@ -19,7 +20,12 @@ pub fn stopwatch() -> u64 {
 
 /// Returns when a file was last written, where the file system says it.
 pub fn written(path: &Path) -> Option<Timestamp> {
-    let modified = path.metadata().ok()?.modified().ok()?;
+    modified(&path.metadata().ok()?)
+}
+
+/// Returns when a file was last written, by what the file system says of it.
+pub fn modified(metadata: &Metadata) -> Option<Timestamp> {
+    let modified = metadata.modified().ok()?;
     let since = modified.duration_since(UNIX_EPOCH).ok()?;
     Some(Timestamp::from_micros(i64::try_from(since.as_micros()).ok()?))
 }

@@ -3,14 +3,16 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::clock;
 use super::scan::FileTrouble;
+use super::{clock, in_parallel};
 use crate::engine::format::by_name;
 use crate::engine::usage::context::Window;
 use crate::engine::{Doctor, Listener, Options};
+use crate::model::record::{Lifecycle, Role};
+use crate::model::{Body, Record};
 use crate::source::file;
 
 /// How much is read at a time, in bytes.
@@ -22,8 +24,17 @@ const HEAD: usize = 64 * 1024;
 /// How much of the end is read first; if that is not enough, four times as much, and so on.
 const TAIL: u64 = 256 * 1024;
 
+/// How much of the end is read first where there is no time.
+const SHORT_TAIL: u64 = 64 * 1024;
+
 /// How much of the end is read at the most before all of the file is.
 const MAX_TAIL: u64 = 16 << 20;
+
+/// How many messages are looked at for the one that says what was asked for.
+const ASKED: usize = 8;
+
+/// How many characters of each are kept.
+const TASK: usize = 2048;
 
 /// How much is read at the most where there is no time.
 const GLANCE: u64 = 1 << 20;
@@ -35,6 +46,19 @@ pub struct Sight {
     pub window: Window,
     /// The name of its format.
     pub agent: &'static str,
+    /// Where its agent works, if the part that was read says so.
+    pub project: Option<String>,
+    /// The beginning of what a person asked for first, as it stands, if the part that was read has that.
+    pub task: Option<String>,
+}
+
+/// What is shown of a session among many.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// What its transcript says.
+    pub sight: Sight,
+    /// Whether it says how full the window is.
+    pub is_known: bool,
 }
 
 /// Reads a transcript.
@@ -43,7 +67,7 @@ pub struct Sight {
 /// It cannot be read, or not to its end: then what is in the window is not known.
 pub fn look(path: &Path, options: &Options) -> Result<Sight, FileTrouble> {
     let options = decoding(options);
-    if let Some(sight) = at_the_end(path, &options, MAX_TAIL)? {
+    if let Some(sight) = at_the_end(path, &options, TAIL, MAX_TAIL)? {
         return Ok(sight);
     }
     whole(path, &options)
@@ -53,10 +77,47 @@ pub fn look(path: &Path, options: &Options) -> Result<Sight, FileTrouble> {
 pub fn glance(path: &Path, options: &Options) -> Option<Sight> {
     let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
     let options = decoding(options);
-    match at_the_end(path, &options, GLANCE) {
+    match at_the_end(path, &options, SHORT_TAIL, GLANCE) {
         Ok(None) if metadata.len() <= GLANCE => whole(path, &options).ok(),
         sight => sight.ok().flatten(),
     }
+}
+
+/// Reads as much of transcripts as takes no time, several at once, and returns what is seen of each in their order; `None` of
+/// one that cannot be read.
+///
+/// # Errors
+/// A thread cannot be started.
+pub fn overviews(paths: &[PathBuf], options: &Options, threads: usize) -> io::Result<Vec<Option<Overview>>> {
+    let options = decoding(options);
+    let seen: Vec<Mutex<Option<Overview>>> = paths.iter().map(|_| Mutex::default()).collect();
+    let work: Vec<_> = paths.iter().zip(&seen).collect();
+    in_parallel(
+        threads,
+        &work,
+        || (),
+        |(path, seen), ()| {
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = overview(path, &options);
+        },
+    )?;
+    Ok(seen.into_iter().map(|seen| seen.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
+}
+
+fn overview(path: &Path, options: &Arc<Options>) -> Option<Overview> {
+    let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let sight = match at_the_end(path, options, SHORT_TAIL, GLANCE).ok()? {
+        None if metadata.len() <= GLANCE => Some(whole(path, options).ok()?),
+        sight => sight,
+    };
+    if let Some(sight) = sight {
+        return Some(Overview { is_known: sight.window.has_begun(), sight });
+    }
+    let mut head = vec![0; HEAD];
+    File::open(path).and_then(|mut file| file.read_exact(&mut head)).ok()?;
+    let end = memchr::memrchr(b'\n', &head)?;
+    let mut looking = Looking::new(path, options);
+    looking.feed(&head[..=end]).ok()?;
+    Some(Overview { sight: looking.finish().ok()?, is_known: false })
 }
 
 fn decoding(options: &Options) -> Arc<Options> {
@@ -77,20 +138,25 @@ fn whole(path: &Path, options: &Arc<Options>) -> Result<Sight, FileTrouble> {
     }
 }
 
-/// Reads the beginning and the end of a file; `None` if that is not enough.
-fn at_the_end(path: &Path, options: &Arc<Options>, most: u64) -> Result<Option<Sight>, FileTrouble> {
+/// Reads the beginning and the end of a file, of which `first` bytes before more of it; `None` if that is not enough.
+fn at_the_end(
+    path: &Path,
+    options: &Arc<Options>,
+    first: u64,
+    most: u64,
+) -> Result<Option<Sight>, FileTrouble> {
     let Ok(mut file) = File::open(path) else { return Ok(None) };
     let length = match file.metadata() {
         Ok(metadata) if metadata.is_file() => metadata.len(),
         _ => return Ok(None),
     };
     let mut head = vec![0; HEAD];
-    if length <= TAIL || file.read_exact(&mut head).is_err() || head[0] != b'{' {
+    if length <= first || file.read_exact(&mut head).is_err() || head[0] != b'{' {
         return Ok(None);
     }
     let Some(end) = memchr::memrchr(b'\n', &head) else { return Ok(None) };
     let head = &head[..=end];
-    let mut size = TAIL;
+    let mut size = first;
     while size <= most && size.saturating_add(HEAD as u64) < length {
         let mut looking = Looking::new(path, options);
         looking.feed(head)?;
@@ -99,7 +165,7 @@ fn at_the_end(path: &Path, options: &Arc<Options>, most: u64) -> Result<Option<S
         }
         let Ok(tail) = end_of(&mut file, length - size) else { return Ok(None) };
         if let Some(begin) = memchr::memchr(b'\n', &tail) {
-            looking.window.lock().unwrap_or_else(PoisonError::into_inner).pass_over();
+            looking.seen.lock().unwrap_or_else(PoisonError::into_inner).window.pass_over();
             looking.feed(&tail[begin + 1..])?;
             let sight = looking.finish()?;
             if sight.window.is_known() {
@@ -119,23 +185,58 @@ fn end_of(file: &mut File, from: u64) -> io::Result<Vec<u8>> {
     Ok(tail)
 }
 
-/// A doctor that is asked for the window alone.
+/// What is gathered from the records of a transcript.
+#[derive(Default)]
+struct Seen {
+    window: Window,
+    project: Option<String>,
+    /// The first messages in the user's name.
+    asked: Vec<String>,
+}
+
+impl Seen {
+    fn take(&mut self, record: &Record<'_>) {
+        self.window.take(record);
+        if record.subagent.is_some() {
+            return;
+        }
+        match &record.body {
+            Body::Lifecycle(Lifecycle::Started { cwd: Some(cwd), .. }) => {
+                self.project.get_or_insert_with(|| cwd.to_string());
+            }
+            Body::Message(message) if message.role == Role::User && self.asked.len() < ASKED => {
+                let text = message.text.read();
+                self.asked.push(text.trim_start().chars().take(TASK).collect());
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the first message that is not a note of the agent's own.
+    fn task(&mut self, agent: &str) -> Option<String> {
+        let notes = by_name(agent).map_or(&[][..], |format| format.own_notes());
+        let own = |text: &String| text.is_empty() || notes.iter().any(|note| text.starts_with(note));
+        self.asked.drain(..).find(|text| !own(text))
+    }
+}
+
+/// A doctor that only decodes.
 struct Looking<'p> {
     path: &'p Path,
     doctor: Doctor,
-    window: Arc<Mutex<Window>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl<'p> Looking<'p> {
     fn new(path: &'p Path, options: &Arc<Options>) -> Self {
         let name = path.to_string_lossy();
-        let window = Arc::new(Mutex::new(Window::default()));
+        let seen = Arc::new(Mutex::new(Seen::default()));
         let mut doctor = Doctor::new(Arc::clone(options), &name, &name);
         doctor.listen(|| -> Listener {
-            let window = Arc::clone(&window);
-            Box::new(move |_, record| window.lock().unwrap_or_else(PoisonError::into_inner).take(record))
+            let seen = Arc::clone(&seen);
+            Box::new(move |_, record| seen.lock().unwrap_or_else(PoisonError::into_inner).take(record))
         });
-        Self { path, doctor, window }
+        Self { path, doctor, seen }
     }
 
     fn work(&mut self, work: impl FnOnce(&mut Doctor)) -> Result<(), FileTrouble> {
@@ -149,8 +250,10 @@ impl<'p> Looking<'p> {
 
     fn finish(mut self) -> Result<Sight, FileTrouble> {
         self.work(|doctor| doctor.finish(clock::now(), &mut |_| {}))?;
-        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Sight { window, agent: self.doctor.agent() })
+        let agent = self.doctor.agent();
+        let mut seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        let task = seen.task(agent);
+        Ok(Sight { window: seen.window, agent, project: seen.project, task })
     }
 }
 

@@ -5,6 +5,7 @@ pub mod context;
 pub mod follow;
 pub mod live;
 pub mod measure;
+pub mod price_list;
 pub mod scan;
 pub mod signals;
 pub mod spent;
@@ -14,11 +15,40 @@ pub mod wrap;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{io, thread};
 
 use crate::engine::{Doctor, Options};
 use crate::model::event::Summary;
 use crate::model::{Event, EventBody, EventType, Severity};
 use crate::sink::Render;
+
+/// Does some work for each item, with at most so many threads, each of which has a tool of its own. Items are taken in their
+/// order.
+fn in_parallel<T: Sync, W>(
+    threads: usize,
+    items: &[T],
+    tool: impl Fn() -> W + Sync,
+    work: impl Fn(&T, &mut W) + Sync,
+) -> io::Result<()> {
+    let next = AtomicUsize::new(0);
+    let one = || {
+        let mut tool = tool();
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(item, &mut tool);
+        }
+    };
+    if items.is_empty() {
+        return Ok(());
+    }
+    thread::scope(|scope| {
+        for number in 1..threads.clamp(1, items.len()) {
+            thread::Builder::new().name(format!("work-{number}")).spawn_scoped(scope, one)?;
+        }
+        one();
+        Ok(())
+    })
+}
 
 /// What is done with the events of every source.
 pub struct Telling {

@@ -120,8 +120,14 @@ pub fn open(path: &Path) -> Result<Reader, ReadError> {
 /// Opens a file as [`open`] does and adds the stored bytes to `progress` as they are consumed; several
 /// readers may share one counter.
 pub fn open_counting(path: &Path, progress: Arc<AtomicU64>) -> Result<Reader, ReadError> {
+    let file = File::open(path)
+        .map_err(|error| ReadError { path: path.to_owned(), kind: ReadErrorKind::Open(error) })?;
+    reading(path, file, progress)
+}
+
+/// Reads what is open already, as [`open_counting`] does; `path` is how it is called.
+pub fn reading(path: &Path, file: File, progress: Arc<AtomicU64>) -> Result<Reader, ReadError> {
     let error = |kind| ReadError { path: path.to_owned(), kind };
-    let file = File::open(path).map_err(|e| error(ReadErrorKind::Open(e)))?;
     let metadata = file.metadata().map_err(|e| error(ReadErrorKind::Open(e)))?;
     if metadata.is_dir() {
         return Err(error(ReadErrorKind::Directory));

@@ -163,3 +163,55 @@ fn a_list_that_is_none_and_a_day_that_is_none_are_refused() {
     assert_eq!(world.run(&["usage", "--since", "yesterday"]).status, Some(64));
     assert_eq!(world.run(&["usage", "--since", "2026-13-01"]).status, Some(64));
 }
+
+#[test]
+fn standard_input_is_read_when_it_is_named() {
+    let world = world();
+    let path = world.path("home/.claude/projects/shop/two.jsonl");
+    let read = |stdin: fs::File, more: &[&str]| {
+        let args = [&["usage", "session", "--json", "-"], more].concat();
+        let output = world.command(&args).stdin(stdin).output().unwrap();
+        assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        told["total"]["total_tokens"].clone()
+    };
+    let open = || fs::File::open(&path).unwrap();
+    assert_eq!(read(open(), &[]), 614_000);
+    let together = ["home/.claude", "home/.codex"].map(|name| world.path(name));
+    let together: Vec<&str> = together.iter().map(|path| path.to_str().unwrap()).collect();
+    assert_eq!(read(open(), &together), 615_000, "what is in a file as well counts once");
+    let empty = fs::File::open("/dev/null").unwrap();
+    assert_eq!(read(empty, &[]), 0);
+}
+
+/// What the caches of this world hold: their names, and when they were written.
+fn kept(world: &World) -> Vec<(std::ffi::OsString, std::time::SystemTime)> {
+    let entries = fs::read_dir(world.path("home/.cache/session-doctor")).into_iter().flatten().flatten();
+    let mut kept: Vec<_> =
+        entries.map(|entry| (entry.file_name(), entry.metadata().unwrap().modified().unwrap())).collect();
+    kept.sort();
+    kept
+}
+
+#[test]
+fn what_old_files_told_is_kept_and_told_again() {
+    let world = world();
+    // Files of the project itself were there a while ago, unless it was checked out this minute.
+    let old = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/transcripts/claude");
+    let report = |flag: &str| {
+        let run = world.run(&["usage", "session", "--json", flag, old]);
+        (run.status, run.stdout)
+    };
+    let without = report("--no-cache");
+    assert_eq!(kept(&world), [], "not where it is not wanted");
+    assert_eq!(report("--cache"), without);
+    let first = kept(&world);
+    assert_eq!(report("--cache"), without);
+    assert_eq!(kept(&world), first, "nothing changed, nothing is written");
+    for (name, _) in &first {
+        fs::write(world.path("home/.cache/session-doctor").join(name), "no cache").unwrap();
+    }
+    assert_eq!(report("--cache"), without);
+    let refused = world.run(&["usage", "--cache", "--no-cache"]);
+    assert_eq!(refused.status, Some(64));
+}

@@ -43,7 +43,7 @@ impl Format for Claude {
     }
 
     fn own_notes(&self) -> &'static [&'static str] {
-        &["<command-", "<local-command-", "<bash-", "<system-reminder", "<task-notification"]
+        &["<command-", "<local-command-", "<bash-", "<system-reminder", "<task-notification", "Caveat: The messages below "]
     }
 
     /// Transcripts do; a stream says in `init` which window was asked for.

@@ -55,7 +55,7 @@ impl Format for Codex {
     }
 
     fn own_notes(&self) -> &'static [&'static str] {
-        &["<environment_context", "<user_instructions"]
+        &["<environment_context", "<user_instructions", "<permissions instructions", "# AGENTS.md instructions"]
     }
 
     fn banners(&self) -> &'static [&'static str] {
@@ -88,6 +88,8 @@ struct Decoder {
     open: VecDeque<String>,
     /// The tokens of the whole run at the last count: a count that is told twice is counted once.
     total: Option<Totals>,
+    /// Whether there were records of responses since it was.
+    recorded: bool,
     /// The model of the turns from here on.
     model: Option<Box<str>>,
     /// The sessions that this one is a copy of: what it repeats names them, and is still this one's.
@@ -184,6 +186,8 @@ object! {
         "forked_from_id" => forked_from_id: Loose<'a>,
         "parent_thread_id" => parent_thread_id: Loose<'a>,
         "source" => source: Option<&'a RawValue>,
+        "response_id" => response_id: Loose<'a>,
+        "usage" => usage: Option<&'a RawValue>,
     }
 }
 
@@ -468,6 +472,7 @@ impl Decoder {
             }
             "event_msg" => self.event(payload, time, &mut say),
             "compacted" => say(Body::Lifecycle(Lifecycle::Compacted)),
+            "token_usage_record" => self.usage_record(&payload, &mut say),
             _ => say(Body::Lifecycle(Lifecycle::Other)),
         }
         Decoded::Yes
@@ -497,7 +502,7 @@ impl Decoder {
             return out(Record { time, ..Record::new(Body::Lifecycle(Lifecycle::Other)) });
         }
         self.runs_on(&payload.model);
-        self.total = None;
+        (self.total, self.recorded) = (None, false);
         let session = payload.id.0;
         out(Record {
             time,
@@ -564,6 +569,18 @@ impl Decoder {
         }
     }
 
+    /// The tokens of one response, which the next count tells again as part of its totals. There may be none: for a compaction,
+    /// or where the agent was ended.
+    fn usage_record(&mut self, payload: &Payload<'_>, say: &mut dyn FnMut(Body<'_>)) {
+        let response = Some(payload.response_id.as_str()).filter(|id| !id.is_empty());
+        let (Some(message), Some(tokens)) = (response, parse_raw::<Tokens>(payload.usage)) else {
+            return say(Body::Lifecycle(Lifecycle::Other));
+        };
+        self.recorded = true;
+        let (message, model) = (Some(message), self.model.as_deref());
+        say(Body::Usage(Usage { message, model, ..tokens.usage(UsageScope::Request, None) }));
+    }
+
     /// Tokens, and the state of the subscription's windows.
     fn token_count(
         &mut self,
@@ -605,7 +622,10 @@ impl Decoder {
             if let Some(last) = last.filter(|_| news) {
                 let limit = info.model_context_window.count();
                 let model = self.model.as_deref();
-                say(Body::Usage(Usage { model, totals, ..last.usage(UsageScope::Request, limit) }));
+                // What was told response by response is not told again.
+                let told = std::mem::take(&mut self.recorded);
+                let figures = if told { Tokens::default() } else { last };
+                say(Body::Usage(Usage { model, totals, told, ..figures.usage(UsageScope::Request, limit) }));
                 silent = false;
             }
         }
@@ -1342,6 +1362,18 @@ mod tests {
         ),
         (
             r#"{"timestamp":"2026-11-20T05:00:05Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":90,"output_tokens":5},"last_token_usage":{"input_tokens":50,"cached_input_tokens":40,"output_tokens":3},"model_context_window":1000},"rate_limits":null}}"#,
+            "-",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:06Z","type":"token_usage_record","payload":{"thread_id":"0000-bbbb","response_id":"resp_1","usage":{"input_tokens":60,"cached_input_tokens":50,"output_tokens":2}}}"#,
+            "tokens Request in Some(10) read Some(50) out Some(2) of None",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:06Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":150,"output_tokens":7},"last_token_usage":{"input_tokens":60,"cached_input_tokens":50,"output_tokens":2},"model_context_window":1000}}}"#,
+            "tokens Request in None read None out None of Some(1000)",
+        ),
+        (
+            r#"{"timestamp":"2026-11-20T05:00:06Z","type":"token_usage_record","payload":{"thread_id":"0000-bbbb"}}"#,
             "-",
         ),
         (

@@ -207,7 +207,10 @@ impl Ledger {
                     continue;
                 }
             };
-            if *known != row {
+            if matches!(key, Key::Totals(_)) && [known.amount, row.amount].contains(&Amount::default()) {
+                // One telling has its requests, which count.
+                known.amount = Amount::default();
+            } else if *known != row {
                 *known = one_of(&self.sessions, &self.models.names, *known, row);
             }
         }
@@ -260,6 +263,8 @@ impl Ledger {
             }
         }
         kept.extend(orphans.into_values());
+        // What was told by request as well is known by its totals, and adds nothing.
+        kept.retain(|row| row.amount != Amount::default());
         kept.append(&mut self.rows);
         kept.extend(self.named.into_values());
         Settled { rows: kept, sessions: self.sessions, models: self.models.names }

@@ -216,6 +216,15 @@ impl Meter {
     }
 
     fn request(&mut self, usage: &Usage<'_>, model: Option<&str>, out: &mut dyn FnMut(Charge<'_>)) {
+        if usage.told {
+            // A copy that has the totals and not the requests must find them known.
+            if usage.totals.is_some() {
+                self.totals = usage.totals;
+                let nothing = Amount::default();
+                out(Charge { key: self.key(usage), model, whole: nothing, added: nothing });
+            }
+            return;
+        }
         let mut tokens = Tokens::of(usage);
         if let Some(totals) = usage.totals {
             let before = self.totals.replace(totals);

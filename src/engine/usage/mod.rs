@@ -1,12 +1,14 @@
 //! Tokens and money: what a record adds, what it costs, how full the model's window is.
 //!
 //! [`meter`] reads the records of one stream and tells what each adds; [`ledger`] puts the streams of a scan together, so
-//! that what several of them repeat counts once, in whatever order they come; [`report`] sorts that into rows. [`price`]
-//! and [`context`] are tables and arithmetic; [`spending`] is what a stream tells of all this while it goes on. Nothing here reads a file or a clock.
+//! that what several of them repeat counts once, in whatever order they come; [`report`] sorts that into rows. [`note`] is what
+//! can be kept of a stream, to be metered again without reading it. [`price`] and [`context`] are tables and arithmetic;
+//! [`spending`] is what a stream tells of all this while it goes on. Nothing here reads a file or a clock.
 
 pub mod context;
 pub mod ledger;
 pub mod meter;
+pub mod note;
 pub mod price;
 pub mod report;
 pub mod spending;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Tokens;
@@ -24,8 +24,12 @@ const LONG: i64 = 200_000;
 /// The window of a model that is asked for with `[1m]`.
 const MILLION: u64 = 1_000_000;
 
+/// The dearest rate that is believed.
+const MOST: f64 = 1e6;
+
 /// US dollars a million tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "[f64; 5]", into = "[f64; 5]")]
 pub struct Rates {
     /// Input.
     pub input: f64,
@@ -39,11 +43,30 @@ pub struct Rates {
     pub read: f64,
 }
 
+impl From<[f64; 5]> for Rates {
+    fn from([input, output, write, write_1h, read]: [f64; 5]) -> Self {
+        Self { input, output, write, write_1h, read }
+    }
+}
+
+impl From<Rates> for [f64; 5] {
+    fn from(rates: Rates) -> Self {
+        [rates.input, rates.output, rates.write, rates.write_1h, rates.read]
+    }
+}
+
 impl Rates {
     /// Returns rates of which some may be unknown: what a cache does then costs what input does.
     fn new(input: f64, output: f64, write: Option<f64>, write_1h: Option<f64>, read: Option<f64>) -> Self {
         let write = write.unwrap_or(input);
         Self { input, output, write, write_1h: write_1h.unwrap_or(write), read: read.unwrap_or(input) }
+    }
+
+    /// Whether they can be what somebody asks; lists have negative ones where they know none.
+    fn are_sane(&self) -> bool {
+        [self.input, self.output, self.write, self.write_1h, self.read]
+            .iter()
+            .all(|rate| (0.0..=MOST).contains(rate))
     }
 
     fn cost(&self, tokens: &Tokens) -> f64 {
@@ -57,13 +80,16 @@ impl Rates {
 }
 
 /// What is known of a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Price {
     /// How many tokens its window holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
     /// What it costs; `None` where only the window is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rates: Option<Rates>,
     /// What a request of more than 200,000 input tokens costs, where that is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub long: Option<Rates>,
 }
 
@@ -95,41 +121,19 @@ impl fmt::Display for PriceError {
 
 impl std::error::Error for PriceError {}
 
-/// Prices by the names of models.
-#[derive(Clone, Debug, Default)]
-pub struct Prices {
-    /// By the name as the list has it.
-    exact: BTreeMap<String, Price>,
-    /// By the plain name.
-    plain: BTreeMap<String, Price>,
+/// A list of prices, as far as it is needed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct List {
+    /// By the name as the list has it, those first that stand for the plain name.
+    models: Vec<(String, Price)>,
 }
 
-impl Prices {
-    /// Returns the table that is built in.
-    pub fn built_in() -> &'static Self {
-        Self::cell()
-    }
-
-    /// Returns the table that is built in, to be shared.
-    pub fn shared() -> Arc<Self> {
-        Arc::clone(Self::cell())
-    }
-
-    fn cell() -> &'static Arc<Self> {
-        static PRICES: OnceLock<Arc<Prices>> = OnceLock::new();
-        PRICES.get_or_init(|| {
-            let rows = TABLE.lines().filter(|line| !line.starts_with('#')).skip(1);
-            let plain = rows.filter_map(row).map(|(name, price)| (name.to_owned(), price)).collect();
-            Arc::new(Self { exact: BTreeMap::new(), plain })
-        })
-    }
-
-    /// Returns the table with what a list says in front of it: LiteLLM's `model_prices_and_context_window.json`, or
-    /// the `api.json` of models.dev.
+impl List {
+    /// Reads LiteLLM's `model_prices_and_context_window.json`, or the `api.json` of models.dev.
     ///
     /// # Errors
-    /// The list is neither.
-    pub fn with_list(json: &str) -> Result<Self, PriceError> {
+    /// It is neither.
+    pub fn read(json: &str) -> Result<Self, PriceError> {
         let list: BTreeMap<Cow<'_, str>, &RawValue> =
             serde_json::from_str(json).map_err(|error| PriceError::Json(error.to_string()))?;
         let mut found: Vec<(String, bool, Price)> = Vec::new();
@@ -150,26 +154,112 @@ impl Prices {
         }
         // Of several providers, the vendor is believed; of the rest, whose name comes first.
         found.sort_by(|one, other| (!one.1, &one.0).cmp(&(!other.1, &other.0)));
+        Ok(Self { models: found.into_iter().map(|(name, _, price)| (name, price)).collect() })
+    }
+
+    /// Returns what it says of one model, by whatever names: much sooner put in front of a table than all of it.
+    #[must_use]
+    pub fn only(mut self, model: &str) -> Self {
+        let plain = plain_name(model);
+        self.models.retain(|(name, _)| name == model || plain_name(name) == plain);
+        self
+    }
+
+    /// Returns how many models it has.
+    pub fn len(&self) -> usize {
+        self.models.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.models.is_empty()
+    }
+
+    /// Whether no price in it is one that nobody can ask.
+    pub fn is_sane(&self) -> bool {
+        let prices = self.models.iter().flat_map(|(_, price)| [price.rates, price.long]);
+        prices.flatten().all(|rates| rates.are_sane())
+    }
+}
+
+/// Prices by the names of models.
+#[derive(Clone, Debug, Default)]
+pub struct Prices {
+    /// By the name as the list has it.
+    exact: BTreeMap<String, Price>,
+    /// By the plain name.
+    plain: BTreeMap<String, Row>,
+}
+
+/// A row of the table that holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    /// What is known of the model.
+    pub price: Price,
+    /// Whether a list says so, and not the table that is built in.
+    pub listed: bool,
+}
+
+impl Prices {
+    /// Returns the table that is built in.
+    pub fn built_in() -> &'static Self {
+        Self::cell()
+    }
+
+    /// Returns the table that is built in, to be shared.
+    pub fn shared() -> Arc<Self> {
+        Arc::clone(Self::cell())
+    }
+
+    fn cell() -> &'static Arc<Self> {
+        static PRICES: OnceLock<Arc<Prices>> = OnceLock::new();
+        PRICES.get_or_init(|| {
+            let rows = TABLE.lines().filter(|line| !line.starts_with('#')).skip(1);
+            let row = |(name, price): (&str, Price)| (name.to_owned(), Row { price, listed: false });
+            Arc::new(Self { exact: BTreeMap::new(), plain: rows.filter_map(self::row).map(row).collect() })
+        })
+    }
+
+    /// Returns the table with what a list says in front of it.
+    pub fn with(list: List) -> Self {
         let mut plain = BTreeMap::new();
-        for (name, _, price) in &found {
-            plain.entry(plain_name(name).into_owned()).or_insert(*price);
+        for (name, price) in &list.models {
+            plain.entry(plain_name(name).into_owned()).or_insert(Row { price: *price, listed: true });
         }
-        for (name, price) in &Self::built_in().plain {
-            plain.entry(name.clone()).or_insert(*price);
+        for (name, row) in &Self::built_in().plain {
+            plain.entry(name.clone()).or_insert(*row);
         }
-        Ok(Self { exact: found.into_iter().map(|(name, _, price)| (name, price)).collect(), plain })
+        Self { exact: list.models.into_iter().collect(), plain }
+    }
+
+    /// Returns the table with what a list says in front of it, as [`List::read`] reads it.
+    ///
+    /// # Errors
+    /// The list is none.
+    pub fn with_list(json: &str) -> Result<Self, PriceError> {
+        List::read(json).map(Self::with)
+    }
+
+    /// Returns all that is known by the plain names of models, in their order.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, &Row)> {
+        self.plain.iter().map(|(name, row)| (name.as_str(), row))
     }
 
     /// Returns what is known of a model, by the name that a record gives it.
     pub fn find(&self, model: &str) -> Option<Price> {
+        self.row(model).map(|row| row.price)
+    }
+
+    /// Returns what is known of a model, and who says so.
+    pub fn row(&self, model: &str) -> Option<Row> {
         if let Some(price) = self.exact.get(model) {
-            return Some(*price);
+            return Some(Row { price: *price, listed: true });
         }
-        let mut price = *self.plain.get(&*plain_name(model))?;
+        let mut row = *self.plain.get(&*plain_name(model))?;
         if is_million(model) {
-            price.window = Some(MILLION);
+            row.price.window = Some(MILLION);
         }
-        Some(price)
+        Some(row)
     }
 }
 
@@ -240,6 +330,12 @@ struct Limit {
 
 /// Reads an entry of a list; one that says neither price nor window is none.
 fn priced(entry: &str) -> Option<Price> {
+    let mut price = read(entry)?;
+    price.long = price.long.filter(Rates::are_sane);
+    price.rates.is_none_or(|rates| rates.are_sane()).then_some(price)
+}
+
+fn read(entry: &str) -> Option<Price> {
     let listed: Listed = serde_json::from_str(entry).ok()?;
     let count = |number: Option<f64>| number.filter(|number| *number >= 1.0).map(|number| number as u64);
     if let Some(cost) = &listed.cost {
@@ -458,6 +554,34 @@ mod tests {
             (Some(1_000_000), 4.0, 5.0)
         );
         assert_eq!(prices.find("reseller/claude-opus-4-6").unwrap().rates.unwrap().input, 50.0);
+    }
+
+    #[test]
+    fn what_nobody_can_ask_is_no_price() {
+        let list = r#"{"openrouter":{"models":{"auto":{"cost":{"input":-1,"output":-1}},"one":{"cost":{"input":1,"output":2}}}}}"#;
+        let list = List::read(list).unwrap();
+        assert_eq!((list.len(), list.is_sane()), (1, true));
+        assert_eq!(Prices::with(list).find("auto"), None);
+    }
+
+    #[test]
+    fn a_list_that_is_kept_says_the_same() {
+        let list = r#"{"a/one":{"input_cost_per_token":3.1e-6,"output_cost_per_token":4e-6,"input_cost_per_token_above_200k_tokens":6e-6},
+            "gpt-5":{"input_cost_per_token":1e-6,"output_cost_per_token":2e-6,"max_input_tokens":7}}"#;
+        let list = List::read(list).unwrap();
+        let kept: List = serde_json::from_str(&serde_json::to_string(&list).unwrap()).unwrap();
+        assert_eq!(kept, list);
+        assert_eq!(
+            Prices::with(kept.clone().only("x/ONE[1m]")).row("one"),
+            Prices::with(kept.clone()).row("one")
+        );
+        assert_eq!(kept.clone().only("one").len(), 1);
+        let prices = Prices::with(kept);
+        let of = |name: &str| prices.row(name).map(|row| row.listed);
+        assert_eq!(
+            (of("gpt-5"), of("one"), of("gpt-4o"), of("nobody-1")),
+            (Some(true), Some(true), Some(false), None)
+        );
     }
 
     #[test]

@@ -153,10 +153,19 @@ impl Notice {
 /// What a record is worth telling for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct News {
+    /// What was used by it.
+    pub added: Amount,
     /// Whether the figures are to be told.
     pub figures: bool,
     /// The alerts to be raised.
     pub notices: Vec<Notice>,
+}
+
+impl News {
+    /// Whether there is anything to be told.
+    pub fn is_any(&self) -> bool {
+        self.figures || !self.notices.is_empty()
+    }
 }
 
 /// How far one cap was told of.
@@ -280,6 +289,7 @@ impl Spending {
             self.count(added, by_request, time, zone);
         }
         let mut news = self.news(time);
+        news.added = added;
         if let Some(model) = unpriced {
             news.notices.extend(self.unpriced(&model));
         }
@@ -328,7 +338,7 @@ impl Spending {
     /// Returns what is worth telling now.
     fn news(&mut self, time: Timestamp) -> News {
         let fill = self.fill();
-        let mut news = News { figures: self.level_changed(&fill), notices: Vec::new() };
+        let mut news = News { figures: self.level_changed(&fill), ..News::default() };
         if !fill.estimated {
             if self.fills.back().is_some_and(|(_, tokens)| fill.tokens as f64 + 0.5 < *tokens) {
                 self.fills.clear();

@@ -8,19 +8,25 @@ use proptest::prelude::*;
 use super::Tokens;
 use super::ledger::{Ledger, Settled, Sheet};
 use super::meter::{Meter, Mode};
+use super::note::{self, Note};
 use super::price::Prices;
 use super::report::{By, Filter, Report, report};
 use crate::engine::{Doctor, Options};
 use crate::model::Timestamp;
 
-/// What a stream puts on its sheet. It is fed in pieces of `cut` bytes.
-fn sheet(name: &str, text: &str, mode: Mode, cut: usize) -> (Sheet, &'static str) {
+/// What a stream puts on its sheet, and what notes of it do. It is fed in pieces of `cut` bytes.
+fn sheets(name: &str, text: &str, mode: Mode, cut: usize) -> ([Sheet; 2], &'static str) {
     let options = Options { only_decode: true, ..Options::new() };
-    let sheet = Arc::new(Mutex::new(Sheet::new(Arc::new(Prices::built_in().clone()), mode, name)));
+    let empty = || Sheet::new(Arc::new(Prices::built_in().clone()), mode, name);
+    let sheet = Arc::new(Mutex::new((empty(), note::Writer::default(), Vec::new())));
     let mut doctor = Doctor::new(Arc::new(options), name, name);
     doctor.listen(|| {
         let sheet = Arc::clone(&sheet);
-        Box::new(move |_, record| sheet.lock().unwrap().take(record))
+        Box::new(move |_, record| {
+            let (sheet, writer, notes) = &mut *sheet.lock().unwrap();
+            sheet.take(record);
+            writer.take(record, &mut |note| notes.push(serde_json::to_string(note).unwrap()));
+        })
     });
     let now = Timestamp::from_seconds(0);
     for piece in text.as_bytes().chunks(cut) {
@@ -29,16 +35,27 @@ fn sheet(name: &str, text: &str, mode: Mode, cut: usize) -> (Sheet, &'static str
     doctor.finish(now, &mut |_| {});
     let agent = doctor.agent();
     drop(doctor);
-    (Arc::into_inner(sheet).unwrap().into_inner().unwrap(), agent)
+    let (sheet, _, notes) = Arc::into_inner(sheet).unwrap().into_inner().unwrap();
+    let mut again = empty();
+    let mut reader = note::Reader::default();
+    for note in &notes {
+        let note: Note<'_> = serde_json::from_str(note).unwrap();
+        reader.take(&note, &mut |record| again.take(record)).unwrap();
+    }
+    ([sheet, again], agent)
 }
 
 fn settled(streams: &[(&str, String)], mode: Mode, cut: usize) -> Settled {
-    let mut ledger = Ledger::default();
+    let (mut ledger, mut again) = (Ledger::default(), Ledger::default());
     for (name, text) in streams {
-        let (sheet, agent) = sheet(name, text, mode, cut);
+        let ([sheet, noted], agent) = sheets(name, text, mode, cut);
         ledger.put(sheet, agent, None);
+        again.put(noted, agent, None);
     }
-    ledger.settle()
+    let (settled, again) = (ledger.settle(), again.settle());
+    let whole = |settled| report(settled, By::Session, &TimeZone::UTC, &Filter::default());
+    assert_eq!(whole(&settled), whole(&again), "the same by the notes of the streams");
+    settled
 }
 
 fn by(streams: &[(&str, String)], mode: Mode, by: By) -> Report {
@@ -315,6 +332,64 @@ fn count(time: &str, all: [u64; 3], last: [u64; 3]) -> String {
         figures(all),
         figures(last)
     )
+}
+
+/// A `token_usage_record` of a hundred tokens of input, with forty of them cached, and ten of output.
+fn response(id: u32, thread: u32) -> String {
+    let tokens = |times: u32| {
+        format!(
+            r#"{{"input_tokens":{},"cached_input_tokens":{},"cache_write_input_tokens":0,"output_tokens":{},"reasoning_output_tokens":0,"total_tokens":{}}}"#,
+            100 * times,
+            40 * times,
+            10 * times,
+            110 * times
+        )
+    };
+    format!(
+        r#"{{"timestamp":"2026-11-20T05:00:01.000Z","type":"token_usage_record","payload":{{"thread_id":"{PARENT}","turn_id":"t","session_id":"{PARENT}","root_turn_id":"t","response_id":"resp_0000000000000{id}","usage":{},"turn_token_usage":{},"thread_token_usage":{}}}}}"#,
+        tokens(1),
+        tokens(thread),
+        tokens(thread)
+    )
+}
+
+/// The count behind it, of `times` responses in all.
+fn counted(times: u64) -> String {
+    count("05:00:02", [100 * times, 40 * times, 10 * times], [100, 40, 10])
+}
+
+#[test]
+fn a_response_that_is_recorded_and_counted_counts_once() {
+    let head = [meta(PARENT, ""), context("gpt-5")];
+    let story = |lines_of: &[String]| total(&[("a", lines(&[&head, lines_of].concat()))]);
+    let twice = [120, 20, 80, 0];
+    assert_eq!(story(&[response(1, 1), counted(1), response(2, 2), counted(2)]), twice);
+    assert_eq!(
+        story(&[response(1, 1), counted(1), counted(1), response(2, 2), counted(2), counted(2)]),
+        twice
+    );
+    assert_eq!(
+        story(&[response(1, 1), response(1, 1), counted(1), response(2, 2)]),
+        twice,
+        "ended before the count"
+    );
+    assert_eq!(story(&[counted(1), response(2, 2), counted(2)]), twice, "an older version began it");
+    assert_eq!(story(&[response(1, 1), counted(1), counted(2)]), twice, "an older version went on with it");
+    let compacted = r#"{"timestamp":"2026-11-20T05:00:03Z","type":"compacted","payload":{"message":""}}"#;
+    let in_a_compaction = [response(1, 1), counted(1), response(2, 2), compacted.to_owned(), counted(1)];
+    assert_eq!(story(&in_a_compaction), twice, "no count tells of a compaction");
+}
+
+#[test]
+fn a_fork_repeats_recorded_responses_however_much_of_them_it_copies() {
+    let parent = [meta(PARENT, ""), context("gpt-5"), response(1, 1), counted(1)];
+    let child = meta(CHILD, &format!(r#","forked_from_id":"{PARENT}""#));
+    for copied in [vec![response(1, 1), counted(1)], vec![counted(1)], vec![response(1, 1)], vec![]] {
+        let own = [response(2, 2), counted(2)];
+        let fork = [&[child.clone(), context("gpt-5")][..], &copied, &own].concat();
+        let streams = [("p", lines(&parent)), ("c", lines(&fork))];
+        assert_eq!(total(&streams), [120, 20, 80, 0], "{copied:?}");
+    }
 }
 
 const PARENT: &str = "0199f2c4-7a11-7c31-9d55-000000000001";

@@ -48,6 +48,10 @@ pub const TABLE: &[(&str, Limit)] = &[
     ("compaction_thrash", Limit { warn: 3, act: 5, warn_sec: 0, act_sec: 0 }),
     // Some work is like that: a person may want to look.
     ("no_progress", Limit { warn: 40, act: 0, warn_sec: 0, act_sec: 0 }),
+    // Cents, thousands of tokens, minutes, since the last step that got on.
+    ("burn_usd", Limit { warn: 500, act: 0, warn_sec: 0, act_sec: 0 }),
+    ("burn_tokens", Limit { warn: 1000, act: 0, warn_sec: 0, act_sec: 0 }),
+    ("burn_time", Limit { warn: 60, act: 0, warn_sec: 0, act_sec: 0 }),
 ];
 
 /// The limits of all detectors.

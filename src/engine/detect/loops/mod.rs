@@ -11,6 +11,7 @@
 pub mod calibrate;
 pub mod limits;
 mod runs;
+mod vain;
 
 use std::sync::Arc;
 
@@ -57,6 +58,9 @@ loop_detectors! {
     injected_message: Text, Step Said Heard;
     compaction_thrash: Cost, Step Compacted;
     no_progress: Cost, Step Heard;
+    burn_usd: Cost, Step Heard Spent;
+    burn_tokens: Cost, Step Heard Spent;
+    burn_time: Cost, Step Heard Spent;
 }
 
 /// What kind of evidence a detector counts. Those of one family see the same thing from several sides.
@@ -115,6 +119,13 @@ pub enum Sign<'a> {
         /// When.
         time: Timestamp,
     },
+    /// A request was paid for.
+    Spent {
+        /// What it cost, as far as that is known.
+        usd: f64,
+        /// How many tokens it used, those read from a cache left out.
+        tokens: u64,
+    },
 }
 
 impl Sign<'_> {
@@ -125,6 +136,7 @@ impl Sign<'_> {
             Sign::Said(_) => SignKind::Said,
             Sign::Heard(_) => SignKind::Heard,
             Sign::Compacted { .. } => SignKind::Compacted,
+            Sign::Spent { .. } => SignKind::Spent,
         }
     }
 }
@@ -138,6 +150,7 @@ enum SignKind {
     Said = 4,
     Heard = 8,
     Compacted = 16,
+    Spent = 32,
 }
 
 /// How far one kind of evidence has come.
@@ -370,6 +383,8 @@ impl Loops {
             Sign::Said(said) => said.time,
             Sign::Heard(heard) => heard.time,
             Sign::Compacted { time, .. } => *time,
+            // What was spent is judged at the next step.
+            Sign::Spent { .. } => return self.spend(sign),
         };
         let kind = sign.kind() as u8;
         for (place, watch) in self.watches.iter_mut().enumerate().filter(|(_, watch)| watch.sees & kind != 0)
@@ -387,6 +402,20 @@ impl Loops {
                 }
             }
             watch.evidence = evidence;
+        }
+    }
+
+    /// Takes note of what was spent since the last call.
+    pub fn spent(&mut self, usd: f64, tokens: u64) {
+        self.show(&Sign::Spent { usd, tokens });
+    }
+
+    fn spend(&mut self, sign: &Sign<'_>) {
+        let kind = sign.kind() as u8;
+        for watch in self.watches.iter_mut().filter(|watch| watch.sees & kind != 0) {
+            if let Some(evidence) = watch.detector.see(sign) {
+                watch.evidence = evidence;
+            }
         }
     }
 
