@@ -16,7 +16,7 @@ use samples::Sample;
 use session_doctor::engine::classify::scan::Scanner;
 use session_doctor::engine::classify::{self, rules::Rules};
 use session_doctor::engine::format::{self, Frame};
-use session_doctor::engine::framing::Framer;
+use session_doctor::engine::framing::{Framer, count_lines};
 use session_doctor::engine::{Doctor, Options, ansi};
 use session_doctor::model::record::{Failure, TextLine};
 use session_doctor::model::{Origin, Timestamp};
@@ -74,9 +74,12 @@ fn framing(bencher: Bencher<'_, '_>, sample: Named) {
         let mut framer = Framer::new(4 << 20);
         let mut seen = 0;
         for chunk in bytes.chunks(CHUNK) {
-            framer.push(chunk, |block| seen += block.bytes.len());
+            framer.push(chunk, |block| {
+                seen += block.bytes.len();
+                count_lines(block.bytes)
+            });
         }
-        framer.finish(|block| seen += block.bytes.len());
+        framer.finish(|block| count_lines(block.bytes));
         black_box((seen, framer.position()))
     });
 }

@@ -102,6 +102,11 @@ pub fn check(events: &[Event], stream: &[u8]) {
                 assert_ne!(status.from, status.to);
             }
             EventBody::Outcome(_) => panic!("nothing was carried out: {event:#?}"),
+            EventBody::Usage(usage) => {
+                assert_eq!(usage.usage_pct.is_some(), usage.pressure.is_some(), "{event:#?}");
+                assert_eq!(usage.context_tokens.is_some(), usage.context_basis.is_some(), "{event:#?}");
+                assert!(usage.usage_pct.is_none_or(|share| share >= 0.0), "{event:#?}");
+            }
             EventBody::Summary(summary) => adds_up(summary, events, stream),
         }
     }

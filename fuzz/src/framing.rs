@@ -30,9 +30,15 @@ pub fn check(stream: &[u8]) {
     framer.begin_at(before.0, before.1);
     let mut told = Vec::new();
     for chunk in draw.cut(stream) {
-        framer.push(chunk, |block| lines(block, &mut told));
+        framer.push(chunk, |block| {
+            lines(block, &mut told);
+            count_lines(block.bytes)
+        });
     }
-    framer.finish(|block| lines(block, &mut told));
+    framer.finish(|block| {
+        lines(block, &mut told);
+        count_lines(block.bytes)
+    });
 
     let (mut expected, mut number, mut offset) = (Vec::new(), before.0 + 1, before.1);
     for line in stream.split_inclusive(|byte| *byte == b'\n') {

@@ -1,7 +1,7 @@
 //! Terminal text → readable text.
 
 use session_doctor::engine::ansi::{is_terminal_text, redraws, strip};
-use session_doctor::engine::framing::Framer;
+use session_doctor::engine::framing::{Framer, count_lines};
 
 use crate::draw::Draw;
 
@@ -36,9 +36,13 @@ pub fn check(stream: &[u8]) {
     let mut framer = Framer::new(usize::MAX);
     for chunk in Draw::of(stream).cut(stream) {
         framer.push(chunk, |block| {
-            cut.extend(block.bytes.split_inclusive(|byte| *byte == b'\n').map(readable))
+            cut.extend(block.bytes.split_inclusive(|byte| *byte == b'\n').map(readable));
+            count_lines(block.bytes)
         });
     }
-    framer.finish(|block| cut.push(readable(block.bytes)));
+    framer.finish(|block| {
+        cut.push(readable(block.bytes));
+        count_lines(block.bytes)
+    });
     assert_eq!(cut, whole, "the cut changes what is read");
 }

@@ -1,9 +1,10 @@
 //! JSON text → the types of the decoders, at the speed of reading the bytes.
 //!
-//! Lines of transcripts are mostly strings that nobody asks for: what a tool printed, twice. So the text is looked at
-//! in blocks of 64 bytes, each reduced to three masks (quotes that are not escaped, backslashes, control characters),
-//! and a string is skipped from mask to mask, not from escape to escape. The rest is a [`serde::Deserializer`] as one
-//! would expect.
+//! Lines of transcripts are mostly strings that nobody asks for: what a tool printed, twice. So a string is gone through
+//! 16 bytes at a time, a long one 64, from quote to quote and not from escape to escape. There are two ways to read:
+//! [`Object`]s (made by `object!`, for what is read of each line) are filled where they stand, and find the fields of their
+//! members by a number that is made of the name; everything else comes through a [`serde::Deserializer`] as one would
+//! expect.
 //!
 //! It takes the same texts as `serde_json` does and gives the same values, with one difference: an escape that does not
 //! exist (`"\q"`) is found only in strings that are read, not in those that are skipped. [`RawValue`] works as there.
@@ -25,8 +26,14 @@ const DEPTH_LIMIT: u32 = 128;
 /// The name under which `serde_json` asks for the text of a value instead of the value.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
-/// How many bytes are looked at in one go.
+/// How many bytes of a long string are looked at in one go.
 const BLOCK: usize = 64;
+
+/// How many bytes of a string are looked at first: most names and short values end within them.
+const PART: usize = 16;
+
+/// How often as many more are looked at, before a string is taken to be a long one: ids, times and paths end within them.
+const PARTS: usize = 4;
 
 /// Why a text could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,50 +122,6 @@ fn unquoted(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(said))
 }
 
-/// What matters of a block, a bit a byte.
-#[derive(Clone, Copy, Default)]
-struct Masks {
-    /// Quotes that no backslash stands in front of.
-    quotes: u64,
-    controls: u64,
-    /// Backslashes and control characters: without them a string is what it says.
-    odd: u64,
-}
-
-impl Masks {
-    /// Reads a block. `escaped`: whether the block before ended in a backslash that escapes; told anew.
-    #[inline(always)]
-    fn read(block: &[u8; BLOCK], escaped: &mut bool) -> Self {
-        let parts = block.as_chunks::<16>().0;
-        let parts: [u8x16; BLOCK / 16] = std::array::from_fn(|number| u8x16::new(parts[number]));
-        let bits = |matches: fn(u8x16) -> u8x16| {
-            let bits = |number: usize| u64::from(matches(parts[number]).to_bitmask()) << (number * 16);
-            (bits(0) | bits(1)) | (bits(2) | bits(3))
-        };
-        let mut quotes = bits(|part| part.simd_eq(u8x16::splat(b'"')));
-        let backslashes = bits(|part| part.simd_eq(u8x16::splat(b'\\')));
-        // There is next to never one, so that they are looked for in the least bytes of all.
-        let is_control = |part: u8x16| part.min(u8x16::splat(0x1f)).simd_eq(part);
-        let least = parts[0].min(parts[1]).min(parts[2].min(parts[3]));
-        let controls = if is_control(least).to_bitmask() == 0 { 0 } else { bits(is_control) };
-        if backslashes != 0 || *escaped {
-            quotes &= !Self::escaped(backslashes, escaped);
-        }
-        Self { quotes, controls, odd: backslashes | controls }
-    }
-
-    /// Returns the bytes that a backslash stands in front of which is not itself escaped. (The arithmetic is simdjson's:
-    /// of a run of backslashes every other one escapes, and whether the last does depends on where the run began.)
-    fn escaped(backslashes: u64, escaped: &mut bool) -> u64 {
-        const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
-        let first = u64::from(*escaped);
-        let potential = backslashes & !first;
-        let codes = ((potential << 1) | ODD).wrapping_sub(potential) ^ ODD;
-        *escaped = (codes & backslashes) >> 63 == 1;
-        codes ^ (backslashes | first)
-    }
-}
-
 /// How many digits a number may have that fits 64 bits whatever they are.
 const SAFE_DIGITS: usize = 19;
 
@@ -183,48 +146,17 @@ struct Quoted {
 }
 
 /// Reads one text from front to back.
-struct Reader<'de> {
+pub struct Reader<'de> {
     text: &'de str,
     /// Where the next byte is.
     at: usize,
-    /// The block whose masks are at hand, by where it begins; the blocks before it are read.
-    block: usize,
-    masks: Masks,
-    /// Whether the block ended in a backslash that escapes.
-    escaped: bool,
-    /// Whether there is a control character in the text, once somebody has asked.
-    controls: Option<bool>,
     depth: u32,
     scratch: String,
 }
 
 impl<'de> Reader<'de> {
     fn new(text: &'de str) -> Self {
-        let mut reader = Self {
-            text,
-            at: 0,
-            block: 0,
-            masks: Masks::default(),
-            escaped: false,
-            controls: None,
-            depth: 0,
-            scratch: String::new(),
-        };
-        reader.read_block();
-        reader
-    }
-
-    fn read_block(&mut self) {
-        let bytes = self.text.as_bytes();
-        self.masks = match bytes.get(self.block..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
-            Some(block) => Masks::read(block, &mut self.escaped),
-            None => {
-                let rest = bytes.get(self.block..).unwrap_or_default();
-                let mut block = [b' '; BLOCK];
-                block[..rest.len()].copy_from_slice(rest);
-                Masks::read(&block, &mut self.escaped)
-            }
-        };
+        Self { text, at: 0, depth: 0, scratch: String::new() }
     }
 
     /// Returns the next byte that is no white space, without taking it.
@@ -244,85 +176,93 @@ impl<'de> Reader<'de> {
     #[inline(always)]
     fn string(&mut self) -> Result<Quoted, Error> {
         let start = self.at + 1;
-        while start >= self.block + BLOCK {
-            self.block += BLOCK;
-            self.read_block();
-        }
-        // What of the block is behind the opening quote.
-        let mask = u64::MAX << (start - self.block);
-        let quotes = self.masks.quotes & mask;
-        if quotes == 0 || self.masks.odd & mask != 0 {
-            return self.long_string(start, mask);
-        }
-        let end = self.block + quotes.trailing_zeros() as usize;
-        self.at = end + 1;
-        Ok(Quoted { start, end, escapes: false })
-    }
-
-    /// Takes a string that goes beyond its block or may hold more than plain text.
-    #[inline(never)]
-    fn long_string(&mut self, start: usize, mut mask: u64) -> Result<Quoted, Error> {
-        let mut escapes = false;
-        let mut blocks = 0;
-        loop {
-            let quotes = self.masks.quotes & mask;
-            let within =
-                if quotes == 0 { mask } else { mask & (quotes & quotes.wrapping_neg()).wrapping_sub(1) };
-            let odd = self.masks.odd & within;
-            if odd != 0 {
-                if self.masks.controls & within != 0 {
-                    return error("a control character in a string");
-                }
-                escapes = true;
-            }
-            if quotes != 0 {
-                let end = self.block + quotes.trailing_zeros() as usize;
+        match first_stop(self.text.as_bytes(), start) {
+            Some(Stop { at, is_quote: true }) => {
+                let end = start + at;
                 self.at = end + 1;
-                return Ok(Quoted { start, end, escapes });
+                Ok(Quoted { start, end, escapes: false })
             }
-            self.block += BLOCK;
-            if self.block >= self.text.len() {
-                return error("the text ends in a string");
-            }
-            blocks += 1;
-            if blocks == 2 && !self.has_controls() {
-                return self.very_long_string(start);
-            }
-            self.read_block();
-            mask = u64::MAX;
+            Some(_) => self.long_string(start, start),
+            None => self.medium_string(start),
         }
     }
 
-    /// Takes a string that does not end before the block that is next, in a text without control characters: its quotes are
-    /// searched for, and nothing else is looked at.
-    fn very_long_string(&mut self, start: usize) -> Result<Quoted, Error> {
+    /// Takes a string that does not end within its first bytes.
+    #[inline(never)]
+    fn medium_string(&mut self, start: usize) -> Result<Quoted, Error> {
         let bytes = self.text.as_bytes();
-        for end in memchr::memchr_iter(b'"', &bytes[self.block..]) {
-            let end = self.block + end;
-            let backslashes = bytes[start..end].iter().rev().take_while(|byte| **byte == b'\\').count();
-            if backslashes.is_multiple_of(2) {
-                // Outside of strings there are no backslashes: what goes on begins a block of its own.
-                (self.at, self.block, self.escaped) = (end + 1, end + 1, false);
-                self.read_block();
-                return Ok(Quoted { start, end, escapes: true });
+        let mut at = start;
+        if bytes.len() - start >= PART {
+            at += PART;
+            for _ in 0..PARTS {
+                match first_stop(bytes, at) {
+                    Some(Stop { at: more, is_quote: true }) => {
+                        let end = at + more;
+                        self.at = end + 1;
+                        return Ok(Quoted { start, end, escapes: false });
+                    }
+                    None if bytes.len() - at >= PART => at += PART,
+                    _ => break,
+                }
             }
         }
-        error("the text ends in a string")
+        self.long_string(start, at)
     }
 
-    /// Whether there is a control character anywhere in the text. There is next to never one.
-    fn has_controls(&mut self) -> bool {
+    /// Takes a string that may hold more than plain text, and is known to go on up to `at`.
+    #[inline(never)]
+    fn long_string(&mut self, start: usize, mut at: usize) -> Result<Quoted, Error> {
         let bytes = self.text.as_bytes();
-        *self.controls.get_or_insert_with(|| {
-            let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-            let is_control = |part: u8x16| part.min(u8x16::splat(0x1f)).simd_eq(part).to_bitmask() != 0;
-            let in_block = |block: &[u8; BLOCK]| {
-                let parts = block.as_chunks::<16>().0;
-                let part = |number: usize| u8x16::new(parts[number]);
-                is_control(part(0).min(part(1)).min(part(2).min(part(3))))
+        // What is escaped does not matter, but for quotes: of a run of backslashes every other one escapes.
+        let ends = |end: usize| match &bytes[start..end] {
+            [.., b'\\', b'\\'] => {
+                let backslashes = bytes[start..end].iter().rev().take_while(|byte| **byte == b'\\').count();
+                backslashes.is_multiple_of(2)
+            }
+            [.., b'\\'] => false,
+            _ => true,
+        };
+        while let Some(block) = bytes[at..].first_chunk::<BLOCK>() {
+            let (mut quotes, controls) = quotes_and_controls(block);
+            while quotes != 0 {
+                let quote = quotes.trailing_zeros();
+                let end = at + quote as usize;
+                if ends(end) {
+                    if controls & ((1 << quote) - 1) != 0 {
+                        return error("a control character in a string");
+                    }
+                    self.at = end + 1;
+                    return Ok(Quoted { start, end, escapes: true });
+                }
+                quotes &= quotes - 1;
+            }
+            if controls != 0 {
+                return error("a control character in a string");
+            }
+            at += BLOCK;
+        }
+        loop {
+            let stop = match first_stop(bytes, at) {
+                Some(stop) => stop.at,
+                None if bytes.len() - at >= PART => {
+                    at += PART;
+                    continue;
+                }
+                None => match bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+                    Some(stop) => stop,
+                    None => return error("the text ends in a string"),
+                },
             };
-            blocks.iter().any(in_block) || rest.iter().any(|byte| *byte <= 0x1f)
-        })
+            at += stop;
+            match bytes[at] {
+                b'"' if ends(at) => {
+                    self.at = at + 1;
+                    return Ok(Quoted { start, end: at, escapes: true });
+                }
+                b'"' | b'\\' => at += 1,
+                _ => return error("a control character in a string"),
+            }
+        }
     }
 
     /// Returns what a string says: as it stands, or in `scratch` where something is escaped.
@@ -474,6 +414,250 @@ impl<'de> Reader<'de> {
         self.at += 1;
         if self.depth >= DEPTH_LIMIT { error("nested too deep") } else { Ok(()) }
     }
+
+    /// Takes an object.
+    ///
+    /// # Errors
+    ///
+    /// The next value is none, or a member is not of the type that was asked for.
+    pub fn object<T: Object<'de>>(&mut self, object: &mut T) -> Result<(), Error> {
+        if self.peek() != Some(b'{') {
+            return error("no object where one is due");
+        }
+        self.depth += 1;
+        if self.depth >= DEPTH_LIMIT {
+            return error("nested too deep");
+        }
+        // The byte in front of the next member.
+        let mut mark = b'{';
+        let mut orderly = true;
+        loop {
+            if orderly {
+                let before = self.at;
+                mark = object.take_in_order(mark, self)?;
+                orderly = self.at != before;
+            }
+            match (mark, self.peek()) {
+                (b'{', _) | (_, Some(b',')) => self.at += 1,
+                (_, Some(b'}')) => break,
+                _ => return error("neither a comma nor an end behind a value"),
+            }
+            if mark == b'{' && self.peek() == Some(b'}') {
+                break;
+            }
+            mark = b',';
+            let key = self.key()?;
+            let name = self.text.as_bytes().get(key.start..key.end).unwrap_or_default();
+            if key.escapes && memchr::memchr(b'\\', name).is_some() {
+                let mut name = String::new();
+                unescape(self.text.get(key.start..key.end).unwrap_or_default(), &mut name)?;
+                object.take(tag(name.as_bytes()), name.as_bytes(), self)?;
+            } else {
+                object.take(tag(name), name, self)?;
+            }
+        }
+        self.at += 1;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Whether the next member, behind this mark, is the one of this name, as programs write it: the name stands in quotes
+    /// here, with a colon behind it. If so, its value is next.
+    #[inline(always)]
+    pub fn is_next(&mut self, mark: u8, name: &'static str) -> bool {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let is = rest.len() > name.len() && rest[0] == mark && rest[1..].starts_with(name.as_bytes());
+        if is {
+            self.at += 1 + name.len();
+        }
+        is
+    }
+
+    /// Goes through the items of a list, each of which has to be taken.
+    ///
+    /// # Errors
+    ///
+    /// The next value is no list, or an item cannot be taken.
+    pub fn list(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        if self.peek() != Some(b'[') {
+            return error("no list where one is due");
+        }
+        self.enter()?;
+        let mut first = true;
+        loop {
+            match self.peek() {
+                Some(b']') => break,
+                Some(b',') if !first => self.at += 1,
+                Some(_) if first => {}
+                _ => return error("neither a comma nor an end behind a value"),
+            }
+            first = false;
+            item(self)?;
+        }
+        self.at += 1;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Goes through the members of an object: their names, and the JSON text of their values.
+    ///
+    /// # Errors
+    ///
+    /// The next value is no object.
+    pub fn members(&mut self, mut each: impl FnMut(Cow<'de, str>, &'de str)) -> Result<(), Error> {
+        if self.peek() != Some(b'{') {
+            return error("no object where one is due");
+        }
+        self.enter()?;
+        let mut items = Items { reader: self, first: true };
+        while items.next(b'}')? {
+            let reader = &mut *items.reader;
+            reader.peek();
+            let key = reader.key()?;
+            let name = match reader.unescape(key)? {
+                Some(name) => Cow::Borrowed(name),
+                None => Cow::Owned(reader.scratch.clone()),
+            };
+            reader.peek();
+            let start = reader.at;
+            reader.pass()?;
+            each(name, reader.text.get(start..reader.at).unwrap_or_default());
+        }
+        items.end(b'}')
+    }
+
+    /// Returns how the next value begins.
+    pub fn next_byte(&mut self) -> Option<u8> {
+        self.peek()
+    }
+
+    /// Takes the next value if it is a string; another one is passed over.
+    ///
+    /// # Errors
+    ///
+    /// It is not JSON.
+    #[inline(always)]
+    pub fn take_str(&mut self) -> Result<Option<Cow<'de, str>>, Error> {
+        if self.peek() != Some(b'"') {
+            self.skip()?;
+            return Ok(None);
+        }
+        let quoted = self.string()?;
+        Ok(Some(match self.unescape(quoted)? {
+            Some(text) => Cow::Borrowed(text),
+            None => Cow::Owned(self.scratch.clone()),
+        }))
+    }
+
+    /// Takes the next value if it is a number; another one is passed over.
+    ///
+    /// # Errors
+    ///
+    /// It is not JSON, or out of range.
+    #[inline]
+    pub fn take_number(&mut self) -> Result<Option<f64>, Error> {
+        match self.peek() {
+            Some(b'0'..=b'9' | b'-') => {}
+            _ => {
+                self.skip()?;
+                return Ok(None);
+            }
+        }
+        // Most are counts.
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let (mut whole, mut digits) = (0u64, 0);
+        while let Some(digit @ b'0'..=b'9') = rest.get(digits) {
+            whole = whole.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            digits += 1;
+        }
+        let is_count = matches!(rest.get(digits), Some(b',' | b'}')) && (1..=SAFE_DIGITS).contains(&digits);
+        if is_count && (rest[0] != b'0' || digits == 1) {
+            self.at += digits;
+            return Ok(Some(whole as f64));
+        }
+        match self.number()? {
+            Number::Whole(number) => Ok(Some(number as f64)),
+            Number::Integer(text) | Number::Fraction(text) => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Ok(Some(number)),
+                _ => error("a number out of range"),
+            },
+        }
+    }
+
+    /// Takes the next value if it is true or false; another one is passed over.
+    ///
+    /// # Errors
+    ///
+    /// It is not JSON.
+    #[inline]
+    pub fn take_flag(&mut self) -> Result<Option<bool>, Error> {
+        self.peek();
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        if rest.starts_with(b"false") {
+            self.at += 5;
+            Ok(Some(false))
+        } else if rest.starts_with(b"true") {
+            self.at += 4;
+            Ok(Some(true))
+        } else {
+            self.skip().map(|()| None)
+        }
+    }
+
+    /// Passes over the next value.
+    ///
+    /// # Errors
+    ///
+    /// It is not JSON.
+    #[inline]
+    pub fn pass(&mut self) -> Result<(), Error> {
+        if self.text.as_bytes().get(self.at) == Some(&b'"') {
+            return self.string().map(|_| ());
+        }
+        self.skip()
+    }
+}
+
+/// Where plain text ends.
+struct Stop {
+    at: usize,
+    /// Whether by a quote, and not by a backslash or a control character.
+    is_quote: bool,
+}
+
+/// Returns where in the next [`PART`] bytes plain text ends first; `None` as well if there are not as many bytes.
+#[inline(always)]
+fn first_stop(bytes: &[u8], at: usize) -> Option<Stop> {
+    let part = u8x16::new(*bytes.get(at..)?.first_chunk::<PART>()?);
+    let quotes = part.simd_eq(u8x16::splat(b'"'));
+    let backslashes = part.simd_eq(u8x16::splat(b'\\'));
+    let controls = part.min(u8x16::splat(0x1f)).simd_eq(part);
+    let (quotes, others) = (quotes.to_bitmask(), (backslashes | controls).to_bitmask());
+    let stops = quotes | others;
+    // The first of them is a quote if none of the others stands before the first quote.
+    let first = stops & stops.wrapping_neg();
+    (stops != 0).then(|| Stop { at: stops.trailing_zeros() as usize, is_quote: quotes & first != 0 })
+}
+
+/// Returns which bytes of a block are quotes, and which are control characters: a bit a byte.
+#[inline(always)]
+fn quotes_and_controls(block: &[u8; BLOCK]) -> (u64, u64) {
+    let parts = block.as_chunks::<16>().0;
+    let parts: [u8x16; BLOCK / 16] = std::array::from_fn(|number| u8x16::new(parts[number]));
+    let bits = |parts: [u8x16; BLOCK / 16]| {
+        let bits = |number: usize| u64::from(parts[number].to_bitmask()) << (number * 16);
+        (bits(0) | bits(1)) | (bits(2) | bits(3))
+    };
+    let quotes = parts.map(|part| part.simd_eq(u8x16::splat(b'"')));
+    let is_control = |part: u8x16| part.min(u8x16::splat(0x1f)).simd_eq(part);
+    let least = parts[0].min(parts[1]).min(parts[2].min(parts[3]));
+    // Of neither there are many.
+    let any = (quotes[0] | quotes[1]) | (quotes[2] | quotes[3]);
+    if (any | is_control(least)).to_bitmask() == 0 {
+        return (0, 0);
+    }
+    let controls = if is_control(least).to_bitmask() == 0 { 0 } else { bits(parts.map(is_control)) };
+    (bits(quotes), controls)
 }
 
 /// Appends what an escaped text says.
@@ -732,80 +916,180 @@ impl<'de> MapAccess<'de> for Raw<'de> {
     }
 }
 
+/// What a member of an [`Object`] is read into.
+pub trait Field<'de> {
+    /// Takes the next value, whatever stood here before.
+    ///
+    /// # Errors
+    ///
+    /// The value is not JSON, or not of this type.
+    fn fill(&mut self, reader: &mut Reader<'de>) -> Result<(), Error>;
+}
+
+/// Lets a type that serde reads be a member of an [`Object`].
+macro_rules! fields_by_serde {
+    ($($type:ty),+ $(,)?) => {$(
+        impl<'de: 'a, 'a> $crate::engine::json::Field<'de> for $type {
+            #[inline]
+            fn fill(&mut self, reader: &mut $crate::engine::json::Reader<'de>) -> Result<(), $crate::engine::json::Error> {
+                *self = serde::Deserialize::deserialize(reader)?;
+                Ok(())
+            }
+        }
+    )+};
+}
+pub(super) use fields_by_serde;
+
+fields_by_serde!(Option<&'a serde_json::value::RawValue>);
+
+/// An object, or `null`.
+impl<'de, T: Object<'de>> Field<'de> for Option<T> {
+    fn fill(&mut self, reader: &mut Reader<'de>) -> Result<(), Error> {
+        if reader.peek() == Some(b'n') {
+            *self = None;
+            return reader.skip();
+        }
+        reader.object(self.insert(T::default()))
+    }
+}
+
 /// A struct that takes the members of an object that it knows. Made by `object!`.
 pub trait Object<'de>: Default {
-    /// Whether it knows a member of this name.
-    fn knows(key: &str) -> bool;
+    /// The [`tag`]s of the names that it knows.
+    const TAGS: &'static [u64];
+
+    /// Whether it may know a member whose name has this [`tag`].
+    fn knows(tag: u64) -> bool;
 
     /// Takes the value of a member, or passes over it.
     ///
     /// # Errors
     ///
     /// The value is not JSON, or not of the member's type.
-    fn take<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
+    fn take(&mut self, tag: u64, name: &[u8], reader: &mut Reader<'de>) -> Result<(), Error>;
+
+    /// Takes members as long as they come in the order in which they are known to come, in which each is found by one
+    /// comparison. `mark` is the byte in front of the next member; returns the one that is there then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::take`].
+    fn take_in_order(&mut self, mark: u8, reader: &mut Reader<'de>) -> Result<u8, Error> {
+        let _ = reader;
+        Ok(mark)
+    }
 }
 
-/// Reads an [`Object`].
-pub struct ObjectVisitor<T>(pub std::marker::PhantomData<T>);
+/// The JSON text of a value; none for `null` and for what is not there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Notation<'a>(Option<&'a str>);
 
-impl<'de, T: Object<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+impl<'a> Notation<'a> {
+    /// Returns the text.
+    pub fn get(self) -> Option<&'a str> {
+        self.0
     }
 
-    #[inline]
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
-        let mut object = T::default();
-        while let Some(Key(key)) = map.next_key()? {
-            object.take(&key, &mut map)?;
+    /// Returns the text; an empty one if there is none.
+    pub fn text(self) -> &'a str {
+        self.0.unwrap_or_default()
+    }
+}
+
+impl<'de: 'a, 'a> Field<'de> for Notation<'a> {
+    fn fill(&mut self, reader: &mut Reader<'de>) -> Result<(), Error> {
+        let is_null = reader.peek() == Some(b'n');
+        let start = reader.at;
+        reader.pass()?;
+        self.0 = reader.text.get(start..reader.at).filter(|_| !is_null);
+        Ok(())
+    }
+}
+
+/// Reads an object that is the whole text but for white space around it, into one as it is by default.
+///
+/// # Errors
+///
+/// The text is not JSON, no object, or one of whose members one is not of its type.
+pub fn fill<'de, T: Object<'de>>(text: &'de str, object: &mut T) -> Result<(), Error> {
+    let mut reader = Reader::new(text);
+    reader.object(object)?;
+    if reader.peek().is_some() { error("something follows the value") } else { Ok(()) }
+}
+
+/// Reads an object that is the whole text but for white space around it.
+///
+/// # Errors
+///
+/// As [`fill`].
+pub fn read<'de, T: Object<'de>>(text: &'de str) -> Result<T, Error> {
+    let mut object = T::default();
+    fill(text, &mut object).map(|()| object)
+}
+
+/// Goes through the members of an object that is the whole text but for white space around it: their names, and the JSON
+/// text of their values.
+///
+/// # Errors
+///
+/// The text is not JSON, or no object.
+pub fn members<'de>(text: &'de str, each: impl FnMut(Cow<'de, str>, &'de str)) -> Result<(), Error> {
+    let mut reader = Reader::new(text);
+    reader.members(each)?;
+    if reader.peek().is_some() { error("something follows the value") } else { Ok(()) }
+}
+
+/// Returns a number that tells the names of members apart, in few steps: what they begin and end with, what stands in
+/// their middle, and their length. Those that one struct knows are different, which is checked as it is compiled.
+#[inline(always)]
+pub const fn tag(name: &[u8]) -> u64 {
+    let middle = if name.len() > 16 { name[name.len() / 2 - 1] } else { 0 };
+    let (front, end) = if let (Some(front), Some(end)) = (name.first_chunk(), name.last_chunk()) {
+        (u64::from_le_bytes(*front), u64::from_le_bytes(*end))
+    } else if let (Some(front), Some(end)) = (name.first_chunk(), name.last_chunk()) {
+        (u32::from_le_bytes(*front) as u64, u32::from_le_bytes(*end) as u64)
+    } else {
+        match name {
+            [first, .., last] => (*first as u64, *last as u64),
+            [only] => (*only as u64, 0),
+            [] => (0, 0),
         }
-        Ok(object)
-    }
+    };
+    front ^ end.rotate_left(29) ^ (name.len() as u64) << 57 ^ (middle as u64) << 40
 }
 
-/// A string, the name of a member for one: borrowed where nothing in it is escaped.
-pub struct Key<'de>(pub Cow<'de, str>);
-
-impl<'de: 'a, 'a> de::Deserialize<'de> for Key<'a> {
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(KeyVisitor)
+/// Whether these are all different, and none of them one of the others.
+pub const fn all_differ(tags: &[u64], others: &[u64]) -> bool {
+    let mut one = 0;
+    while one < tags.len() {
+        let mut other = one + 1;
+        while other < tags.len() + others.len() {
+            if tags[one] == if other < tags.len() { tags[other] } else { others[other - tags.len()] } {
+                return false;
+            }
+            other += 1;
+        }
+        one += 1;
     }
-}
-
-struct KeyVisitor;
-
-impl<'de> Visitor<'de> for KeyVisitor {
-    type Value = Key<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    #[inline]
-    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
-        Ok(Key(Cow::Borrowed(key)))
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
-        Ok(Key(Cow::Owned(key.to_owned())))
-    }
+    true
 }
 
 /// Declares a struct that is read from an object: the names of members, and the fields that they go to. What is not there
 /// is as by default; of a member that is there twice the later counts; others are passed over. Members that hardly any
 /// object has may stand in a struct of their own, behind `else`, which is made when there is one of them.
 ///
-/// As `derive(Deserialize)` with defaults otherwise, but that the fields are filled where they stand: of large structs
-/// that are read for each line, moving them about would be most of the work.
+/// As `derive(Deserialize)` with defaults otherwise, but that the fields ([`Field`]s) are filled where they stand: of large
+/// structs that are read for each line, moving them about would be most of the work.
+///
+/// `in order` lists names as they are mostly written one after the other, known ones and others; where several orders are
+/// usual, a name may stand there more than once. It says how fast, and never what is read.
 macro_rules! object {
     (
         $(#[$meta:meta])*
         $visible:vis struct $name:ident $(<$life:lifetime>)? {
             $($(#[$doc:meta])* $($key:literal)|+ => $field_visible:vis $field:ident: $type:ty,)*
             $(else $(#[$rest_doc:meta])* $rest:ident: $rest_type:ty,)?
+            $(in order $($next:literal)+)?
         }
     ) => {
         $(#[$meta])*
@@ -816,30 +1100,51 @@ macro_rules! object {
         }
 
         impl<'de $(: $life, $life)?> $crate::engine::json::Object<'de> for $name $(<$life>)? {
-            fn knows(key: &str) -> bool {
-                matches!(key, $($($key)|+)|*) $(|| <$rest_type>::knows(key))?
-            }
+            const TAGS: &'static [u64] = {
+                let tags = &[$($($crate::engine::json::tag($key.as_bytes())),+),*];
+                let others: &[&[u64]] = &[$(<$rest_type as $crate::engine::json::Object<'_>>::TAGS,)? &[]];
+                assert!($crate::engine::json::all_differ(tags, others[0]));
+                tags
+            };
 
             #[inline]
-            fn take<A: serde::de::MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-                match key {
-                    $($($key)|+ => self.$field = map.next_value()?,)*
-                    $(key if <$rest_type>::knows(key) => {
-                        self.$rest.get_or_insert_default().take(key, map)?;
-                    })?
-                    _ => {
-                        map.next_value::<serde::de::IgnoredAny>()?;
+            fn knows(tag: u64) -> bool {
+                $($(tag == const { $crate::engine::json::tag($key.as_bytes()) } ||)+)*
+                $(<$rest_type as $crate::engine::json::Object<'_>>::knows(tag) ||)? false
+            }
+
+            #[inline(always)]
+            fn take(
+                &mut self,
+                tag: u64,
+                name: &[u8],
+                reader: &mut $crate::engine::json::Reader<'de>,
+            ) -> Result<(), $crate::engine::json::Error> {
+                // Looked at, so that what it asserts is.
+                const { _ = <Self as $crate::engine::json::Object<'_>>::TAGS }
+                $(if $(tag == const { $crate::engine::json::tag($key.as_bytes()) })||+ {
+                    if $(name == $key.as_bytes())||+ {
+                        return $crate::engine::json::Field::fill(&mut self.$field, reader);
                     }
+                } else)* {
+                    $(if <$rest_type as $crate::engine::json::Object<'_>>::knows(tag) {
+                        return self.$rest.get_or_insert_default().take(tag, name, reader);
+                    })?
                 }
-                Ok(())
+                reader.pass()
             }
-        }
 
-        impl<'de $(: $life, $life)?> serde::Deserialize<'de> for $name $(<$life>)? {
-            #[inline]
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_map($crate::engine::json::ObjectVisitor(std::marker::PhantomData))
-            }
+            $(fn take_in_order(
+                &mut self,
+                mut mark: u8,
+                reader: &mut $crate::engine::json::Reader<'de>,
+            ) -> Result<u8, $crate::engine::json::Error> {
+                $(if reader.is_next(mark, concat!("\"", $next, "\":")) {
+                    mark = b',';
+                    self.take(const { $crate::engine::json::tag($next.as_bytes()) }, $next.as_bytes(), reader)?;
+                })+
+                Ok(mark)
+            })?
         }
     };
 }
@@ -985,6 +1290,93 @@ mod tests {
         texts.iter().for_each(|text| agrees(text));
     }
 
+    object! {
+        struct Outer<'a> {
+            "a" => a: Option<&'a RawValue>,
+            "type" | "kind" => kind: Option<&'a RawValue>,
+            "a_name_of_many_letters" => long: Option<&'a RawValue>,
+            "inner" => inner: Option<Inner<'a>>,
+            else rest: Rest<'a>,
+            in order "a" "unknown" "type" "inner" "a_name_of_many_letters"
+        }
+    }
+
+    object! {
+        struct Inner<'a> {
+            "a" => a: Option<&'a RawValue>,
+            "b" => b: Notation<'a>,
+        }
+    }
+
+    object! {
+        struct Rest<'a> {
+            "b" => b: Notation<'a>,
+        }
+    }
+
+    /// The same, as serde reads it.
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default, bound(deserialize = "'de: 'a"))]
+    struct ByDerive<'a> {
+        a: Option<&'a RawValue>,
+        b: Option<&'a RawValue>,
+        #[serde(rename = "type", alias = "kind")]
+        kind: Option<&'a RawValue>,
+        a_name_of_many_letters: Option<&'a RawValue>,
+        inner: Option<InnerByDerive<'a>>,
+    }
+
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default, bound(deserialize = "'de: 'a"))]
+    struct InnerByDerive<'a> {
+        a: Option<&'a RawValue>,
+        b: Option<&'a RawValue>,
+    }
+
+    /// What both ways to read an object make of a text in which no name comes twice.
+    fn reads_alike(text: &str) {
+        let ours = read::<Outer<'_>>(text).map(|outer| {
+            let text = |raw: Option<&RawValue>| raw.map(|raw| raw.get().to_owned());
+            let inner = outer.inner.map(|inner| (text(inner.a), inner.b.get().map(str::to_owned)));
+            let rest = outer.rest.and_then(|rest| rest.b.get().map(str::to_owned));
+            (text(outer.a), rest, text(outer.kind), text(outer.long), inner)
+        });
+        let theirs = serde_json::from_str::<ByDerive<'_>>(text).map(|outer| {
+            let text = |raw: Option<&RawValue>| raw.map(|raw| raw.get().to_owned());
+            let inner = outer.inner.map(|inner| (text(inner.a), text(inner.b)));
+            (text(outer.a), text(outer.b), text(outer.kind), text(outer.a_name_of_many_letters), inner)
+        });
+        assert_eq!(ours.ok(), theirs.ok(), "{text}");
+    }
+
+    #[test]
+    fn objects_are_read_in_whatever_order() {
+        for text in [
+            r#"{}"#,
+            r#" { } "#,
+            r#"{"a":1,"unknown":[2],"type":"x","inner":{"a":null,"b":""},"a_name_of_many_letters":3,"b":[]}"#,
+            r#"{"type":"x","a":1}"#,
+            r#"{ "a" : 1 , "type" : 2 }"#,
+            r#"{"a":1"type":2}"#,
+            r#"{"a":1{"type":2}"#,
+            r#"{,"a":1}"#,
+            r#"{"a":1,}"#,
+            r#"{"a":1,"type"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1} x"#,
+            r#"{"t\u0079pe":1,"\u0061":"b"}"#,
+            r#"{"inner":7}"#,
+            r#"{"inner":null,"kind":2}"#,
+            r#"{"a_name_of_many_lettert":1,"b_name_of_many_letters":2}"#,
+            r#"{"A":1,"":2,"typ":3,"types":4}"#,
+            r#"null"#,
+            r#"7"#,
+            r#""{}""#,
+        ] {
+            reads_alike(text);
+        }
+    }
+
     fn json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             any::<bool>().prop_map(Value::from),
@@ -1016,6 +1408,30 @@ mod tests {
             let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
             let end = (at + cut..=text.len()).find(|end| text.is_char_boundary(*end)).unwrap_or(text.len());
             agrees(&format!("{}{with}{}", &text[..at], &text[end.min(text.len())..]));
+        }
+
+        #[test]
+        fn objects_are_read_as_serde_reads_them(
+            names in Just(vec!["a", "unknown", "type", "inner", "a_name_of_many_letters", "b", "more"]).prop_shuffle(),
+            values in prop::collection::vec(json(), 7),
+            inner in json(), kept in 0usize..8, damage in prop::option::of((0usize..200, "[\\\\\"{},: ]{0,2}")),
+        ) {
+            let member = |(name, value): (&&str, &Value)| match *name {
+                "inner" if !value.is_object() => format!("\"inner\":{{\"b\":{inner},\"a\":{value}}}"),
+                "inner" => "\"inner\":null".to_owned(),
+                name => format!("\"{name}\":{value}"),
+            };
+            let members: Vec<String> = names.iter().zip(&values).take(kept).map(member).collect();
+            let mut text = format!("{{{}}}", members.join(","));
+            if let Some((at, with)) = &damage
+                && let Some(at) = (*at..=text.len()).find(|at| text.is_char_boundary(*at))
+            {
+                text.insert_str(at, with);
+            }
+            // What is not read is not looked through for escapes that do not exist.
+            if damage.is_none() || !text.contains('\\') {
+                reads_alike(&text);
+            }
         }
 
         #[test]

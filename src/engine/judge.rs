@@ -11,7 +11,7 @@ use crate::model::record::{Failure, Lifecycle, Retry, Role, TextLine};
 use crate::model::{Basis, Body, Class, Event, EventBody, Origin, Record, Timestamp};
 
 use super::classify::{self, Look, Verdict};
-use super::format::{self, Frame};
+use super::format::Frame;
 use super::session::{Moment, Told, Track};
 use super::stream::Core;
 use super::usage::spending::{News, Spending};
@@ -122,12 +122,14 @@ impl Core {
             self.first_time = Some(self.first_time.map_or(time, |first| first.min(time)));
             self.last_time = Some(self.last_time.map_or(time, |last| last.max(time)));
         }
-        let before = &frame.bytes[..record.at.min(frame.bytes.len())];
-        let line = frame.line + framing::count_lines(before);
-        let line_offset = match memchr::memrchr(b'\n', before) {
-            Some(end) => frame.offset + end as u64 + 1,
-            None => frame.offset - column,
-        };
+        let (mut line, mut line_offset) = (frame.line, frame.offset - column);
+        if record.at > 0 {
+            let before = &frame.bytes[..record.at.min(frame.bytes.len())];
+            line += framing::count_lines(before);
+            if let Some(end) = memchr::memrchr(b'\n', before) {
+                line_offset = frame.offset + end as u64 + 1;
+            }
+        }
         let moment = self.moment(now, record.time, Some((line, line_offset)));
         if let Some(session) = &record.session {
             self.adopt(&moment, session, out);
@@ -145,10 +147,10 @@ impl Core {
         }
         let whole = matches!(record.body, Body::Message(_))
             && matches!(frame.bytes.trim_ascii_start().first(), Some(b'{' | b'['))
-            && format::by_name(self.agent).is_none_or(|format| format.tells_whole_messages());
+            && self.format().is_none_or(|format| format.tells_whole_messages());
         let asks = match &record.body {
             Body::Message(message) if whole && message.role == Role::User => {
-                let notes = format::by_name(self.agent).map_or(&[][..], |format| format.own_notes());
+                let notes = self.format().map_or(&[][..], |format| format.own_notes());
                 notes.is_empty() || !notes.iter().any(|note| message.text.read().starts_with(note))
             }
             _ => true,

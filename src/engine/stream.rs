@@ -63,6 +63,8 @@ pub(super) struct Core {
     pub(super) generic: Option<Box<dyn Decode + Send>>,
     /// The name of the active format.
     pub(super) agent: &'static str,
+    /// The format that was last looked up by that name.
+    looked_up: (&'static str, Option<&'static dyn Format>),
     pub(super) documents: Documents,
     /// Whether a decoder knew an element of the large document that is open.
     pub(super) document_understood: bool,
@@ -116,6 +118,7 @@ impl Core {
             active: options.agent.map(|format| Active::new(format, format.reads_text())),
             generic: Some(generic),
             agent: options.agent.map_or("unknown", |format| format.name()),
+            looked_up: ("", None),
             documents: Documents::new(options.line_limit),
             document_understood: false,
             document_counted: false,
@@ -165,6 +168,14 @@ impl Core {
         }
     }
 
+    /// Returns the format that goes by the agent's name.
+    pub(super) fn format(&mut self) -> Option<&'static dyn Format> {
+        if !std::ptr::eq(self.looked_up.0, self.agent) {
+            self.looked_up = (self.agent, format::by_name(self.agent));
+        }
+        self.looked_up.1
+    }
+
     pub(super) fn moment(
         &self,
         now: Timestamp,
@@ -176,20 +187,16 @@ impl Core {
         Moment { now, latest, time, place, agent: self.agent, lines_elsewhere: self.lines_elsewhere }
     }
 
-    pub(super) fn block(&mut self, now: Timestamp, block: Block<'_>, out: &mut dyn FnMut(Event)) {
+    /// Takes a block; returns how many line ends it has.
+    pub(super) fn block(&mut self, now: Timestamp, block: Block<'_>, out: &mut dyn FnMut(Event)) -> u64 {
         if block.omitted > 0 {
             self.summary.truncated += 1;
         }
-        if self.json_stream {
-            self.summary.undecoded += encoding::zero_lines(block.bytes);
-            self.records(now, block, out);
-        } else {
-            self.lines(now, block, out);
-        }
+        if self.json_stream { self.records(now, block, out) } else { self.lines(now, block, out) }
     }
 
     /// Takes a block of a stream of JSON: long lines, each of which is decoded.
-    fn records(&mut self, now: Timestamp, block: Block<'_>, out: &mut dyn FnMut(Event)) {
+    fn records(&mut self, now: Timestamp, block: Block<'_>, out: &mut dyn FnMut(Event)) -> u64 {
         // Asked of the block where it begins with text; of the line where it does not.
         let escapes = matches!(block.bytes.first(), Some(b'{' | b'[')) || ansi::is_terminal_text(block.bytes);
         let (mut start, mut line) = (0, block.line);
@@ -198,16 +205,20 @@ impl Core {
                 memchr::memchr(b'\n', &block.bytes[start..]).map_or(block.bytes.len(), |end| start + end);
             let bytes = &block.bytes[start..end];
             let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+            if !bytes.starts_with(b"{\"") {
+                self.summary.undecoded += encoding::zero_lines(bytes);
+            }
             let offset = block.offset + start as u64;
             self.line(now, Frame { bytes, line, offset, truncated: block.omitted > 0 }, None, escapes, out);
             self.tell_spending(out);
             start = end + 1;
-            line += 1;
+            line += u64::from(end < block.bytes.len());
         }
+        line - block.line
     }
 
     /// Takes a block of a stream of text, most lines of which concern nobody.
-    fn lines(&mut self, now: Timestamp, block: Block<'_>, out: &mut dyn FnMut(Event)) {
+    fn lines(&mut self, now: Timestamp, block: Block<'_>, out: &mut dyn FnMut(Event)) -> u64 {
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
         self.scanner.hits(block.bytes, |at| hits.push(at));
@@ -241,6 +252,7 @@ impl Core {
             line += 1;
         });
         self.hits = hits;
+        line - block.line - u64::from(!block.bytes.is_empty() && block.bytes.last() != Some(&b'\n'))
     }
 
     /// Whether nothing is open that every line has to be held against.

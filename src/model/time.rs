@@ -78,12 +78,18 @@ impl Timestamp {
     fn parse_usual(text: &[u8]) -> Option<Self> {
         let (time, rest) = text.split_first_chunk::<19>()?;
         let [.., b'Z'] = rest else { return None };
-        let marks = [time[4], time[7], time[10], time[13], time[16]];
-        if marks != *b"--T::" {
-            return None;
-        }
+        // `YYYY-MM-` and `DDThh:mm`, then `:ss`: digits by eight bytes at a time.
+        let [date, clock] = [&time[..8], &time[8..16]]
+            .map(|part| part.iter().rev().fold(0u64, |word, byte| word << 8 | u64::from(*byte)));
+        let (date, clock) = (
+            pairs(date, 0x00ff_ff00_ffff_ffff, *b"\0\0\0\0-\0\0-")?,
+            pairs(clock, 0xffff_00ff_ff00_ffff, *b"\0\0T\0\0:\0\0")?,
+        );
+        let pair = |word: u64, at: u32| i64::from((word >> (at * 8)) as u8);
+        let (year, month) = (pair(date, 0) * 100 + pair(date, 2), pair(date, 5));
+        let (day, hour, minute) = (pair(clock, 0), pair(clock, 3), pair(clock, 6));
         // Whether all of them were digits is asked once, of all.
-        let mut are_digits = true;
+        let mut are_digits = time[16] == b':';
         let mut number = |digits: &[u8]| {
             digits.iter().fold(0, |number: i64, digit| {
                 let digit = digit.wrapping_sub(b'0');
@@ -91,8 +97,7 @@ impl Timestamp {
                 number * 10 + i64::from(digit)
             })
         };
-        let (year, month, day) = (number(&time[..4]), number(&time[5..7]), number(&time[8..10]));
-        let (hour, minute, second) = (number(&time[11..13]), number(&time[14..16]), number(&time[17..]));
+        let second = number(&time[17..]);
         let micros = match &rest[..rest.len() - 1] {
             [] => 0,
             [b'.', digits @ ..] if digits.len() == 3 => number(&digits[..3]) * 1000,
@@ -125,6 +130,24 @@ impl Timestamp {
             365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - DAYS_TO_1970;
         Some(Self(((days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000 + micros))
     }
+}
+
+/// Reads eight bytes, the first the lowest: digits where the mask says so, and these marks elsewhere. Returns what each two
+/// digits side by side say, in the byte of the first.
+fn pairs(word: u64, digits: u64, marks: [u8; 8]) -> Option<u64> {
+    const ALL: u64 = 0x0101_0101_0101_0101;
+    const THREE: u64 = ALL * 0x30;
+    const UPPER: u64 = ALL * 0xf0;
+    const LOWER: u64 = ALL * 0x0f;
+    // From `0` to `9` the upper half of a byte is 3, and still is with 6 added.
+    let with_six = word.wrapping_add((ALL * 6) & digits);
+    let upper = (word | with_six) & UPPER & digits;
+    let are_digits = upper == THREE & digits && word & upper == upper;
+    if !are_digits || word & !digits != u64::from_le_bytes(marks) {
+        return None;
+    }
+    let values = word & LOWER & digits;
+    Some(values.wrapping_mul(10).wrapping_add(values >> 8))
 }
 
 impl From<jiff::Timestamp> for Timestamp {

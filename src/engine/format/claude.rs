@@ -11,14 +11,14 @@ pub(in crate::engine) mod status_line;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::engine::json::{self, object};
+use crate::engine::json::{self, Field, Notation, Object, Reader, object};
 use super::{Decode, Decoded, Format, Frame};
 use crate::model::record::{
     Body, Failure, Lifecycle, Message, Place, Quota, Record, Retry, Role, Text, ToolCall, ToolResult, Usage, UsageScope,
@@ -50,7 +50,7 @@ impl Format for Claude {
     fn tells_window_at_its_end(&self, head: &[u8]) -> bool {
         let mut lines = head.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
         lines.any(|line| {
-            json::from_str::<Line<'_>>(line).is_ok_and(|line| line.transcript_session.get().is_some())
+            json::read::<Line<'_>>(line).is_ok_and(|line| line.transcript_session.get().is_some())
         })
     }
 
@@ -179,7 +179,10 @@ impl Stream {
     }
 
     fn line(&mut self, text: &str, at: usize, out: &mut dyn FnMut(Record<'_>)) -> Decoded {
-        let Ok(line) = json::from_str::<Line<'_>>(text) else { return Decoded::No };
+        let mut line = Line::default();
+        if json::fill(text, &mut line).is_err() {
+            return Decoded::No;
+        }
         let head = Head {
             time: line.timestamp.get().and_then(Timestamp::parse_rfc3339),
             session: line.session().map(Cow::Borrowed),
@@ -365,7 +368,7 @@ impl Stream {
                 out(head.record(Body::ToolCall(ToolCall {
                     id: block.id.cow(),
                     name: block.name.cow(),
-                    input: block.input.map_or("", RawValue::get).into(),
+                    input: block.input.text().into(),
                 })));
             }
         }
@@ -397,9 +400,8 @@ impl Stream {
         if usage.message.is_none() {
             return Some(usage);
         }
-        let mut hasher = DefaultHasher::new();
-        (usage.message, usage.request).hash(&mut hasher);
-        let key = hasher.finish();
+        let hash = |id: Option<&str>| xxh3_64(id.unwrap_or_default().as_bytes());
+        let key = hash(usage.message) ^ hash(usage.request).rotate_left(1);
         let figures = [tokens.input.count(), tokens.output.count(), tokens.cache_read.count(), tokens.written()];
         if let Some((_, told)) = self.seen.iter_mut().find(|(seen, _)| *seen == key) {
             return (std::mem::replace(told, figures) != figures).then_some(usage);
@@ -422,7 +424,7 @@ impl Stream {
                 continue;
             }
             answered = true;
-            let output = block.content.map_or("", RawValue::get);
+            let output = block.content.text();
             let id = block.tool_use_id.cow();
             let failed = block.is_error.0 == Some(true);
             if !failed {
@@ -690,7 +692,7 @@ impl Stream {
 
     /// Tells the totals of the run so far.
     fn run_usage(&mut self, report: &Report<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
-        let models = report.model_usage.and_then(|raw| json::from_str(raw.get()).ok());
+        let models = report.model_usage.get().and_then(|raw| json::from_str(raw).ok());
         let models: BTreeMap<String, ModelUsage> = models.unwrap_or_default();
         let turn = report.usage.0.as_ref();
         if models.is_empty() && turn.is_none() && report.total_cost_usd.0.is_none() {
@@ -849,11 +851,13 @@ object! {
         "isMeta" => is_meta: Flag,
         "isReplay" => is_replay: Flag,
         "isCompactSummary" => is_compact_summary: Flag,
-        "toolUseResult" => tool_use_result: Option<&'a RawValue>,
-        "tool_use_result" => stream_tool_use_result: Option<&'a RawValue>,
+        "toolUseResult" => tool_use_result: Notation<'a>,
+        "tool_use_result" => stream_tool_use_result: Notation<'a>,
         else
         /// What only reports, and lines that are no messages, have.
         report: Report<'a>,
+        in order "parentUuid" "isSidechain" "userType" "cwd" "sessionId" "version" "gitBranch" "slug" "message" "requestId"
+            "type" "data" "message" "uuid" "timestamp" "message" "toolUseResult" "sourceToolAssistantUUID"
     }
 }
 
@@ -876,7 +880,7 @@ object! {
         "startup_failure_reason" => startup_failure_reason: Str<'a>,
         "total_cost_usd" => total_cost_usd: Num,
         "usage" => usage: Maybe<Tokens>,
-        "modelUsage" => model_usage: Option<&'a RawValue>,
+        "modelUsage" => model_usage: Notation<'a>,
 
         "rate_limit_info" => rate_limit_info: Maybe<RateLimit<'a>>,
         "attempt" => attempt: Num,
@@ -923,7 +927,7 @@ impl Line<'_> {
     }
 
     fn tool_use_result(&self) -> &str {
-        self.tool_use_result.or(self.stream_tool_use_result).map_or("", RawValue::get)
+        self.tool_use_result.get().unwrap_or(self.stream_tool_use_result.text())
     }
 }
 
@@ -935,6 +939,7 @@ object! {
         "content" => content: Content<'a>,
         "stop_reason" => stop_reason: Str<'a>,
         "usage" => usage: Maybe<Tokens>,
+        in order "model" "id" "type" "role" "model" "content" "stop_reason" "stop_sequence" "usage"
     }
 }
 
@@ -942,13 +947,14 @@ object! {
     /// A content block of any type.
     struct Block<'a> {
         "type" => kind: Str<'a>,
-        "text" => text: Option<&'a RawValue>,
+        "text" => text: Notation<'a>,
         "id" => id: Str<'a>,
         "name" => name: Str<'a>,
-        "input" => input: Option<&'a RawValue>,
+        "input" => input: Notation<'a>,
         "tool_use_id" => tool_use_id: Str<'a>,
-        "content" => content: Option<&'a RawValue>,
+        "content" => content: Notation<'a>,
         "is_error" => is_error: Flag,
+        in order "tool_use_id" "type" "text" "id" "name" "input" "content" "is_error" "caller"
     }
 }
 
@@ -967,6 +973,8 @@ object! {
         "cache_read_input_tokens" => cache_read: Num,
         "cache_creation_input_tokens" => cache_creation: Num,
         "cache_creation" => lifetimes: Maybe<Lifetimes>,
+        in order "input_tokens" "cache_creation_input_tokens" "cache_read_input_tokens" "cache_creation" "output_tokens"
+            "service_tier" "inference_geo"
     }
 }
 
@@ -975,6 +983,7 @@ object! {
     struct Lifetimes {
         "ephemeral_5m_input_tokens" => minutes: Num,
         "ephemeral_1h_input_tokens" => hour: Num,
+        in order "ephemeral_5m_input_tokens" "ephemeral_1h_input_tokens"
     }
 }
 
@@ -1039,52 +1048,44 @@ impl ModelUsage {
     }
 }
 
-/// The state of a subscription window.
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-struct RateLimit<'a> {
-    status: Str<'a>,
-    resets_at: Num,
-    #[serde(rename = "rateLimitType")]
-    limit: Str<'a>,
-    utilization: Num,
-    is_using_overage: Flag,
-    error_code: Str<'a>,
+object! {
+    /// The state of a subscription window.
+    struct RateLimit<'a> {
+        "status" => status: Str<'a>,
+        "resetsAt" => resets_at: Num,
+        "rateLimitType" => limit: Str<'a>,
+        "utilization" => utilization: Num,
+        "isUsingOverage" => is_using_overage: Flag,
+        "errorCode" => error_code: Str<'a>,
+    }
 }
 
-/// Something put beside the conversation. Only its type is of interest.
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Attachment<'a> {
-    #[serde(rename = "type")]
-    kind: Str<'a>,
+object! {
+    /// Something put beside the conversation. Only its type is of interest.
+    struct Attachment<'a> {
+        "type" => kind: Str<'a>,
+    }
 }
 
-/// The progress of a tool.
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Progress<'a> {
-    #[serde(rename = "type")]
-    kind: Str<'a>,
-    #[serde(rename = "agentId")]
-    agent_id: Str<'a>,
-    message: Maybe<ProgressMessage<'a>>,
+object! {
+    /// The progress of a tool.
+    struct Progress<'a> {
+        "type" => kind: Str<'a>,
+        "agentId" => agent_id: Str<'a>,
+        "message" => message: Maybe<ProgressMessage<'a>>,
+    }
 }
 
-/// A line of a sub-agent's conversation inside a progress line.
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct ProgressMessage<'a> {
-    #[serde(rename = "type")]
-    kind: Str<'a>,
-    message: Maybe<ModelMessage<'a>>,
-    error: ErrorField<'a>,
-    #[serde(rename = "isApiErrorMessage")]
-    is_api_error_message: Flag,
-    #[serde(rename = "apiErrorStatus")]
-    api_error_status: Num,
-    #[serde(rename = "requestId")]
-    request_id: Str<'a>,
+object! {
+    /// A line of a sub-agent's conversation inside a progress line.
+    struct ProgressMessage<'a> {
+        "type" => kind: Str<'a>,
+        "message" => message: Maybe<ModelMessage<'a>>,
+        "error" => error: ErrorField<'a>,
+        "isApiErrorMessage" => is_api_error_message: Flag,
+        "apiErrorStatus" => api_error_status: Num,
+        "requestId" => request_id: Str<'a>,
+    }
 }
 
 /// The keys by which a record is known, without what is in it.
@@ -1242,7 +1243,7 @@ impl<'a> Content<'a> {
     fn texts(&self) -> impl Iterator<Item = Prose<'_>> {
         let whole = if let Content::Text(text) = self { Some(Prose::Words(text)) } else { None };
         let blocks = self.blocks().iter().filter(|block| block.kind.get() == Some("text"));
-        let texts = blocks.filter_map(|block| block.text).map(RawValue::get);
+        let texts = blocks.filter_map(|block| block.text.get());
         whole.into_iter().chain(texts.filter(|raw| raw.starts_with('"')).map(Prose::Notation))
     }
 
@@ -1308,17 +1309,16 @@ enum ErrorField<'a> {
     Object(Box<ApiError<'a>>),
 }
 
-/// An API error object and what is nested in it.
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct ApiError<'a> {
-    status: Num,
-    #[serde(rename = "type")]
-    kind: Str<'a>,
-    code: Str<'a>,
-    message: Str<'a>,
-    error: ErrorField<'a>,
-    cause: ErrorField<'a>,
+object! {
+    /// An API error object and what is nested in it.
+    struct ApiError<'a> {
+        "status" => status: Num,
+        "type" => kind: Str<'a>,
+        "code" => code: Str<'a>,
+        "message" => message: Str<'a>,
+        "error" => error: ErrorField<'a>,
+        "cause" => cause: ErrorField<'a>,
+    }
 }
 
 impl ErrorField<'_> {
@@ -1375,10 +1375,6 @@ trait Lenient<'de>: Default {
     fn boolean(_value: bool) -> Self {
         Self::default()
     }
-    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
-        while array.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Self::default())
-    }
     fn object<A: MapAccess<'de>>(mut object: A) -> Result<Self, A::Error> {
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Self::default())
@@ -1423,8 +1419,9 @@ impl<'de, T: Lenient<'de>> Visitor<'de> for LenientVisitor<T> {
         Ok(T::default())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<T, A::Error> {
-        T::array(array)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<T, A::Error> {
+        while array.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(T::default())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<T, A::Error> {
@@ -1443,7 +1440,7 @@ macro_rules! read_leniently {
     )+};
 }
 
-read_leniently!(Str<'a>, Strings<'a>, Content<'a>, ErrorField<'a>);
+read_leniently!(Str<'a>);
 
 impl<'de> Deserialize<'de> for Num {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -1496,48 +1493,89 @@ impl<'de, T: Deserialize<'de>> Lenient<'de> for Maybe<T> {
     }
 }
 
-impl<'de: 'a, 'a> Lenient<'de> for Strings<'a> {
-    fn borrowed(text: &'de str) -> Self {
-        Self(vec![Cow::Borrowed(text)])
-    }
-    fn owned(text: &str) -> Self {
-        Self(vec![Cow::Owned(text.to_owned())])
-    }
-    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
-        let mut texts = Vec::new();
-        while let Some(text) = array.next_element::<Str<'a>>()? {
-            texts.extend(text.0);
-        }
-        Ok(Self(texts))
+// The same for objects that are read without serde.
+
+impl<'de: 'a, 'a> Field<'de> for Str<'a> {
+    fn fill(&mut self, reader: &mut Reader<'de>) -> Result<(), json::Error> {
+        self.0 = reader.take_str()?;
+        Ok(())
     }
 }
 
-impl<'de: 'a, 'a> Lenient<'de> for Content<'a> {
-    fn borrowed(text: &'de str) -> Self {
-        Self::Text(Cow::Borrowed(text))
+impl Field<'_> for Num {
+    fn fill(&mut self, reader: &mut Reader<'_>) -> Result<(), json::Error> {
+        self.0 = reader.take_number()?;
+        Ok(())
     }
-    fn owned(text: &str) -> Self {
-        Self::Text(Cow::Owned(text.to_owned()))
+}
+
+impl Field<'_> for Flag {
+    fn fill(&mut self, reader: &mut Reader<'_>) -> Result<(), json::Error> {
+        self.0 = reader.take_flag()?;
+        Ok(())
     }
-    fn array<A: SeqAccess<'de>>(mut array: A) -> Result<Self, A::Error> {
+}
+
+impl Field<'_> for Present {
+    fn fill(&mut self, reader: &mut Reader<'_>) -> Result<(), json::Error> {
+        self.0 = true;
+        reader.pass()
+    }
+}
+
+impl<'de, T: Object<'de>> Field<'de> for Maybe<T> {
+    fn fill(&mut self, reader: &mut Reader<'de>) -> Result<(), json::Error> {
+        if reader.next_byte() != Some(b'{') {
+            self.0 = None;
+            return reader.pass();
+        }
+        reader.object(self.0.insert(T::default()))
+    }
+}
+
+impl<'de: 'a, 'a> Field<'de> for Strings<'a> {
+    fn fill(&mut self, reader: &mut Reader<'de>) -> Result<(), json::Error> {
+        self.0.clear();
+        if reader.next_byte() != Some(b'[') {
+            self.0.extend(reader.take_str()?);
+            return Ok(());
+        }
+        reader.list(|reader| {
+            self.0.extend(reader.take_str()?);
+            Ok(())
+        })
+    }
+}
+
+impl<'de: 'a, 'a> Field<'de> for Content<'a> {
+    fn fill(&mut self, reader: &mut Reader<'de>) -> Result<(), json::Error> {
+        if reader.next_byte() != Some(b'[') {
+            *self = reader.take_str()?.map_or(Self::None, Self::Text);
+            return Ok(());
+        }
         let mut blocks = Vec::new();
-        while let Some(block) = array.next_element::<Maybe<Block<'a>>>()? {
-            blocks.extend(block.0);
-        }
-        Ok(Self::Blocks(blocks))
+        reader.list(|reader| {
+            if reader.next_byte() != Some(b'{') {
+                return reader.pass();
+            }
+            blocks.push(Block::default());
+            blocks.last_mut().map_or(Ok(()), |block| reader.object(block))
+        })?;
+        *self = Self::Blocks(blocks);
+        Ok(())
     }
 }
 
-impl<'de: 'a, 'a> Lenient<'de> for ErrorField<'a> {
-    fn borrowed(text: &'de str) -> Self {
-        Self::Text(Cow::Borrowed(text))
-    }
-    fn owned(text: &str) -> Self {
-        Self::Text(Cow::Owned(text.to_owned()))
-    }
-    fn object<A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
-        let error = ApiError::deserialize(de::value::MapAccessDeserializer::new(object))?;
-        Ok(Self::Object(Box::new(error)))
+impl<'de: 'a, 'a> Field<'de> for ErrorField<'a> {
+    fn fill(&mut self, reader: &mut Reader<'de>) -> Result<(), json::Error> {
+        if reader.next_byte() != Some(b'{') {
+            *self = reader.take_str()?.map_or(Self::None, Self::Text);
+            return Ok(());
+        }
+        let mut error = Box::default();
+        reader.object::<ApiError<'a>>(&mut error)?;
+        *self = Self::Object(error);
+        Ok(())
     }
 }
 

@@ -221,39 +221,25 @@ impl<'a> Origins<'a> {
     }
 }
 
-/// The item of an `item.*` event.
-#[derive(Deserialize)]
-struct Item<'a> {
-    #[serde(borrow, default)]
-    id: Loose<'a>,
-    #[serde(borrow, default, rename = "type")]
-    kind: Loose<'a>,
-    #[serde(borrow, default)]
-    text: Later<'a>,
-    #[serde(borrow, default)]
-    status: Loose<'a>,
-    #[serde(borrow, default)]
-    command: Later<'a>,
-    #[serde(borrow, default)]
-    aggregated_output: Later<'a>,
-    #[serde(default)]
-    exit_code: Number,
-    #[serde(borrow, default)]
-    server: Loose<'a>,
-    #[serde(borrow, default)]
-    tool: Loose<'a>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    result: Later<'a>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    changes: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    query: Later<'a>,
-    #[serde(borrow, default)]
-    prompt: Later<'a>,
+object! {
+    /// The item of an `item.*` event.
+    struct Item<'a> {
+        "id" => id: Loose<'a>,
+        "type" => kind: Loose<'a>,
+        "text" => text: Later<'a>,
+        "status" => status: Loose<'a>,
+        "command" => command: Later<'a>,
+        "aggregated_output" => aggregated_output: Later<'a>,
+        "exit_code" => exit_code: Number,
+        "server" => server: Loose<'a>,
+        "tool" => tool: Loose<'a>,
+        "arguments" => arguments: Option<&'a RawValue>,
+        "result" => result: Later<'a>,
+        "error" => error: Option<&'a RawValue>,
+        "changes" => changes: Option<&'a RawValue>,
+        "query" => query: Later<'a>,
+        "prompt" => prompt: Later<'a>,
+    }
 }
 
 /// An error object, of `turn.failed` and of a failed `task_complete`.
@@ -386,7 +372,7 @@ struct ErrorDetail {
 }
 
 fn parse(bytes: &[u8]) -> Option<Line<'_>> {
-    json::from_slice(bytes).ok()
+    json::read(json::utf8(bytes)?).ok()
 }
 
 fn parse_raw<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
@@ -436,7 +422,7 @@ impl Decode for Decoder {
             | "custom_tool_call_output" | "local_shell_call" | "web_search_call" => {
                 // A rollout from before the envelope: the line is what is now the payload.
                 let Some(item) = json::utf8(frame.bytes)
-                    .and_then(|text| json::from_str::<Payload<'_>>(text).ok())
+                    .and_then(|text| json::read::<Payload<'_>>(text).ok())
                     .filter(|item| {
                         item.call_id.is_some() || item.role.is_some() || item.kind.as_str() == "reasoning"
                     })

@@ -227,6 +227,15 @@ impl<'de> Visitor<'de> for NumberVisitor {
     }
 }
 
+json::fields_by_serde!(Loose<'a>, Later<'a>);
+
+impl json::Field<'_> for Number {
+    fn fill(&mut self, reader: &mut json::Reader<'_>) -> Result<(), json::Error> {
+        self.0 = reader.take_number()?;
+        Ok(())
+    }
+}
+
 /// A text and where it stands; `None` for anything that holds no text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Placed<'a> {

@@ -134,14 +134,14 @@ impl Masker {
         let (head, middle, tail) = parts(end);
         let mut lines = |this: &mut Self, part: &[u8], print: &mut Print, each: &mut dyn FnMut(u64)| {
             let mut error = if kind == Kind::Run { error_word(part, 0) } else { None };
-            let mut lines = Lines { rest: part };
+            let mut lines = Lines::of(part);
             while let Some(whole) = lines.next() {
-                let end = part.len() - lines.rest.len();
+                let end = lines.at;
                 let is_wrong = error.is_some_and(|at| at < end);
                 if is_wrong {
                     error = error_word(part, end);
                 }
-                let line = if may.redraws { after_redraws(whole) } else { whole }.trim_ascii();
+                let line = trim(if may.redraws { after_redraws(whole) } else { whole });
                 if line.is_empty() {
                     continue;
                 }
@@ -164,8 +164,8 @@ impl Masker {
             print.text = mix(print.text, xxh3_64(rest));
             print.lines += u32::try_from(rest.len() / ABOUT).unwrap_or(u32::MAX);
         }
-        for line in (Lines { rest: kept }) {
-            let line = line.trim_ascii();
+        for line in Lines::of(kept) {
+            let line = trim(line);
             if !line.is_empty() {
                 let line = xxh3_64(line);
                 print.text = mix(print.text, line);
@@ -257,22 +257,31 @@ fn without_unseen<'l>(line: &'l [u8], shown: &'l mut Vec<u8>) -> &'l [u8] {
 /// Returns the first lines of a text, the last, and what lies between: tools set remarks in front of what they show and
 /// behind it.
 fn edges(text: &[u8]) -> (&[u8], &[u8], &[u8]) {
-    let mut lines = Lines { rest: text };
+    let mut lines = Lines::of(text);
     for _ in 0..EDGE {
         lines.next();
     }
-    let (front, rest) = text.split_at(text.len() - lines.rest.len());
+    let (front, rest) = text.split_at(lines.at);
     let mut at = rest.len();
     for _ in 0..EDGE {
-        let real = memchr::memrchr(b'\n', &rest[..at]);
-        let escaped = memmem::rfind(&rest[..at], b"\\n");
-        match real.max(escaped) {
+        match last_line_end(&rest[..at]) {
             Some(end) => at = end,
             None => return (front, &[], rest),
         }
     }
     let (kept, end) = rest.split_at(at);
     (front, kept, end)
+}
+
+/// Returns a line without white space around it.
+#[inline(always)]
+fn trim(mut line: &[u8]) -> &[u8] {
+    // Code is indented.
+    while let Some(part @ [b' ', b' ', ..]) = line.first_chunk::<16>() {
+        let others = !u8x16::new(*part).simd_eq(u8x16::splat(b' ')).to_bitmask();
+        line = &line[(others.trailing_zeros() as usize).min(16)..];
+    }
+    line.trim_ascii()
 }
 
 /// Returns the front, the middle and the end of a text, cut between lines where there are some.
@@ -285,20 +294,28 @@ fn parts(text: &[u8]) -> (&[u8], &[u8], &[u8]) {
 
 /// The lines of a text, real line ends and escaped ones.
 struct Lines<'t> {
-    rest: &'t [u8],
+    text: &'t [u8],
+    /// Where the next line begins.
+    at: usize,
+}
+
+impl<'t> Lines<'t> {
+    fn of(text: &'t [u8]) -> Self {
+        Self { text, at: 0 }
+    }
 }
 
 impl<'t> Iterator for Lines<'t> {
     type Item = &'t [u8];
 
     fn next(&mut self) -> Option<&'t [u8]> {
-        if self.rest.is_empty() {
+        let rest = &self.text[self.at..];
+        if rest.is_empty() {
             return None;
         }
-        let (end, length) = line_end(self.rest).unwrap_or((self.rest.len(), 0));
-        let line = &self.rest[..end];
-        self.rest = &self.rest[end + length..];
-        Some(line)
+        let (end, length) = line_end(rest).unwrap_or((rest.len(), 0));
+        self.at += end + length;
+        Some(&rest[..end])
     }
 }
 
@@ -321,6 +338,64 @@ fn line_end(text: &[u8]) -> Option<(usize, usize)> {
         (b'\\', Some(b'n')) => Some((at + more, 2)),
         _ => None,
     })
+}
+
+/// How many bytes are searched backwards for line ends in one go.
+const BLOCK: usize = 64;
+
+/// Returns where in the next bytes, at most [`BLOCK`] of them, lines end, a bit each: at a line feed, or at the escape that
+/// stands for one.
+#[inline(always)]
+fn line_ends(text: &[u8]) -> u64 {
+    match text.first_chunk::<BLOCK>() {
+        Some(block) => line_ends_of(block, text),
+        None => last_line_ends(text),
+    }
+}
+
+/// As [`line_ends`], of less than a block.
+#[inline(never)]
+fn last_line_ends(text: &[u8]) -> u64 {
+    let mut block = [0; BLOCK];
+    block[..text.len()].copy_from_slice(text);
+    line_ends_of(&block, text)
+}
+
+/// As [`line_ends`], of a block with which the text begins.
+#[inline(always)]
+fn line_ends_of(block: &[u8; BLOCK], text: &[u8]) -> u64 {
+    let parts = block.as_chunks::<16>().0;
+    let bits = |byte: u8| {
+        let bits = |number: usize| {
+            let same = u8x16::new(parts[number]).simd_eq(u8x16::splat(byte));
+            u64::from(same.to_bitmask()) << (number * 16)
+        };
+        (bits(0) | bits(1)) | (bits(2) | bits(3))
+    };
+    let (mut ends, mut escapes) = (bits(b'\n'), bits(b'\\'));
+    while escapes != 0 {
+        let at = escapes.trailing_zeros() as usize;
+        ends |= u64::from(text.get(at + 1) == Some(&b'n')) << at;
+        escapes &= escapes - 1;
+    }
+    ends
+}
+
+/// Returns where the last line ends that has an end.
+fn last_line_end(text: &[u8]) -> Option<usize> {
+    let mut rest = text.len();
+    while let Some(start) = rest.checked_sub(BLOCK) {
+        let ends = line_ends(&text[start..]);
+        if ends != 0 {
+            return Some(start + ends.ilog2() as usize);
+        }
+        rest = start;
+    }
+    let ends = last_line_ends(&text[..rest]);
+    // An escape may go on in the bytes behind.
+    let cut = rest > 0 && text[rest - 1] == b'\\' && text.get(rest) == Some(&b'n');
+    let ends = ends | u64::from(cut) << rest.saturating_sub(1);
+    (ends != 0).then(|| ends.ilog2() as usize)
 }
 
 /// Returns what a terminal shows of a line that was drawn several times.
@@ -815,7 +890,36 @@ mod tests {
         assert_ne!(one, print(&text("b", "took 1s")));
     }
 
+    /// The lines of a text, found simply.
+    fn lines_slowly(text: &[u8]) -> Vec<&[u8]> {
+        let (mut lines, mut start, mut at) = (Vec::new(), 0, 0);
+        while at < text.len() {
+            let length = if text[at] == b'\n' { 1 } else { 2 * usize::from(text[at..].starts_with(b"\\n")) };
+            if length > 0 {
+                lines.push(&text[start..at]);
+                start = at + length;
+            }
+            at += length.max(1);
+        }
+        if start < text.len() {
+            lines.push(&text[start..]);
+        }
+        lines
+    }
+
     proptest::proptest! {
+        #[test]
+        fn lines_are_found_wherever_they_end(text in "(x{1,40}|\\\\n|\\\\|n|\n| {1,20}){0,24}") {
+            let text = text.as_bytes();
+            let lines = lines_slowly(text);
+            proptest::prop_assert_eq!(Lines::of(text).collect::<Vec<_>>(), lines.clone());
+            let last = (0..text.len()).rfind(|at| text[*at] == b'\n' || text[*at..].starts_with(b"\\n"));
+            proptest::prop_assert_eq!(last_line_end(text), last);
+            for line in lines {
+                proptest::prop_assert_eq!(trim(line), line.trim_ascii());
+            }
+        }
+
         #[test]
         fn any_text_has_a_print(text in "(\\PC|\\\\n|\\\\r|[\x1b\r\n0-9a-f:.T -]){0,200}") {
             proptest::prop_assert_eq!(print(&text), print(&text));

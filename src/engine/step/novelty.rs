@@ -23,9 +23,12 @@ impl Novelty {
         let has = |filter: &[u64; BITS / 64]| {
             places.iter().all(|place| filter[place / 64] >> (place % 64) & 1 == 1)
         };
-        let new = !filters.iter().any(has);
-        for place in places {
-            filters[0][place / 64] |= 1 << (place % 64);
+        let is_in_first = has(&filters[0]);
+        let new = !is_in_first && !has(&filters[1]);
+        if !is_in_first {
+            for place in places {
+                filters[0][place / 64] |= 1 << (place % 64);
+            }
         }
         self.count += u32::from(new);
         if self.count == TURN {

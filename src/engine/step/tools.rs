@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::mask::{hash, mix};
@@ -153,7 +152,20 @@ const ASIDES: &[&str] = &[
     "task_progress",
 ];
 
+/// The lengths of these, a bit each: most names have another.
+const ASIDE_LENGTHS: u64 = {
+    let (mut all, mut at) = (0, 0);
+    while at < ASIDES.len() {
+        all |= 1 << ASIDES[at].len();
+        at += 1;
+    }
+    all
+};
+
 fn is_aside(name: &str) -> bool {
+    if name.len() >= 64 || ASIDE_LENGTHS >> name.len() & 1 == 0 {
+        return false;
+    }
     ASIDES.iter().any(|aside| aside.len() == name.len() && aside.eq_ignore_ascii_case(name))
 }
 
@@ -192,33 +204,20 @@ struct Arguments<'a> {
     lengths: u64,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Arguments<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut arguments = Arguments { all: Vec::new(), lengths: 0 };
-                while let Some(key) = map.next_key::<json::Key<'de>>()? {
-                    let value: &'de RawValue = map.next_value()?;
-                    if arguments.all.len() < 64 {
-                        arguments.lengths |= 1 << key.0.len().min(63);
-                        arguments.all.push((key.0, value.get()));
-                    }
-                }
-                Ok(arguments)
-            }
-        }
-        deserializer.deserialize_map(Visitor)
-    }
-}
-
 impl<'a> Arguments<'a> {
+    /// Reads them, if they are an object.
+    fn read(input: &'a str) -> Option<Self> {
+        let mut arguments = Self { all: Vec::new(), lengths: 0 };
+        json::members(input, |name, value| {
+            if arguments.all.len() < 64 {
+                arguments.lengths |= 1 << name.len().min(63);
+                arguments.all.push((name, value));
+            }
+        })
+        .ok()?;
+        Some(arguments)
+    }
+
     fn get(&self, names: &[&str]) -> Option<&'a str> {
         let value = |name: &&str| {
             let same = |(key, _): &&(Cow<'_, str>, &str)| key.eq_ignore_ascii_case(name);
@@ -278,7 +277,7 @@ impl<'a> Arguments<'a> {
         self.all
             .iter()
             .filter(|(key, _)| !is_aside(key))
-            .map(|(key, value)| mix(hash(key), hash(value.trim())))
+            .map(|(key, value)| mix(hash(key), hash(value)))
             .fold(0, u64::wrapping_add)
     }
 }
@@ -286,15 +285,16 @@ impl<'a> Arguments<'a> {
 /// Returns a tool's name as tools are listed: in lower case, without what joins its words, without the name of the server
 /// that it comes from.
 fn short(name: &str) -> String {
-    let name = match memchr::memmem::rfind(name.as_bytes(), b"__") {
-        Some(at) => &name[at + 2..],
-        None => name,
-    };
-    let name = match memchr::memrchr(b'.', name.as_bytes()) {
-        Some(at) => &name[at + 1..],
-        None => name,
-    };
+    let server = name.as_bytes().windows(2).rposition(|pair| pair == b"__");
+    let name = server.map_or(name, |at| &name[at + 2..]);
+    let word = name.as_bytes().iter().rposition(|byte| *byte == b'.');
+    let name = word.map_or(name, |at| &name[at + 1..]);
     let mut short = String::with_capacity(name.len());
+    if name.is_ascii() {
+        let letters = name.bytes().filter(|letter| !matches!(letter, b'_' | b'-' | b' '));
+        short.extend(letters.map(|letter| char::from(letter.to_ascii_lowercase())));
+        return short;
+    }
     for letter in name.chars().filter(|letter| !matches!(letter, '_' | '-' | ' ')) {
         if letter.is_ascii() {
             short.push(letter.to_ascii_lowercase());
@@ -310,9 +310,7 @@ pub fn read(name: &str, input: &str) -> Call {
     let short = short(name);
     let listed = listed(&short);
     let tool = hash(&short);
-    let arguments =
-        input.trim_start().starts_with('{').then(|| json::from_str::<Arguments<'_>>(input).ok()).flatten();
-    let Some(arguments) = arguments else {
+    let Some(arguments) = Arguments::read(input) else {
         let command = listed.is_none().then_some(input);
         let effect = listed.unwrap_or_else(|| command_effect(input));
         let range = None;
@@ -385,8 +383,7 @@ pub fn read(name: &str, input: &str) -> Call {
 /// Returns the argument that says what a call is about: the command line, else the file, else what is searched or
 /// fetched, else all that the tool was given.
 pub fn argument(input: &str) -> Cow<'_, str> {
-    let is_object = input.trim_start().starts_with('{');
-    let arguments = is_object.then(|| json::from_str::<Arguments<'_>>(input).ok()).flatten();
+    let arguments = Arguments::read(input);
     let of = |arguments: &Arguments<'_>| {
         let text = arguments.command().or_else(|| arguments.text(PATHS));
         let text = text.or_else(|| arguments.text(&["url", "pattern", "query", "regex"]));
@@ -403,7 +400,9 @@ fn label(name: &str, shown: &str) -> String {
     while !shown.is_char_boundary(end) {
         end -= 1;
     }
-    let line = shown[..end].lines().next().unwrap_or("");
+    let shown = &shown[..end];
+    let line = memchr::memchr(b'\n', shown.as_bytes()).map_or(shown, |end| &shown[..end]);
+    let line = line.strip_suffix('\r').filter(|_| line.len() < shown.len()).unwrap_or(line);
     let mut label = String::with_capacity(name.len() + 1 + line.len());
     label.push_str(name);
     label.push(' ');
@@ -506,24 +505,26 @@ fn only_looks(verb: &str) -> bool {
     )
 }
 
-/// Commands that change files.
-const CHANGES: &[&str] = &[
-    "rm",
-    "mv",
-    "cp",
-    "mkdir",
-    "touch",
-    "tee",
-    "ln",
-    "chmod",
-    "chown",
-    "patch",
-    "apply_patch",
-    "dd",
-    "truncate",
-    "unzip",
-    "rsync",
-];
+/// Whether a command changes files.
+fn changes_files(word: &str) -> bool {
+    matches!(
+        word,
+        "rm" | "mv"
+            | "cp"
+            | "mkdir"
+            | "touch"
+            | "tee"
+            | "ln"
+            | "chmod"
+            | "chown"
+            | "patch"
+            | "apply_patch"
+            | "dd"
+            | "truncate"
+            | "unzip"
+            | "rsync"
+    )
+}
 
 /// What git does that changes nothing.
 const GIT_LOOKS: &[&str] = &[
@@ -584,14 +585,34 @@ const POLLS: &[&[&str]] = &[
 const HEALTH: &[&str] =
     &["/health", "/healthz", "/healthcheck", "/ready", "/readyz", "/live", "/livez", "/ping", "/status"];
 
-/// Command lines of clouds, which wait or ask by one of their other words.
-const CLOUDS: &[&str] = &["aws", "gcloud", "az", "fly", "vercel", "heroku", "oc"];
+/// Whether it is the command line of a cloud, which waits or asks by one of its other words.
+fn is_cloud(word: &str) -> bool {
+    matches!(word, "aws" | "gcloud" | "az" | "fly" | "vercel" | "heroku" | "oc")
+}
 
-/// Words in front of a command that leave it what it is.
-const FRONTS: &[&str] = &[
-    "sudo", "time", "nohup", "do", "then", "else", "(", "{", "if", "while", "until", "!", "exec", "command",
-    "stdbuf", "nice", "env",
-];
+/// Whether a word in front of a command leaves it what it is.
+fn is_front(word: &str) -> bool {
+    matches!(
+        word,
+        "sudo"
+            | "time"
+            | "nohup"
+            | "do"
+            | "then"
+            | "else"
+            | "("
+            | "{"
+            | "if"
+            | "while"
+            | "until"
+            | "!"
+            | "exec"
+            | "command"
+            | "stdbuf"
+            | "nice"
+            | "env"
+    )
+}
 
 /// Returns the first letters of commands, a bit each: most words are told by them to be none of these.
 const fn initials(commands: &[&[&str]]) -> u128 {
@@ -632,17 +653,18 @@ fn command_effect(line: &str) -> Effect {
     let (mut waits, mut changes, mut runs) = (false, false, false);
     let mut quotes = &quoted[..];
     let mut all = Vec::with_capacity(16);
+    let may_redirect = memchr::memchr(b'>', line.as_bytes()).is_some();
     for pipeline in parts(&line, |byte| matches!(byte, b'\n' | b';' | b'&')) {
         for (place, part) in parts(pipeline, |byte| byte == b'|').enumerate() {
-            let here = memchr::memchr_iter(QUOTED as u8, part.as_bytes()).count().min(quotes.len());
+            let here = part.bytes().filter(|byte| *byte == QUOTED as u8).count().min(quotes.len());
             let quotes = quotes.split_off(..here).unwrap_or_default();
             all.clear();
             self::words(part, &mut all);
             let mut words = &all[..];
             while let Some((first, rest)) = words.split_first() {
-                let assigns = !first.starts_with(['-', '/']) && first.contains('=');
+                let assigns = !first.starts_with(['-', '/']) && first.as_bytes().contains(&b'=');
                 let limits = *first == "timeout";
-                if !(assigns || limits || FRONTS.contains(first)) {
+                if !(assigns || limits || is_front(first)) {
                     break;
                 }
                 words = if limits { rest.get(1..).unwrap_or_default() } else { rest };
@@ -677,8 +699,7 @@ fn command_effect(line: &str) -> Effect {
                 changes |= matches!(verb, "tee" | "xargs") && !begins(&&["tee", "/dev/null"][..]);
                 runs |= !only_looks(verb) && !matches!(verb, "tail" | "sed" | "tee" | "xargs" | "perl");
             } else if polls()
-                || (CLOUDS.contains(&verb)
-                    && has(&["describe", "wait", "get", "list", "status", "logs", "show"]))
+                || (is_cloud(verb) && has(&["describe", "wait", "get", "list", "status", "logs", "show"]))
                 || (matches!(verb, "curl" | "wget")
                     && words.iter().chain(quotes).any(|word| asks_health(word)))
             {
@@ -688,13 +709,13 @@ fn command_effect(line: &str) -> Effect {
                     .iter()
                     .find(|word| !word.starts_with('-') && !word.contains('/') && **word != ".");
                 changes |= !GIT_LOOKS.contains(sub.unwrap_or(&"status"));
-            } else if CHANGES.contains(&verb) || (matches!(verb, "sed" | "perl" | "ruby") && has(&["-i"])) {
+            } else if changes_files(verb) || (matches!(verb, "sed" | "perl" | "ruby") && has(&["-i"])) {
                 changes = true;
             } else if !only_looks(verb) && verb != "sed" && !matches!(verb, "done" | "fi" | "for" | "}" | ")")
             {
                 runs = true;
             }
-            changes |= redirects(part);
+            changes |= may_redirect && redirects(part);
         }
     }
     match (waits, changes, runs) {
@@ -711,7 +732,8 @@ const QUOTED: char = '\u{1}';
 /// Returns a command line with what is quoted in it set aside, and without redirections from one output to the other
 /// and what it writes in place.
 fn unquoted(line: &str) -> (Cow<'_, str>, Vec<&str>) {
-    let line = memchr::memmem::find(line.as_bytes(), b"<<").map_or(line, |end| &line[..end]);
+    let document = memchr::memchr_iter(b'<', line.as_bytes()).find(|at| line[at + 1..].starts_with('<'));
+    let line = document.map_or(line, |end| &line[..end]);
     let mut bare = Cow::Borrowed(line);
     let mut quoted = Vec::new();
     if memchr::memchr2(b'\'', b'"', line.as_bytes()).is_some() {
@@ -756,7 +778,8 @@ fn redirects(part: &str) -> bool {
 
 /// Returns the file that a command line shows, and the part of it: `cat x`, `sed -n '1,40p' x`, `head -n 20 x`.
 fn read_path(line: &str) -> Option<(&str, Option<Range>)> {
-    let line = memchr::memmem::rfind(line.as_bytes(), b"&&").map_or(line, |at| &line[at + 2..]);
+    let last = memchr::memrchr_iter(b'&', line.as_bytes()).find(|at| line[..*at].ends_with('&'));
+    let line = last.map_or(line, |at| &line[at + 1..]);
     let line = parts(line, |byte| matches!(byte, b'|' | b';' | b'\n')).next()?.trim();
     if !["cat", "nl", "sed", "head"].iter().any(|verb| line.starts_with(verb)) {
         return None;

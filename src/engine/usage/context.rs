@@ -1,9 +1,12 @@
 //! How full a model's window is.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use wide::u8x16;
 
 use super::Tokens;
-use super::price::Prices;
+use super::price::{Price, Prices};
 use crate::model::record::{Lifecycle, Usage, UsageScope};
 use crate::model::{Body, Pressure, Record};
 
@@ -26,6 +29,8 @@ pub struct Window {
     guessed: u64,
     limit: Option<u64>,
     model: Option<String>,
+    /// What the table says of the model, once it was asked.
+    price: OnceCell<Option<Price>>,
     session: Option<String>,
     /// Whether a request or a compaction was told of, since the beginning or since records were passed over.
     anchored: bool,
@@ -133,6 +138,7 @@ impl Window {
         if self.model.as_deref() == Some(model) {
             return;
         }
+        self.price = OnceCell::new();
         // What the agent said of another model's window does not hold for this one's.
         if self.model.replace(model.to_owned()).is_some() {
             self.limit = None;
@@ -181,12 +187,13 @@ impl Window {
         prices.find(model).is_some_and(|price| price.long.is_some() && price.window < large())
     }
 
-    /// Returns how full it is. `limit`: what it holds, if the user says so; else the agent's word counts, else the table.
+    /// Returns how full it is. `limit`: what it holds, if the user says so; else the agent's word counts, else the table,
+    /// which is the same one each time.
     pub fn fill(&self, limit: Option<u64>, prices: &Prices) -> Fill {
         let (tokens, estimated) = self.told.map_or((self.guessed, true), |tokens| (tokens, false));
         let table = || {
             let model = self.model.as_deref()?;
-            let price = prices.find(model)?;
+            let price = (*self.price.get_or_init(|| prices.find(model)))?;
             // A model that has a price for more than its window holds has a larger one, which not every record names. What
             // was sent to it cannot have been more than that.
             let beyond =
@@ -206,11 +213,49 @@ impl Window {
 /// Returns about how many tokens a text is: 1.3 a word or one for four bytes, whichever is more. Scripts that have no
 /// spaces between words are counted a character at a time.
 pub fn estimate(text: &str) -> u64 {
+    if has_plain_words(text.as_bytes()) {
+        let (words, rest) = (plain_words(text.as_bytes()), text.len().div_ceil(4));
+        return (words * 13).div_ceil(10).max(rest) as u64;
+    }
     let wide = text.chars().filter(|c| is_wide(*c)).count();
     let wide_bytes: usize = text.chars().filter(|c| is_wide(*c)).map(char::len_utf8).sum();
     let words = text.split(|c: char| c.is_whitespace() || is_wide(c)).filter(|word| !word.is_empty()).count();
     let rest = (text.len() - wide_bytes).div_ceil(4);
     ((words * 13).div_ceil(10).max(rest) + wide) as u64
+}
+
+/// Whether there is neither a blank in a text that is not ASCII nor a character of a script without spaces, as far as the
+/// first bytes of its characters tell.
+fn has_plain_words(text: &[u8]) -> bool {
+    let blank = |at: usize| {
+        matches!(text.get(at + 1..at + 3), Some([0x80, 0x80..=0x8a | 0xa8 | 0xa9 | 0xaf] | [0x81, 0x9f]))
+    };
+    text.iter().fold(0, |most, byte| (*byte).max(most)) < 0xe3
+        && memchr::memchr2(0xc2, 0xe1, text).is_none()
+        && !memchr::memchr_iter(0xe2, text).any(blank)
+}
+
+/// Returns how many words there are in a text that has plain words.
+fn plain_words(text: &[u8]) -> usize {
+    let is_blank = |byte: u8| matches!(byte, b'\t'..=b'\r' | b' ');
+    let (parts, rest) = text.as_chunks::<16>();
+    // A word begins behind a blank. Whether the last byte looked at was one is the lowest bit.
+    let (mut words, mut before) = (0, 1);
+    for part in parts {
+        let part = u8x16::new(*part);
+        let from_tab = part - u8x16::splat(b'\t');
+        let blanks = part.simd_eq(u8x16::splat(b' ')) | from_tab.min(u8x16::splat(4)).simd_eq(from_tab);
+        let blanks = blanks.to_bitmask();
+        words += (!blanks & (blanks << 1 | before) & 0xffff).count_ones() as usize;
+        before = blanks >> 15 & 1;
+    }
+    let mut before = before == 1;
+    for byte in rest {
+        let blank = is_blank(*byte);
+        words += usize::from(before && !blank);
+        before = blank;
+    }
+    words
 }
 
 /// Whether a character is one of a script without spaces: Chinese, Japanese, Korean.
@@ -223,6 +268,32 @@ fn is_wide(c: char) -> bool {
 mod tests {
     use super::*;
     use crate::model::record::{Message, Role};
+
+    proptest::proptest! {
+        #[test]
+        fn words_are_what_stands_between_blanks(text in "[ -~]{0,4}([a-zé…→漢\u{c2}]{1,9}[ \t\n\r\u{b}\u{c}\u{1c}]{0,3}[\u{85}\u{a0}\u{1680}\u{2003}\u{2028}\u{202f}\u{205f}\u{3000}😀]{0,1}){0,20}") {
+            if has_plain_words(text.as_bytes()) {
+                proptest::prop_assert_eq!(plain_words(text.as_bytes()), text.split_whitespace().count());
+                proptest::prop_assert!(!text.chars().any(is_wide));
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_plain_words_is_known() {
+        for (text, plain) in [
+            ("", true),
+            ("two words", true),
+            ("     1→use it; … done ✓", true),
+            ("café", true),
+            ("thin\u{2009}space", false),
+            ("no\u{a0}break", false),
+            ("漢字", false),
+            ("next\u{85}line", false),
+        ] {
+            assert_eq!(has_plain_words(text.as_bytes()), plain, "{text}");
+        }
+    }
 
     fn request(input: u64, read: u64, output: u64) -> Record<'static> {
         Record::new(Body::Usage(Usage {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
 use super::price::{Price, Prices, plain_name};
 use super::{Amount, Tokens};
@@ -46,6 +46,15 @@ pub enum Key {
     Totals(u128),
 }
 
+impl Key {
+    fn mark(self) -> u16 {
+        match self {
+            Self::None => 0,
+            Self::Ids(hash) | Self::Totals(hash) => hash as u16,
+        }
+    }
+}
+
 /// What a record adds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Charge<'a> {
@@ -70,6 +79,8 @@ pub struct Meter {
     /// What the session had used when that was last told.
     totals: Option<Totals>,
     seen: Vec<(Key, Amount)>,
+    /// A part of the key of each: most requests are told by it to be new.
+    marks: [u16; REMEMBERED_REQUESTS],
     next_seen: usize,
     run: Run,
     /// The last model that was asked for, and its price: mostly the next one too.
@@ -86,6 +97,8 @@ struct Run {
     /// Whether a start was announced since then.
     started: bool,
     models: Vec<Share>,
+    /// The model that was last asked for, as it was written, and where its share is: mostly the next one too.
+    last: Option<(String, usize)>,
 }
 
 /// What one model used of a run.
@@ -104,6 +117,9 @@ impl Run {
     }
 
     fn share(&mut self, model: &str) -> &mut Share {
+        if let Some((_, at)) = self.last.as_ref().filter(|(last, _)| last == model) {
+            return &mut self.models[*at];
+        }
         let name = plain_name(model);
         let at = self.models.iter().position(|share| share.model == *name).unwrap_or_else(|| {
             if self.models.len() == MODELS {
@@ -116,6 +132,7 @@ impl Run {
             });
             self.models.len() - 1
         });
+        self.last = Some((model.to_owned(), at));
         &mut self.models[at]
     }
 
@@ -155,6 +172,7 @@ impl Meter {
             forked: false,
             totals: None,
             seen: Vec::new(),
+            marks: [0; REMEMBERED_REQUESTS],
             next_seen: 0,
             run: Run::default(),
             priced: (String::new(), None),
@@ -225,7 +243,11 @@ impl Meter {
         let cost = self.cost(model, &tokens, usage.cost_usd, true);
         let whole = amount(tokens, cost, 1);
         let key = self.key(usage);
-        let added = match self.seen.iter_mut().find(|(seen, _)| *seen == key && key != Key::None) {
+        // All of them, whether it is found or not: so many at a time.
+        let mark = key.mark();
+        let may_be_known = self.marks.iter().fold(false, |any, other| any | (*other == mark));
+        let mut seen = self.seen.iter_mut().filter(|_| may_be_known);
+        let added = match seen.find(|(seen, _)| *seen == key && key != Key::None) {
             Some((_, told)) if whole.tokens.fullness() <= told.tokens.fullness() => return,
             Some((_, told)) => whole.minus(&std::mem::replace(told, whole)),
             None => {
@@ -327,35 +349,48 @@ impl Meter {
 
     fn key(&self, usage: &Usage<'_>) -> Key {
         let (message, request) = (usage.message.unwrap_or_default(), usage.request.unwrap_or_default());
-        let mut hash = Xxh3Default::new();
         if !message.is_empty() {
-            for part in [message, request] {
-                hash.update(part.as_bytes());
-                hash.update(&[0xff]);
-            }
-            if message.len() + request.len() < UNIQUE_ID {
-                hash.update(self.session.as_bytes());
-            }
-            return Key::Ids(hash.digest128());
+            let session =
+                if message.len() + request.len() < UNIQUE_ID { self.session.as_bytes() } else { &[] };
+            let parts = [message.as_bytes(), &[0xff], request.as_bytes(), &[0xff], session];
+            return Key::Ids(hash_of(&parts));
         }
         let Some(totals) = usage.totals else { return Key::None };
-        for figure in [totals.input, totals.output, totals.cache_read, totals.cache_creation] {
-            hash.update(&figure.to_le_bytes());
-        }
-        Key::Totals(hash.digest128())
+        let figures = [totals.input, totals.output, totals.cache_read, totals.cache_creation];
+        Key::Totals(hash_of(
+            &figures.each_ref().map(|figure| figure.to_le_bytes()).each_ref().map(|bytes| &bytes[..]),
+        ))
     }
 
     fn remember(&mut self, key: Key, whole: Amount) {
         if key == Key::None {
             return;
         }
+        self.marks[self.next_seen] = key.mark();
         if self.seen.len() < REMEMBERED_REQUESTS {
             self.seen.push((key, whole));
         } else {
             self.seen[self.next_seen] = (key, whole);
-            self.next_seen = (self.next_seen + 1) % REMEMBERED_REQUESTS;
         }
+        self.next_seen = (self.next_seen + 1) % REMEMBERED_REQUESTS;
     }
+}
+
+/// Returns the hash of what these parts are one after the other.
+fn hash_of(parts: &[&[u8]]) -> u128 {
+    // As a rule they are short; to hash them piece by piece takes ten times as long.
+    let mut all = [0; 256];
+    let mut length = 0;
+    for part in parts {
+        let Some(room) = all.get_mut(length..length + part.len()) else {
+            let mut hash = Xxh3Default::new();
+            parts.iter().for_each(|part| hash.update(part));
+            return hash.digest128();
+        };
+        room.copy_from_slice(part);
+        length += part.len();
+    }
+    xxh3_128(&all[..length])
 }
 
 fn amount(tokens: Tokens, cost: Option<f64>, requests: i64) -> Amount {

@@ -29,37 +29,38 @@ use limits::{Limit, Limits, Options};
 
 /// Declares the detectors of loops: their modules, and the list in which they are asked.
 macro_rules! loop_detectors {
-    ($($name:ident: $family:ident)+) => {
+    ($($name:ident: $family:ident, $($sign:ident)+;)+) => {
         $(mod $name;)+
 
         /// The names of the detectors, in the order in which they are asked.
         pub const NAMES: &[&str] = &[$(stringify!($name)),+];
 
         fn build_all() -> Vec<Watch> {
-            vec![$(Watch::new(stringify!($name), Family::$family, $name::build()),)+]
+            vec![$(Watch::new(stringify!($name), Family::$family, &[$(SignKind::$sign),+], $name::build()),)+]
         }
     };
 }
 
+// Their families, and the signs that say something to them; they are shown no others.
 loop_detectors! {
-    repeated_call: Call
-    cycle: Call
-    frozen_poll: Call
-    interleaved_repeat: Call
-    same_answer: Call
-    reread: Call
-    flip_flop: Call
-    duplicate_delegation: Call
-    same_error: Error
-    refused_tool: Error
-    chanting: Text
-    monologue: Text
-    injected_message: Text
-    compaction_thrash: Cost
-    no_progress: Cost
-    burn_usd: Cost
-    burn_tokens: Cost
-    burn_time: Cost
+    repeated_call: Call, Round;
+    cycle: Call, Round;
+    frozen_poll: Call, Step Round;
+    interleaved_repeat: Call, Step;
+    same_answer: Call, Step Round;
+    reread: Call, Step;
+    flip_flop: Call, Step;
+    duplicate_delegation: Call, Step;
+    same_error: Error, Step;
+    refused_tool: Error, Step;
+    chanting: Text, Said;
+    monologue: Text, Said Step;
+    injected_message: Text, Step Said Heard;
+    compaction_thrash: Cost, Step Compacted;
+    no_progress: Cost, Step Heard;
+    burn_usd: Cost, Step Heard Spent;
+    burn_tokens: Cost, Step Heard Spent;
+    burn_time: Cost, Step Heard Spent;
 }
 
 /// What kind of evidence a detector counts. Those of one family see the same thing from several sides.
@@ -127,6 +128,31 @@ pub enum Sign<'a> {
     },
 }
 
+impl Sign<'_> {
+    fn kind(&self) -> SignKind {
+        match self {
+            Sign::Step(_) => SignKind::Step,
+            Sign::Round(_) => SignKind::Round,
+            Sign::Said(_) => SignKind::Said,
+            Sign::Heard(_) => SignKind::Heard,
+            Sign::Compacted { .. } => SignKind::Compacted,
+            Sign::Spent { .. } => SignKind::Spent,
+        }
+    }
+}
+
+/// The kinds of signs, a bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum SignKind {
+    Step = 1,
+    Round = 2,
+    Said = 4,
+    Heard = 8,
+    Compacted = 16,
+    Spent = 32,
+}
+
 /// How far one kind of evidence has come.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evidence {
@@ -155,6 +181,8 @@ pub trait LoopDetector {
 struct Watch {
     name: &'static str,
     family: Family,
+    /// The kinds of signs that it is shown.
+    sees: u8,
     detector: Box<dyn LoopDetector + Send>,
     evidence: Evidence,
     /// How close it is, or lately was, to its second limit, where 1 is there.
@@ -164,8 +192,14 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(name: &'static str, family: Family, detector: Box<dyn LoopDetector + Send>) -> Self {
-        Self { name, family, detector, evidence: Evidence::default(), strength: 0.0, warns: false }
+    fn new(
+        name: &'static str,
+        family: Family,
+        signs: &[SignKind],
+        detector: Box<dyn LoopDetector + Send>,
+    ) -> Self {
+        let sees = signs.iter().fold(0, |all, kind| all | *kind as u8);
+        Self { name, family, sees, detector, evidence: Evidence::default(), strength: 0.0, warns: false }
     }
 }
 
@@ -352,7 +386,9 @@ impl Loops {
             // What was spent is judged at the next step.
             Sign::Spent { .. } => return self.spend(sign),
         };
-        for (place, watch) in self.watches.iter_mut().enumerate() {
+        let kind = sign.kind() as u8;
+        for (place, watch) in self.watches.iter_mut().enumerate().filter(|(_, watch)| watch.sees & kind != 0)
+        {
             let Some(evidence) = watch.detector.see(sign) else { continue };
             watch.warns = false;
             if evidence.count > 0 {
@@ -375,7 +411,8 @@ impl Loops {
     }
 
     fn spend(&mut self, sign: &Sign<'_>) {
-        for watch in &mut self.watches {
+        let kind = sign.kind() as u8;
+        for watch in self.watches.iter_mut().filter(|watch| watch.sees & kind != 0) {
             if let Some(evidence) = watch.detector.see(sign) {
                 watch.evidence = evidence;
             }

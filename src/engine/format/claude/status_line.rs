@@ -35,7 +35,7 @@ impl StatusLine {
     /// Reads it. What is no such object tells nothing.
     pub fn read(input: &[u8]) -> Self {
         let input = std::str::from_utf8(input).unwrap_or_default();
-        let told: Told<'_> = json::from_str(input).unwrap_or_default();
+        let told: Told<'_> = json::read(input).unwrap_or_default();
         let text = |text: &Str<'_>| text.get().filter(|text| !text.is_empty()).map(str::to_owned);
         let model = told.model.0.unwrap_or_default();
         let window = told.context_window.0.unwrap_or_default();
