@@ -556,7 +556,7 @@ fn what_an_earlier_start_used_is_used_and_what_has_come_to_its_end_has() {
         return;
     }
     let crashes = json!([["init", 0], ["uses", 60_000], ["exits", 139]]);
-    let ends = json!([["init", 0], ["uses", 60_000], ["done", 0]]);
+    let ends = json!([["init", 0], ["works", "words"], ["done_with", 60_000]]);
     let story = Story::of("claude", &json!([crashes, crashes, ends]));
     let output = story.run(&["--act", "--budget-tokens", "100k"]);
     assert_eq!((output.status.code(), story.starts().len()), (Some(82), 2), "{output:?}");
