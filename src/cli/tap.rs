@@ -212,16 +212,8 @@ impl Run<'_> {
         let mut source = self.open_stream(input)?;
         let events = live::Events::Direct(output);
         let name = input.path.to_string_lossy();
-        let outcome = live::run(
-            &mut source,
-            &name,
-            &self.options,
-            self.telling,
-            events,
-            None,
-            self.signals,
-            &self.spent,
-        );
+        let around = live::Around { signals: self.signals, spent: &self.spent };
+        let outcome = live::run(&mut source, &name, &self.options, self.telling, events, None, &around);
         self.streamed(input, &outcome);
         Ok(())
     }
@@ -254,8 +246,7 @@ impl Run<'_> {
                 self.telling,
                 live::Events::Queued(&queue),
                 Some(&mut stdout),
-                self.signals,
-                &self.spent,
+                &live::Around { signals: self.signals, spent: &self.spent },
             );
             dropped += outcome.dropped;
             self.streamed(input, &outcome);

@@ -55,8 +55,17 @@ pub struct Outcome {
     pub dropped: u64,
 }
 
+/// What a stream is watched in.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// Ends it.
+    pub signals: &'a Signals,
+    /// What counts for budgets beside the stream.
+    pub spent: &'a Spent,
+}
+
 /// Watches a stream to its end, or until a signal or the reader of the output ends it. With `pass_through`, each chunk
-/// is written to it before it is looked at. `spent`: what counts for budgets beside the stream.
+/// is written to it before it is looked at.
 pub fn run(
     source: &mut Stdin,
     name: &str,
@@ -64,9 +73,9 @@ pub fn run(
     telling: &Telling,
     mut events: Events<'_>,
     mut pass_through: Option<&mut dyn Write>,
-    signals: &Signals,
-    spent: &Spent,
+    around: &Around<'_>,
 ) -> Outcome {
+    let Around { signals, spent } = around;
     let mut outcome = Outcome::default();
     let started = clock::now();
     let seed = format!("{name}\n{}\n{}", started.as_micros(), std::process::id());

@@ -28,7 +28,6 @@ pub enum Note<'a> {
 }
 
 /// What a record says.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Told<'a> {
     /// That there is its session.

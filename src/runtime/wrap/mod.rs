@@ -68,7 +68,7 @@ pub struct Options {
     /// What the engine is made of.
     pub engine: Arc<engine::Options>,
     /// Begins to look after what others use.
-    pub lookout: Box<dyn FnOnce(&Spent) -> Option<Lookout>>,
+    pub lookout: StartLookout,
     /// How events are written, and which.
     pub telling: Telling,
     /// Where they are written; `None`: alerts and decisions are shown to the user instead.
@@ -78,6 +78,9 @@ pub struct Options {
     /// How alerts and decisions are shown to the user.
     pub show: Box<dyn Render>,
 }
+
+/// Begins to look after what others use.
+pub type StartLookout = Box<dyn FnOnce(&Spent) -> Option<Lookout>>;
 
 /// What came out of a run.
 #[derive(Debug)]
