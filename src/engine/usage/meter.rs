@@ -23,6 +23,9 @@ const MODELS: usize = 32;
 /// From how many characters on an id is taken to be the only one of its kind. A shorter one is so in its session.
 const UNIQUE_ID: usize = 16;
 
+/// The most that a stated cost may be, in US dollars: what is more, or below nothing, nobody was charged.
+const MOST_STATED: f64 = 1e9;
+
 /// Where a cost comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -219,10 +222,10 @@ impl Meter {
                 None => since(&Totals::default(), &totals).unwrap_or(tokens),
             };
         }
-        if tokens.is_none() && usage.cost_usd.is_none() {
+        if tokens.is_none() && told_cost(usage).is_none() {
             return;
         }
-        let cost = self.cost(model, &tokens, usage.cost_usd, true);
+        let cost = self.cost(model, &tokens, told_cost(usage), true);
         let whole = amount(tokens, cost, 1);
         let key = self.key(usage);
         let added = match self.seen.iter_mut().find(|(seen, _)| *seen == key && key != Key::None) {
@@ -240,7 +243,7 @@ impl Meter {
     fn turn(&mut self, usage: &Usage<'_>, model: Option<&str>, out: &mut dyn FnMut(Charge<'_>)) {
         let counted = self.run.since;
         let more = Tokens::of(usage).above(counted.tokens);
-        let stated = usage.cost_usd.filter(|_| self.mode != Mode::Calculate);
+        let stated = told_cost(usage).filter(|_| self.mode != Mode::Calculate);
         let added = match stated {
             Some(cost) => {
                 Amount { tokens: more, cost: cost - counted.cost, unpriced: -counted.unpriced, requests: 0 }
@@ -253,7 +256,7 @@ impl Meter {
 
     fn run(&mut self, usage: &Usage<'_>, model: Option<&str>, out: &mut dyn FnMut(Charge<'_>)) {
         let stated = Tokens::of(usage);
-        let stated_cost = usage.cost_usd.filter(|_| self.mode != Mode::Calculate);
+        let stated_cost = told_cost(usage).filter(|_| self.mode != Mode::Calculate);
         let tells = !stated.is_none();
         let fell = if tells {
             let before = &self.run.stated.tokens;
@@ -274,7 +277,7 @@ impl Meter {
             counted.add(&share.since);
             let more = Tokens::of(part).above(counted.tokens).at_most(rest);
             rest = rest.minus(more);
-            let part_cost = part.cost_usd.filter(|_| cost.is_some());
+            let part_cost = told_cost(part).filter(|_| cost.is_some());
             let added = match (part_cost, &mut cost) {
                 (Some(stated), Some(cost)) => {
                     let more_cost = stated - counted.cost;
@@ -356,6 +359,11 @@ impl Meter {
             self.next_seen = (self.next_seen + 1) % REMEMBERED_REQUESTS;
         }
     }
+}
+
+/// What the agent says that it cost, if that can be.
+fn told_cost(usage: &Usage<'_>) -> Option<f64> {
+    usage.cost_usd.filter(|cost| (0.0..=MOST_STATED).contains(cost))
 }
 
 fn amount(tokens: Tokens, cost: Option<f64>, requests: i64) -> Amount {
