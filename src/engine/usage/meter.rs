@@ -4,6 +4,7 @@
 //! totals grow and are told twice; a result repeats what its requests have told one by one, and says what it cost; a copy
 //! of a session repeats it. What several streams repeat is for [`super::ledger`].
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3Default;
@@ -19,6 +20,9 @@ const REMEMBERED_REQUESTS: usize = 64;
 
 /// How many models of one run are kept apart; what others use counts for all of them together.
 const MODELS: usize = 32;
+
+/// How many sessions of one stream are remembered that others have taken turns with. When it is full, the oldest is forgotten.
+const PARKED_SESSIONS: usize = 16;
 
 /// From how many characters on an id is taken to be the only one of its kind. A shorter one is so in its session.
 const UNIQUE_ID: usize = 16;
@@ -75,8 +79,19 @@ pub struct Meter {
     seen: Vec<(Key, Amount)>,
     next_seen: usize,
     run: Run,
+    /// What is known of sessions that others came after: in a file that several agents write, they take turns.
+    parked: VecDeque<Parked>,
     /// The last model that was asked for, and its price: mostly the next one too.
     priced: (String, Option<Price>),
+}
+
+/// What is known of a session that another came after.
+struct Parked {
+    session: String,
+    model: Option<String>,
+    forked: bool,
+    totals: Option<Totals>,
+    run: Run,
 }
 
 /// What was counted since a run began.
@@ -160,6 +175,7 @@ impl Meter {
             seen: Vec::new(),
             next_seen: 0,
             run: Run::default(),
+            parked: VecDeque::new(),
             priced: (String::new(), None),
         }
     }
@@ -172,11 +188,7 @@ impl Meter {
     /// Takes a record and tells what it adds, which is several charges where several models had part in it.
     pub fn take(&mut self, record: &Record<'_>, out: &mut dyn FnMut(Charge<'_>)) {
         if let Some(session) = record.session.as_deref().filter(|session| *session != self.session) {
-            self.session.clear();
-            self.session.push_str(session);
-            self.forked = false;
-            self.totals = None;
-            self.run = Run::default();
+            self.turn_to(session);
         }
         match &record.body {
             Body::Lifecycle(Lifecycle::Started { model, .. }) if record.subagent.is_none() => {
@@ -198,6 +210,28 @@ impl Meter {
             }
             _ => {}
         }
+    }
+
+    /// Another session goes on, or begins.
+    fn turn_to(&mut self, session: &str) {
+        let known = self.parked.iter().position(|parked| parked.session == session);
+        let next = known.and_then(|at| self.parked.remove(at)).unwrap_or_else(|| Parked {
+            session: session.to_owned(),
+            model: self.model.clone(),
+            forked: false,
+            totals: None,
+            run: Run::default(),
+        });
+        if self.parked.len() == PARKED_SESSIONS {
+            self.parked.pop_front();
+        }
+        self.parked.push_back(Parked {
+            session: std::mem::replace(&mut self.session, next.session),
+            model: std::mem::replace(&mut self.model, next.model),
+            forked: std::mem::replace(&mut self.forked, next.forked),
+            totals: std::mem::replace(&mut self.totals, next.totals),
+            run: std::mem::replace(&mut self.run, next.run),
+        });
     }
 
     fn request(&mut self, usage: &Usage<'_>, model: Option<&str>, out: &mut dyn FnMut(Charge<'_>)) {

@@ -276,6 +276,23 @@ fn running_totals_are_not_added_up() {
 }
 
 #[test]
+fn sessions_that_take_turns_in_one_file_count_once() {
+    let run = |session: &str, message: &str| {
+        let lines = [
+            init(),
+            streamed(message, "claude-opus-4-6", 10),
+            result(0.25, &[("claude-opus-4-6", 100, 10, 0.25)]),
+        ];
+        lines.map(|line| line.replace("s-long-enough-to-be-one", session))
+    };
+    let (one, other) = (run("s-long-enough-to-be-one", LONG), run("s-long-enough-to-be-two", OTHER));
+    let turns: Vec<String> = one.into_iter().zip(other).flat_map(|(one, other)| [one, other]).collect();
+    let amount = by(&[("a", lines(&turns))], Mode::Auto, By::Day).total.amount;
+    assert_eq!((amount.tokens.input, amount.tokens.output), (200, 20));
+    assert!((amount.cost - 0.5).abs() < 1e-12, "{}", amount.cost);
+}
+
+#[test]
 fn a_run_that_begins_again_counts_from_nothing() {
     let run = |message| {
         [
