@@ -792,6 +792,11 @@ fn budget(text: &str, keys: &[(&str, &'static str)], examples: &str) -> Result<B
     let wrong = || format!("a budget is written as {examples}");
     let (amount, scope) = text.split_once('/').unwrap_or((text, ""));
     let key = keys.iter().find(|(name, _)| *name == scope).map(|(_, key)| *key).ok_or_else(wrong)?;
+    // A comma stands between thousands: `1,5` is no 15.
+    let groups = amount.split(',').skip(1);
+    if !groups.map(|group| group.bytes().take_while(u8::is_ascii_digit).count()).all(|digits| digits == 3) {
+        return Err(wrong());
+    }
     let lower = amount.to_ascii_lowercase().replace(['_', ','], "");
     let (digits, times) = match lower.as_bytes().last() {
         Some(b'k') => (&lower[..lower.len() - 1], 1e3),
@@ -1167,6 +1172,16 @@ mod tests {
         }
         for text in ["", "s", "-1s", "1x", "1h30", "1e9", "nan", "inf", "999999d", "..s"] {
             assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_comma_in_a_budget_stands_between_thousands_alone() {
+        let amount = |text: &str| budget_usd(text).map(|budget| budget.amount);
+        assert_eq!(amount("1,500.50"), Ok("1500.5".to_owned()));
+        assert_eq!(budget_tokens("2,000,000/day").map(|budget| budget.amount), Ok("2000000".to_owned()));
+        for text in ["1,5", "0,50/day", "1,", "1,5000"] {
+            assert!(amount(text).is_err(), "{text}");
         }
     }
 

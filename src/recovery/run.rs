@@ -920,6 +920,11 @@ impl Run {
             return watch("it is no run of the agent.");
         }
         if let Some(reason) = &facts.budget_used_up {
+            // Its last words may be what used it up: what has come to its end is left to end.
+            let settled = facts.finished_at.map(|at| at.plus_seconds(i64::from(options.settle_sec)));
+            if let Some(until) = settled.filter(|until| *until > now && mode != Mode::Interactive) {
+                return Plan::Leave { until, reason: "it has finished, and may end by itself.".to_owned() };
+            }
             let then = self.halt(moment, HaltStatus::Budget, Class::BudgetOver, reason, RAISE_BUDGET);
             return self.stop(moment, reason, then);
         }

@@ -1138,6 +1138,17 @@ fn our_own_limit_on_money_has_its_own_status() {
 }
 
 #[test]
+fn an_agent_whose_last_words_used_the_budget_up_is_left_to_end() {
+    let mut story = Story::headless("claude -p fix");
+    story.works().facts.budget_used_up = Some("this run has used $5.01, and its budget is $5.00.".to_owned());
+    story.facts.finished(story.now);
+    let plan = story.running();
+    assert_eq!(story.show(&plan), "leave +15");
+    let plan = story.after(16).running();
+    assert_eq!(story.show(&plan), "stop, then halt 82 budget_over", "it goes on");
+}
+
+#[test]
 fn with_the_budget_used_up_nothing_more_is_begun_and_what_is_done_is_done() {
     let spent = Some("this run has used $5.01, and its budget is $5.00.".to_owned());
     let mut story = Story::headless("claude -p fix");

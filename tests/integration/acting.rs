@@ -571,6 +571,23 @@ fn what_an_earlier_start_used_is_used_and_what_has_come_to_its_end_has() {
 }
 
 #[test]
+fn what_a_new_transcript_repeats_of_an_older_session_is_not_used_again() {
+    if !can_tell() {
+        return;
+    }
+    let history = concat!(
+        r#"{"type":"assistant","uuid":"u1","parentUuid":null,"isSidechain":false,"cwd":"{cwd}","sessionId":"{session}","timestamp":"2020-01-01T00:00:00.000Z","requestId":"req_01AAAAAAAAAAAAAAAA","#,
+        r#""message":{"id":"msg_01AAAAAAAAAAAAAAAA","type":"message","role":"assistant","model":"claude-opus-4-6","content":[{"type":"text","text":"words"}],"usage":{"input_tokens":900000,"output_tokens":0}}}"#,
+        "\n"
+    );
+    let path = ".claude/projects/{folder}/{session}.jsonl";
+    let crashes = json!([["init", 0], ["writes", [path, history]], ["exits", 139]]);
+    let story = Story::of("claude", &json!([crashes, well()]));
+    let output = story.run(&["--act", "--budget-tokens", "100k"]);
+    assert_eq!((output.status.code(), story.starts().len()), (Some(0), 2), "{output:?}");
+}
+
+#[test]
 fn a_limit_beyond_the_longest_wait_ends_with_84() {
     if !can_tell() {
         return;

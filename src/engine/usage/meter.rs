@@ -4,6 +4,7 @@
 //! totals grow and are told twice; a result repeats what its requests have told one by one, and says what it cost; a copy
 //! of a session repeats it. What several streams repeat is for [`super::ledger`].
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
@@ -20,8 +21,14 @@ const REMEMBERED_REQUESTS: usize = 64;
 /// How many models of one run are kept apart; what others use counts for all of them together.
 const MODELS: usize = 32;
 
+/// How many sessions of one stream are remembered that others have taken turns with. When it is full, the oldest is forgotten.
+const PARKED_SESSIONS: usize = 16;
+
 /// From how many characters on an id is taken to be the only one of its kind. A shorter one is so in its session.
 const UNIQUE_ID: usize = 16;
+
+/// The most that a stated cost may be, in US dollars: what is more, or below nothing, nobody was charged.
+const MOST_STATED: f64 = 1e9;
 
 /// Where a cost comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,8 +90,19 @@ pub struct Meter {
     marks: [u16; REMEMBERED_REQUESTS],
     next_seen: usize,
     run: Run,
+    /// What is known of sessions that others came after: in a file that several agents write, they take turns.
+    parked: VecDeque<Parked>,
     /// The last model that was asked for, and its price: mostly the next one too.
     priced: (String, Option<Price>),
+}
+
+/// What is known of a session that another came after.
+struct Parked {
+    session: String,
+    model: Option<String>,
+    forked: bool,
+    totals: Option<Totals>,
+    run: Run,
 }
 
 /// What was counted since a run began.
@@ -175,6 +193,7 @@ impl Meter {
             marks: [0; REMEMBERED_REQUESTS],
             next_seen: 0,
             run: Run::default(),
+            parked: VecDeque::new(),
             priced: (String::new(), None),
         }
     }
@@ -187,11 +206,7 @@ impl Meter {
     /// Takes a record and tells what it adds, which is several charges where several models had part in it.
     pub fn take(&mut self, record: &Record<'_>, out: &mut dyn FnMut(Charge<'_>)) {
         if let Some(session) = record.session.as_deref().filter(|session| *session != self.session) {
-            self.session.clear();
-            self.session.push_str(session);
-            self.forked = false;
-            self.totals = None;
-            self.run = Run::default();
+            self.turn_to(session);
         }
         match &record.body {
             Body::Lifecycle(Lifecycle::Started { model, .. }) if record.subagent.is_none() => {
@@ -213,6 +228,28 @@ impl Meter {
             }
             _ => {}
         }
+    }
+
+    /// Another session goes on, or begins.
+    fn turn_to(&mut self, session: &str) {
+        let known = self.parked.iter().position(|parked| parked.session == session);
+        let next = known.and_then(|at| self.parked.remove(at)).unwrap_or_else(|| Parked {
+            session: session.to_owned(),
+            model: self.model.clone(),
+            forked: false,
+            totals: None,
+            run: Run::default(),
+        });
+        if self.parked.len() == PARKED_SESSIONS {
+            self.parked.pop_front();
+        }
+        self.parked.push_back(Parked {
+            session: std::mem::replace(&mut self.session, next.session),
+            model: std::mem::replace(&mut self.model, next.model),
+            forked: std::mem::replace(&mut self.forked, next.forked),
+            totals: std::mem::replace(&mut self.totals, next.totals),
+            run: std::mem::replace(&mut self.run, next.run),
+        });
     }
 
     fn request(&mut self, usage: &Usage<'_>, model: Option<&str>, out: &mut dyn FnMut(Charge<'_>)) {
@@ -237,10 +274,10 @@ impl Meter {
                 None => since(&Totals::default(), &totals).unwrap_or(tokens),
             };
         }
-        if tokens.is_none() && usage.cost_usd.is_none() {
+        if tokens.is_none() && told_cost(usage).is_none() {
             return;
         }
-        let cost = self.cost(model, &tokens, usage.cost_usd, true);
+        let cost = self.cost(model, &tokens, told_cost(usage), true);
         let whole = amount(tokens, cost, 1);
         let key = self.key(usage);
         // All of them, whether it is found or not: so many at a time.
@@ -262,7 +299,7 @@ impl Meter {
     fn turn(&mut self, usage: &Usage<'_>, model: Option<&str>, out: &mut dyn FnMut(Charge<'_>)) {
         let counted = self.run.since;
         let more = Tokens::of(usage).above(counted.tokens);
-        let stated = usage.cost_usd.filter(|_| self.mode != Mode::Calculate);
+        let stated = told_cost(usage).filter(|_| self.mode != Mode::Calculate);
         let added = match stated {
             Some(cost) => {
                 Amount { tokens: more, cost: cost - counted.cost, unpriced: -counted.unpriced, requests: 0 }
@@ -275,7 +312,7 @@ impl Meter {
 
     fn run(&mut self, usage: &Usage<'_>, model: Option<&str>, out: &mut dyn FnMut(Charge<'_>)) {
         let stated = Tokens::of(usage);
-        let stated_cost = usage.cost_usd.filter(|_| self.mode != Mode::Calculate);
+        let stated_cost = told_cost(usage).filter(|_| self.mode != Mode::Calculate);
         let tells = !stated.is_none();
         let fell = if tells {
             let before = &self.run.stated.tokens;
@@ -296,7 +333,7 @@ impl Meter {
             counted.add(&share.since);
             let more = Tokens::of(part).above(counted.tokens).at_most(rest);
             rest = rest.minus(more);
-            let part_cost = part.cost_usd.filter(|_| cost.is_some());
+            let part_cost = told_cost(part).filter(|_| cost.is_some());
             let added = match (part_cost, &mut cost) {
                 (Some(stated), Some(cost)) => {
                     let more_cost = stated - counted.cost;
@@ -391,6 +428,11 @@ fn hash_of(parts: &[&[u8]]) -> u128 {
         length += part.len();
     }
     xxh3_128(&all[..length])
+}
+
+/// What the agent says that it cost, if that can be.
+fn told_cost(usage: &Usage<'_>) -> Option<f64> {
+    usage.cost_usd.filter(|cost| (0.0..=MOST_STATED).contains(cost))
 }
 
 fn amount(tokens: Tokens, cost: Option<f64>, requests: i64) -> Amount {

@@ -127,8 +127,8 @@ impl Amount {
     pub fn add(&mut self, other: &Self) {
         self.tokens = self.tokens.plus(other.tokens);
         self.cost += other.cost;
-        self.unpriced += other.unpriced;
-        self.requests += other.requests;
+        self.unpriced = self.unpriced.saturating_add(other.unpriced);
+        self.requests = self.requests.saturating_add(other.requests);
     }
 
     /// Returns what has to be added to another to get this.
@@ -137,8 +137,8 @@ impl Amount {
         Self {
             tokens: self.tokens.minus(other.tokens),
             cost: self.cost - other.cost,
-            unpriced: self.unpriced - other.unpriced,
-            requests: self.requests - other.requests,
+            unpriced: self.unpriced.saturating_sub(other.unpriced),
+            requests: self.requests.saturating_sub(other.requests),
         }
     }
 }

@@ -94,6 +94,18 @@ pub struct Price {
 }
 
 impl Price {
+    /// Takes from what is known otherwise what a list did not say: the window, and how much dearer a cache for an hour is than
+    /// one for minutes, for which models.dev has no field.
+    fn complete(&mut self, known: &Self) {
+        self.window = self.window.or(known.window);
+        let Some(told) = known.rates.filter(|rates| rates.write > 0.0) else { return };
+        for rates in [&mut self.rates, &mut self.long].into_iter().flatten() {
+            if rates.write_1h == rates.write {
+                rates.write_1h = rates.write * (told.write_1h / told.write);
+            }
+        }
+    }
+
     /// Returns what tokens cost. `single`: they are of one request, which may be a long one.
     pub fn cost(&self, tokens: &Tokens, single: bool) -> Option<f64> {
         let rates = self.long.filter(|_| single && tokens.sent() > LONG).or(self.rates)?;
@@ -220,8 +232,13 @@ impl Prices {
         })
     }
 
-    /// Returns the table with what a list says in front of it.
-    pub fn with(list: List) -> Self {
+    /// Returns the table with what a list says in front of it. What it leaves out of a model, the table says.
+    pub fn with(mut list: List) -> Self {
+        for (name, price) in &mut list.models {
+            if let Some(known) = Self::built_in().plain.get(&*plain_name(name)) {
+                price.complete(&known.price);
+            }
+        }
         let mut plain = BTreeMap::new();
         for (name, price) in &list.models {
             plain.entry(plain_name(name).into_owned()).or_insert(Row { price: *price, listed: true });
@@ -582,6 +599,16 @@ mod tests {
             (of("gpt-5"), of("one"), of("gpt-4o"), of("nobody-1")),
             (Some(true), Some(true), Some(false), None)
         );
+    }
+
+    #[test]
+    fn what_a_list_leaves_out_of_a_model_the_table_says() {
+        let list = r#"{"anthropic":{"models":{"claude-opus-4-6":{"cost":{"input":4,"output":20,"cache_read":0.4,"cache_write":5}}}}}"#;
+        for name in ["claude-opus-4-6", "anthropic/claude-opus-4-6"] {
+            let price = Prices::with_list(list).unwrap().find(name).unwrap();
+            let rates = price.rates.unwrap();
+            assert_eq!((rates.write, rates.write_1h, price.window), (5.0, 8.0, Some(1_000_000)), "{name}");
+        }
     }
 
     #[test]

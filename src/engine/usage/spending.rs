@@ -11,6 +11,7 @@ use super::meter::{Key, Meter, Mode};
 use super::price::Prices;
 use super::report::date;
 use super::{Amount, Tokens};
+use crate::engine::redact::excerpt;
 use crate::model::event::{self, BUDGET, Summary};
 use crate::model::record::{Lifecycle, Quota};
 use crate::model::{Basis, Body, Class, Level, Pressure, Record, Timestamp};
@@ -33,6 +34,9 @@ const FORESEEN_SEC: f64 = 30.0 * 86_400.0;
 
 /// Over how many minutes the rate of spending is taken.
 const RATE_MINUTES: i64 = 5;
+
+/// How many characters of a model's name are quoted.
+const MODEL_NAME: usize = 80;
 
 /// The detectors of this file: what they warn of is no trouble of the agent's.
 pub const DETECTORS: [&str; 3] = [BUDGET, CONTEXT, BURN_RATE];
@@ -515,6 +519,7 @@ impl Spending {
             return None;
         }
         self.told_unpriced = true;
+        let model = excerpt(model, MODEL_NAME);
         let reason = format!(
             "no price is known for the model `{model}`: a budget in dollars does not see what it uses."
         );
@@ -787,6 +792,16 @@ mod tests {
         let news = spending.take(&Record::new(Body::Usage(run)), at(0), &TimeZone::UTC);
         assert_eq!(words(&news), []);
         assert_eq!(spending.figures().cost_usd, Some(30.0));
+    }
+
+    #[test]
+    fn a_models_name_is_quoted_as_one_short_line_that_no_terminal_obeys() {
+        let mut spending = meter(budget(Scope::Run, Unit::Usd, 5.0));
+        let name = format!("no\u{1b}[2Jbody\u{202e}-1\n{}", "y".repeat(500));
+        let news = asks(&mut spending, 0, &name, 100);
+        let reason = &news.notices[0].reason;
+        assert!(reason.contains("`nobody-1 yyy") && reason.len() < 200, "{reason}");
+        assert!(!reason.contains(|c: char| c.is_control() || c == '\u{202e}'), "{reason}");
     }
 
     #[test]

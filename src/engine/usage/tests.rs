@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
-use super::Tokens;
 use super::ledger::{Ledger, Settled, Sheet};
 use super::meter::{Meter, Mode};
 use super::note::{self, Note};
 use super::price::Prices;
 use super::report::{By, Filter, Report, report};
+use super::{Amount, Tokens};
 use crate::engine::{Doctor, Options};
 use crate::model::Timestamp;
 
@@ -276,6 +276,23 @@ fn running_totals_are_not_added_up() {
 }
 
 #[test]
+fn sessions_that_take_turns_in_one_file_count_once() {
+    let run = |session: &str, message: &str| {
+        let lines = [
+            init(),
+            streamed(message, "claude-opus-4-6", 10),
+            result(0.25, &[("claude-opus-4-6", 100, 10, 0.25)]),
+        ];
+        lines.map(|line| line.replace("s-long-enough-to-be-one", session))
+    };
+    let (one, other) = (run("s-long-enough-to-be-one", LONG), run("s-long-enough-to-be-two", OTHER));
+    let turns: Vec<String> = one.into_iter().zip(other).flat_map(|(one, other)| [one, other]).collect();
+    let amount = by(&[("a", lines(&turns))], Mode::Auto, By::Day).total.amount;
+    assert_eq!((amount.tokens.input, amount.tokens.output), (200, 20));
+    assert!((amount.cost - 0.5).abs() < 1e-12, "{}", amount.cost);
+}
+
+#[test]
 fn a_run_that_begins_again_counts_from_nothing() {
     let run = |message| {
         [
@@ -288,6 +305,30 @@ fn a_run_that_begins_again_counts_from_nothing() {
     let amount = by(&[("a", text)], Mode::Auto, By::Day).total.amount;
     assert_eq!((amount.tokens.input, amount.tokens.output), (200, 20));
     assert!((amount.cost - 0.5).abs() < 1e-12, "{}", amount.cost);
+}
+
+#[test]
+fn a_cost_that_nobody_was_charged_is_none() {
+    let by_hand = (100.0 * 5.0 + 10.0 * 25.0) / 1e6;
+    for cost in [-5.0, 1e308] {
+        let text = lines(&[
+            init(),
+            streamed(LONG, "claude-opus-4-6", 10),
+            result(cost, &[("claude-opus-4-6", 100, 10, cost)]),
+        ]);
+        let amount = by(&[("a", text)], Mode::Auto, By::Day).total.amount;
+        assert!((amount.cost - by_hand).abs() < 1e-12, "{cost}: {}", amount.cost);
+    }
+}
+
+#[test]
+fn sums_of_absurd_figures_stay_where_counting_ends() {
+    let most = Amount { unpriced: i64::MAX, requests: i64::MAX, ..Amount::default() };
+    let mut sum = most;
+    sum.add(&most);
+    assert_eq!((sum.unpriced, sum.requests), (i64::MAX, i64::MAX));
+    let least = Amount::default().minus(&most).minus(&most);
+    assert_eq!((least.unpriced, least.requests), (i64::MIN, i64::MIN));
 }
 
 #[test]

@@ -68,12 +68,14 @@ impl Reading {
         let (stop, stopped) = bounded(1);
         // Times of files are coarse: one that was made in this second is not older than the attempt.
         let began = SystemTime::now() - Duration::from_secs(1);
+        // Agents may begin what they resume as a copy too, in a file of its own: that was paid for before.
+        let counts_from = second.copied_before.unwrap_or_else(|| clock::now().plus_seconds(-1));
         // What is there already was written by an earlier attempt.
         let known = known(&second.transcript);
         let thread = without_signals(|| {
             thread::Builder::new()
                 .name("transcript".to_owned())
-                .spawn(move || read(&second, began, known, &stopped))
+                .spawn(move || read(&second, began, counts_from, known, &stopped))
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
@@ -106,7 +108,7 @@ fn known(transcript: &Transcript) -> Known {
     }
 }
 
-fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>) {
+fn read(second: &Second, began: SystemTime, counts_from: Timestamp, known: Known, stopped: &Receiver<()>) {
     let mut open: Option<(File, Doctor)> = None;
     let mut buffer = vec![0; 64 << 10];
     let mut round = ROUND;
@@ -123,9 +125,7 @@ fn read(second: &Second, began: SystemTime, known: Known, stopped: &Receiver<()>
             let name = path.to_string_lossy();
             let mut doctor = Doctor::new(Arc::clone(&second.engine), &name, &name);
             doctor.begin_at(0, from);
-            if let Some(before) = second.copied_before {
-                doctor.counts_from(before);
-            }
+            doctor.counts_from(counts_from);
             second.witness.hear(&mut doctor, Source::Transcript, second.copied_before);
             open = Some((file, doctor));
         }
