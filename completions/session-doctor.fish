@@ -86,7 +86,7 @@ complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l gl
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l threads -d 'How many files to read at a time; 0: as many as there are processor cores' -r
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l time-zone -d 'Read times without a zone in this one: local, or an IANA name such as Europe/Berlin' -r -f
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l budget-usd -d 'What may be spent, in US dollars: a run, or with /day or /project behind it all agents together (20/day); with /min it is a rate to be warned of. May be repeated' -r -f
-complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l budget-tokens -d 'How many tokens may be used: in a run, or with /day or /project behind it by all agents together (5m/day). k and m stand for thousands and millions. May be repeated' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l budget-tokens -d 'How many tokens may be used: in a run, or with /day or /project behind it by all agents together (5m/day). k and m stand for thousands and millions. Those read from a cache count too, and they are most of all. May be repeated' -r -f
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l allow-repeat -d 'Calls whose repetition is intended, such as a poll of your own: they count for no detector of loops' -r -f
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l config -d 'Read this configuration file over the system\'s, the user\'s and the project\'s' -r -F
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand tap" -l color -d 'When to colour text: auto (on a terminal, unless NO_COLOR is set), always, never' -r -f -a "auto\t''
@@ -149,7 +149,7 @@ generic\t''
 plain\t''"
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l time-zone -d 'Read times without a zone in this one: local, or an IANA name such as Europe/Berlin' -r -f
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l budget-usd -d 'What may be spent, in US dollars: a run, or with /day or /project behind it all agents together (20/day); with /min it is a rate to be warned of. May be repeated' -r -f
-complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l budget-tokens -d 'How many tokens may be used: in a run, or with /day or /project behind it by all agents together (5m/day). k and m stand for thousands and millions. May be repeated' -r -f
+complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l budget-tokens -d 'How many tokens may be used: in a run, or with /day or /project behind it by all agents together (5m/day). k and m stand for thousands and millions. Those read from a cache count too, and they are most of all. May be repeated' -r -f
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l allow-repeat -d 'Calls whose repetition is intended, such as a poll of your own: they count for no detector of loops' -r -f
 complete -c session-doctor -n "__fish_session_doctor_using_subcommand wrap" -l pty -d 'Whether the command gets a terminal of its own: auto (where it would have one), always, never' -r -f -a "auto\t''
 always\t''

@@ -342,7 +342,7 @@ pub struct TapArgs {
     pub budget_usd: Vec<Budget>,
 
     /// How many tokens may be used: in a run, or with /day or /project behind it by all agents together (5m/day). k and m
-    /// stand for thousands and millions. May be repeated.
+    /// stand for thousands and millions. Those read from a cache count too, and they are most of all. May be repeated.
     #[arg(long, value_name = "N[/day|/project]", value_parser = budget_tokens, value_hint = ValueHint::Other)]
     pub budget_tokens: Vec<Budget>,
 
@@ -692,7 +692,7 @@ pub struct WrapArgs {
     pub budget_usd: Vec<Budget>,
 
     /// How many tokens may be used: in a run, or with /day or /project behind it by all agents together (5m/day). k and m
-    /// stand for thousands and millions. May be repeated.
+    /// stand for thousands and millions. Those read from a cache count too, and they are most of all. May be repeated.
     #[arg(long, value_name = "N[/day|/project]", value_parser = budget_tokens, value_hint = ValueHint::Other)]
     pub budget_tokens: Vec<Budget>,
 
@@ -778,6 +778,9 @@ fn budget_usd(text: &str) -> Result<Budget, String> {
         ("min", "budget_usd_per_min"),
     ];
     let text = text.strip_prefix('$').unwrap_or(text);
+    if text.ends_with(['k', 'K', 'm', 'M']) {
+        return Err("dollars are written out: 5000, 20/day".to_owned());
+    }
     budget(text, &keys, "5, 20/day, 100/project or 0.5/min")
 }
 

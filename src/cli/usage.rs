@@ -357,7 +357,12 @@ fn quoted(text: &str) -> String {
 
 /// A text of somebody else's without anything that a terminal obeys.
 pub(super) fn printable(text: &str) -> String {
-    ansi::strip(text.as_bytes()).chars().filter(|c| !c.is_control()).collect()
+    let is_shown = |c: &char| {
+        // Marks of direction turn around what stands beside them.
+        !c.is_control()
+            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    ansi::strip(text.as_bytes()).chars().filter(is_shown).collect()
 }
 
 /// The end of a long name, where paths differ.

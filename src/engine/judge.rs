@@ -259,7 +259,8 @@ impl Core {
         if matches!(record.body, Body::Text(_)) {
             return News::default();
         }
-        let time = self.tracks[index].event_time(moment);
+        // A clock that is ahead must not stop the meter's.
+        let time = self.tracks[index].event_time(moment).min(moment.now);
         let spending = self.spending.get_or_insert_with(|| {
             let mut spending = Box::new(Spending::new(Arc::clone(&self.options.spending), &self.session));
             spending.spent_elsewhere(self.spent_elsewhere);

@@ -130,6 +130,19 @@ pub(super) struct Stream {
     seen: [(u64, [u64; 4]); REMEMBERED_REQUESTS],
     next_seen: usize,
     run: Usage<'static>,
+    /// The messages that are being told piece by piece.
+    pieces: Vec<Pieces>,
+}
+
+/// How many messages at a time are told piece by piece: that of the main conversation, and those of its sub-agents.
+const PIECEWISE: usize = 8;
+
+/// A message that is being told piece by piece.
+struct Pieces {
+    subagent: String,
+    message: String,
+    model: String,
+    figures: Usage<'static>,
 }
 
 /// What a failing message said that its result leaves out.
@@ -175,6 +188,7 @@ impl Stream {
             seen: [(0, [0; 4]); REMEMBERED_REQUESTS],
             next_seen: 0,
             run: Usage { scope: UsageScope::Run, ..Usage::default() },
+            pieces: Vec::new(),
         }
     }
 
@@ -255,6 +269,7 @@ impl Stream {
                     out(head.record(other));
                 }
             }
+            "stream_event" if report.event.is_some() => self.stream_event(report, head, out),
             "progress" if report.data.is_some() => self.progress(line, report, head, out),
             "control_request" | "control_response" | "control_cancel_request" | "keep_alive" | "summary"
             | "file-history-snapshot" => out(head.record(other)),
@@ -265,6 +280,46 @@ impl Stream {
             _ => return Decoded::No,
         }
         Decoded::Yes
+    }
+
+    /// A piece of a message, with `--include-partial-messages`. The last of them has all of its output, which the message itself
+    /// was told too early for.
+    fn stream_event(&mut self, report: &Report<'_>, head: &Head<'_>, out: &mut dyn FnMut(Record<'_>)) {
+        let event = report.event.0.as_ref();
+        let subagent = head.subagent.as_deref().unwrap_or_default();
+        let named = |id: Option<&str>| id.filter(|id| !id.is_empty()).map(str::to_owned);
+        match event.and_then(|event| event.kind.get()) {
+            Some("message_start") => {
+                let message = event.and_then(|event| event.message.0.as_ref());
+                let names = message.and_then(|message| Some((named(message.id.get())?, named(message.model.get())?)));
+                if let (Some((id, model)), Some(message)) = (names, message) {
+                    self.pieces.retain(|pieces| pieces.subagent != subagent);
+                    if self.pieces.len() == PIECEWISE {
+                        self.pieces.remove(0);
+                    }
+                    let figures = message.usage.0.as_ref().map(|usage| usage.usage(UsageScope::Request, self.dialect));
+                    let figures = figures.unwrap_or_default();
+                    let subagent = subagent.to_owned();
+                    self.pieces.push(Pieces { subagent, message: id, model, figures });
+                }
+            }
+            Some("message_delta") => {
+                let usage = event.and_then(|event| event.usage.0.as_ref());
+                let pieces = self.pieces.iter_mut().find(|pieces| pieces.subagent == subagent);
+                if let (Some(usage), Some(pieces)) = (usage, pieces) {
+                    let (known, last) = (&mut pieces.figures, usage.usage(UsageScope::Request, self.dialect));
+                    known.input_tokens = known.input_tokens.max(last.input_tokens);
+                    known.output_tokens = known.output_tokens.max(last.output_tokens);
+                    known.cache_read_tokens = known.cache_read_tokens.max(last.cache_read_tokens);
+                    known.cache_creation_tokens = known.cache_creation_tokens.max(last.cache_creation_tokens);
+                    let (model, message) = (Some(&*pieces.model), Some(&*pieces.message));
+                    out(head.record(Body::Usage(Usage { model, message, ..*known })));
+                    return;
+                }
+            }
+            _ => {}
+        }
+        out(head.record(Body::Lifecycle(Lifecycle::Other)));
     }
 
     /// Says where and with which model a transcript goes on, when that is news. Streams say it in `init`.
@@ -372,7 +427,7 @@ impl Stream {
                 })));
             }
         }
-        if let Some(usage) = usage.and_then(|usage| self.request_usage(message, reported.request, usage)) {
+        if let Some(usage) = usage.and_then(|usage| self.request_usage(message, reported, usage)) {
             out(head.record(Body::Usage(usage)));
         }
         // Transcripts have no result record: the last words of a turn say that it ended.
@@ -387,14 +442,15 @@ impl Stream {
     fn request_usage<'m>(
         &mut self,
         message: &'m ModelMessage<'_>,
-        request: Option<&'m str>,
+        reported: &Reported<'m>,
         tokens: &Tokens,
     ) -> Option<Usage<'m>> {
         let named = |id: Option<&'m str>| id.filter(|id| !id.is_empty());
         let usage = Usage {
             model: named(message.model.get()),
             message: named(message.id.get()),
-            request: named(request),
+            request: named(reported.request),
+            cost_usd: reported.cost_usd,
             ..tokens.usage(UsageScope::Request, self.dialect)
         };
         if usage.message.is_none() {
@@ -402,7 +458,7 @@ impl Stream {
         }
         let hash = |id: Option<&str>| xxh3_64(id.unwrap_or_default().as_bytes());
         let key = hash(usage.message) ^ hash(usage.request).rotate_left(1);
-        let figures = [tokens.input.count(), tokens.output.count(), tokens.cache_read.count(), tokens.written()];
+        let figures = tokens.figures();
         if let Some((_, told)) = self.seen.iter_mut().find(|(seen, _)| *seen == key) {
             return (std::mem::replace(told, figures) != figures).then_some(usage);
         }
@@ -751,6 +807,7 @@ impl Stream {
                     status: inner.api_error_status.status(),
                     uuid: None,
                     request: inner.request_id.get(),
+                    cost_usd: None,
                     ends: false,
                 };
                 self.assistant(&reported, message, &head, out);
@@ -774,6 +831,8 @@ struct Reported<'a> {
     uuid: Option<&'a str>,
     /// The id of the request that it answers.
     request: Option<&'a str>,
+    /// What it cost, as older versions said.
+    cost_usd: Option<f64>,
     /// Whether the record stands in a transcript of the main conversation, where nothing else ends a turn.
     ends: bool,
 }
@@ -899,6 +958,17 @@ object! {
         "error_code" => error_code: Str<'a>,
         "attachment" => attachment: Maybe<Attachment<'a>>,
         "data" => data: Maybe<Progress<'a>>,
+        "event" => event: Maybe<StreamEvent<'a>>,
+        "costUSD" => cost_usd: Num,
+    }
+}
+
+object! {
+    /// A piece of a message.
+    struct StreamEvent<'a> {
+        "type" => kind: Str<'a>,
+        "message" => message: Maybe<ModelMessage<'a>>,
+        "usage" => usage: Maybe<Tokens>,
     }
 }
 
@@ -921,6 +991,7 @@ impl Line<'_> {
             is_api_error: report.and_then(|report| report.is_api_error_message.0),
             status: report.and_then(|report| report.message_error_status.status()),
             uuid: self.uuid.get().filter(|uuid| !uuid.is_empty()),
+            cost_usd: report.and_then(|report| report.cost_usd.0),
             request: self.request_id.get(),
             ends: self.transcript_session.get().is_some() && self.subagent().is_none(),
         }
@@ -988,6 +1059,11 @@ object! {
 }
 
 impl Tokens {
+    /// Input, output, read from a cache, written to one.
+    fn figures(&self) -> [u64; 4] {
+        [self.input.count(), self.output.count(), self.cache_read.count(), self.written()]
+    }
+
     fn usage(&self, scope: UsageScope, dialect: &Dialect) -> Usage<'static> {
         let cached = if dialect.input_includes_cache { self.cache_read.count() } else { 0 };
         Usage {

@@ -178,7 +178,7 @@ impl Sheet {
         self.meter.take(record, &mut |charge| {
             let model = charge.model.map(|model| models.place(model));
             let row = Row { time: record.time, amount: charge.whole, session, model };
-            if let Key::Ids(id) = charge.key {
+            if let Key::Ids(id) | Key::Request { id, .. } | Key::Message(id) = charge.key {
                 match places.entry(id) {
                     Entry::Occupied(place) => {
                         let (_, known) = &mut rows[*place.get()];
@@ -212,6 +212,10 @@ pub struct Ledger {
     models: Names,
     /// Requests with ids.
     named: ByHash<u128, Row>,
+    /// The request of each message, of several the one whose id comes first.
+    requests: ByHash<u128, u128>,
+    /// What was told by the ids of messages alone.
+    alone: ByHash<u128, Row>,
     /// Requests that are told by the totals of their session.
     counted: ByHash<(u32, u128), Row>,
     /// All else.
@@ -241,6 +245,12 @@ impl Ledger {
             };
             let known = match key {
                 Key::Ids(id) => self.named.entry(id).or_insert(row),
+                Key::Request { id, message } => {
+                    let first = self.requests.entry(message).or_insert(id);
+                    *first = id.min(*first);
+                    self.named.entry(id).or_insert(row)
+                }
+                Key::Message(message) => self.alone.entry(message).or_insert(row),
                 Key::Totals(totals) => self.counted.entry((row.session, totals)).or_insert(row),
                 Key::None => {
                     self.rows.push(row);
@@ -306,6 +316,12 @@ impl Ledger {
         // What was told by request as well is known by its totals, and adds nothing.
         kept.retain(|row| row.amount != Amount::default());
         kept.append(&mut self.rows);
+        for (message, row) in std::mem::take(&mut self.alone) {
+            match self.requests.get(&message).and_then(|id| self.named.get_mut(id)) {
+                Some(known) => *known = one_of(&self.sessions, &self.models.names, *known, row),
+                None => kept.push(row),
+            }
+        }
         kept.extend(self.named.into_values());
         let quotas = self.quotas.into_iter().map(|((agent, _), stated)| (agent, stated)).collect();
         Settled { rows: kept, sessions: self.sessions, models: self.models.names, quotas }

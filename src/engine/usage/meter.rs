@@ -49,6 +49,15 @@ pub enum Key {
     None,
     /// Ids that are the same wherever it is told.
     Ids(u128),
+    /// The same, and the id of its message alone: where only that is told, it is the same request.
+    Request {
+        /// Both ids.
+        id: u128,
+        /// That of the message.
+        message: u128,
+    },
+    /// The id of its message, by a telling that has none of the request.
+    Message(u128),
     /// What its session had used by then. A copy of the session has the same.
     Totals(u128),
 }
@@ -57,7 +66,18 @@ impl Key {
     fn mark(self) -> u16 {
         match self {
             Self::None => 0,
-            Self::Ids(hash) | Self::Totals(hash) => hash as u16,
+            Self::Ids(hash) | Self::Totals(hash) | Self::Message(hash) => hash as u16,
+            Self::Request { message, .. } => message as u16,
+        }
+    }
+
+    /// Whether both are of one request.
+    fn is_of(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::None, _) => false,
+            (Self::Request { message, .. }, Self::Message(alone))
+            | (Self::Message(alone), Self::Request { message, .. }) => message == alone,
+            (one, other) => one == other,
         }
     }
 }
@@ -279,14 +299,22 @@ impl Meter {
         }
         let cost = self.cost(model, &tokens, told_cost(usage), true);
         let whole = amount(tokens, cost, 1);
-        let key = self.key(usage);
+        let mut key = self.key(usage);
         // All of them, whether it is found or not: so many at a time.
         let mark = key.mark();
         let may_be_known = self.marks.iter().fold(false, |any, other| any | (*other == mark));
         let mut seen = self.seen.iter_mut().filter(|_| may_be_known);
-        let added = match seen.find(|(seen, _)| *seen == key && key != Key::None) {
+        let added = match seen.find(|(seen, _)| key.is_of(*seen)) {
             Some((_, told)) if whole.tokens.fullness() <= told.tokens.fullness() => return,
-            Some((_, told)) => whole.minus(&std::mem::replace(told, whole)),
+            Some((seen, told)) => {
+                // Who names the request knows more.
+                if matches!(key, Key::Message(_)) {
+                    key = *seen;
+                } else {
+                    *seen = key;
+                }
+                whole.minus(&std::mem::replace(told, whole))
+            }
             None => {
                 self.remember(key, whole);
                 whole
@@ -390,7 +418,14 @@ impl Meter {
             let session =
                 if message.len() + request.len() < UNIQUE_ID { self.session.as_bytes() } else { &[] };
             let parts = [message.as_bytes(), &[0xff], request.as_bytes(), &[0xff], session];
-            return Key::Ids(hash_of(&parts));
+            if message.len() < UNIQUE_ID {
+                return Key::Ids(hash_of(&parts));
+            }
+            let alone = hash_of(&[message.as_bytes()]);
+            return match request {
+                "" => Key::Message(alone),
+                _ => Key::Request { id: hash_of(&parts), message: alone },
+            };
         }
         let Some(totals) = usage.totals else { return Key::None };
         let figures = [totals.input, totals.output, totals.cache_read, totals.cache_creation];

@@ -15,6 +15,9 @@ pub mod spending;
 
 use crate::model::record::Usage;
 
+/// More tokens than that in one figure are no figure: runs of months come to a thousandth of it.
+const MOST_TOKENS: u64 = 1_000_000_000_000;
+
 /// Counts of tokens; what is added to figures that were told too high is negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tokens {
@@ -33,8 +36,12 @@ pub struct Tokens {
 impl Tokens {
     /// Returns the figures of a record; what it does not say is nothing.
     pub fn of(usage: &Usage<'_>) -> Self {
-        let count =
-            |figure: Option<u64>| figure.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX / 1024));
+        let count = |figure: Option<u64>| {
+            figure
+                .filter(|count| *count <= MOST_TOKENS)
+                .and_then(|count| i64::try_from(count).ok())
+                .unwrap_or(0)
+        };
         let cache_write = count(usage.cache_creation_tokens);
         Self {
             input: count(usage.input_tokens),

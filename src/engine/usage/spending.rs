@@ -508,7 +508,7 @@ impl Spending {
             "${rate:.2} a minute was spent over the last {RATE_MINUTES} minutes, and the limit is ${limit:.2}."
         );
         let window_sec = u64::try_from(RATE_MINUTES * 60).unwrap_or_default();
-        let notice = Notice::new(BURN_RATE, Class::BudgetOver, Level::Warn, reason);
+        let notice = Notice::new(BURN_RATE, Class::UsageWarning, Level::Warn, reason);
         Some(Notice { window_sec, ..notice })
     }
 

@@ -134,6 +134,41 @@ fn one_message_id_in_two_requests_is_two_requests() {
 }
 
 #[test]
+fn a_telling_without_a_request_id_is_of_the_request_that_has_one_in_whatever_order() {
+    let bare = |output| Said { request: "", ..said(LONG, output) }.line();
+    let (stream, transcript) = (lines(&[bare(1), bare(7)]), lines(&[said(LONG, 9).line()]));
+    assert_eq!(total(&[("a", stream.clone()), ("b", transcript.clone())]), [10, 9, 3000, 200]);
+    assert_eq!(total(&[("b", transcript), ("a", stream)]), [10, 9, 3000, 200]);
+    assert_eq!(
+        total(&[("a", lines(&[bare(1), said(LONG, 9).line(), bare(9)]))]),
+        [10, 9, 3000, 200],
+        "in one file"
+    );
+}
+
+#[test]
+fn the_last_piece_of_a_message_has_all_of_its_output() {
+    let event = |event: &str| {
+        format!(
+            r#"{{"type":"stream_event","event":{event},"session_id":"11111111-1111-4111-8111-111111111111","parent_tool_use_id":null,"uuid":"u"}}"#
+        )
+    };
+    let start = format!(
+        r#"{{"type":"message_start","message":{{"id":"{LONG}","type":"message","role":"assistant","model":"claude-opus-4-6","content":[],"usage":{{"input_tokens":10,"cache_creation_input_tokens":200,"cache_read_input_tokens":3000,"output_tokens":1}}}}}}"#
+    );
+    let end = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":500}}"#;
+    let text = lines(&[event(&start), said(LONG, 1).line(), event(end), event(r#"{"type":"message_stop"}"#)]);
+    assert_eq!(total(&[("a", text)]), [10, 500, 3000, 200]);
+}
+
+#[test]
+fn what_older_versions_said_of_the_cost_is_believed() {
+    let line = Said { more: r#""costUSD":0.25,"#, ..said(LONG, 5) }.line();
+    let cost = |mode| (by(&[("a", lines(&[line.clone()]))], mode, By::Day).total.amount.cost * 100.0).round();
+    assert_eq!((cost(Mode::Auto), cost(Mode::Display), cost(Mode::Calculate)), (25.0, 25.0, 0.0));
+}
+
+#[test]
 fn without_a_request_id_the_message_id_tells() {
     let line = |output| Said { request: "", ..said(LONG, output) }.line();
     assert_eq!(total(&[("a", lines(&[line(1), line(9)])), ("b", lines(&[line(9)]))]), [10, 9, 3000, 200]);
