@@ -46,7 +46,7 @@ const ENGINE_ARROWS: &[(&str, &[&str])] = &[
     ("redact", &[]),
     // The pre-scan asks `plain` where a line's own words begin, and `document` whether it may begin an array.
     ("classify", &["format", "json", "document"]),
-    ("usage", &[]),
+    ("usage", &["redact"]),
     ("format", &["framing", "json", "ansi", "document"]),
     ("policy", &[]),
     ("step", &["json"]),

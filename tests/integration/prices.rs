@@ -111,7 +111,7 @@ fn prices_are_listed_as_records_name_models() {
         lines[..3],
         [
             "MODEL                                        WINDOW  INPUT  OUTPUT  WRITE  1 HOUR   READ  > 200K  FROM",
-            "us.anthropic.claude-opus-4-6-20260101-v1:0  500,000      1       2      1       1      1          list",
+            "us.anthropic.claude-opus-4-6-20260101-v1:0  500,000      1       2      1     1.6      1          list",
             "gpt-5                                       272,000   1.25      10   1.25    1.25  0.125          built-in",
         ]
     );

@@ -164,7 +164,9 @@ fn the_last_piece_of_a_message_has_all_of_its_output() {
 #[test]
 fn what_older_versions_said_of_the_cost_is_believed() {
     let line = Said { more: r#""costUSD":0.25,"#, ..said(LONG, 5) }.line();
-    let cost = |mode| (by(&[("a", lines(&[line.clone()]))], mode, By::Day).total.amount.cost * 100.0).round();
+    let cost = |mode| {
+        (by(&[("a", lines(std::slice::from_ref(&line)))], mode, By::Day).total.amount.cost * 100.0).round()
+    };
     assert_eq!((cost(Mode::Auto), cost(Mode::Display), cost(Mode::Calculate)), (25.0, 25.0, 0.0));
 }
 

@@ -4,7 +4,7 @@
 //! so that one cache serves every mode and every list of prices. An entry holds for a file as long as device, inode, size,
 //! and the times of its last change are the same to the nanosecond; the time of a change of the inode (`ctime`) cannot be
 //! set back. Whoever changes a file within the same tick of the clock as it was changed before leaves no trace in
-//! these: so nothing is kept of a file that changed within [`SETTLE`], nor where the file system's times cannot be relied on.
+//! these: so nothing is kept of a file that changed within `SETTLE`, nor where the file system's times cannot be relied on.
 //!
 //! The cache is several files, so that a change costs a part of it. Each is written whole, beside the one that it replaces. Whatever
 //! is wrong with one (another program, cut off, damaged, somebody else's), it holds nothing and is written anew: there are
