@@ -108,6 +108,7 @@ once peer jq 'jq -c .type (1/20)' "$part" jq -c .type "$work/part.jsonl"
 printf '\ntranscripts, a tree of %s files: %s\n' "$(find "$tree" -name '*.jsonl' -type f | wc -l | tr -d ' ')" "$(megabytes "$bytes")"
 measure 'wc -l' "$bytes" find "$tree" -name '*.jsonl' -type f -exec wc -l {} +
 measure 'session-doctor tap' "$bytes" "$doctor" tap "$tree"
+measure 'session-doctor usage session' "$bytes" "$doctor" usage session --no-cache "$tree"
 if [[ -n $ccusage ]]; then
   measure 'ccusage session --offline --json' "$bytes" env HOME="$work/home" "$ccusage" session --offline --json
 else
